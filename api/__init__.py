@@ -1,0 +1,1 @@
+"""The service: its domains, its storage, its faces. Never imports torch."""

@@ -1,0 +1,1 @@
+"""The user's side of lutnas: the `lutnas` command and the client of its API."""

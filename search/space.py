@@ -1,0 +1,212 @@
+"""Search spaces as data: what a layer may be, and which operators a device has to run for it. Torch-free.
+
+A space is a JSON document (`search/spaces/*.json` are the presets). Its input shape and its number of classes are parameters:
+`space.resized(...)` gives the same space over other pictures.
+
+Errors:
+    SpaceError (ValueError)   a document that is no space, or a name that is none of the presets
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from importlib import resources
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from latency.operator import Operator
+
+NINE_CANDIDATES = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")  # FBNet, table 2
+Channels = Annotated[int, Field(ge=1, le=8192)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+
+
+class SpaceError(ValueError):
+    """A document that is no space, or a name that is none of the presets."""
+
+
+class Candidate(NamedTuple):
+    """A block that a layer may use. `kernel` 0 is `skip`."""
+
+    kernel: int
+    expansion: int
+    groups: int
+
+    @property
+    def name(self) -> str:
+        """`k3_e6`, `k5_e1_g2` or `skip`."""
+        if not self.kernel:
+            return "skip"
+        return f"k{self.kernel}_e{self.expansion}" + (f"_g{self.groups}" if self.groups > 1 else "")
+
+    @classmethod
+    def parse(cls, name: str) -> "Candidate":
+        """Reads a candidate's name; raises ValueError on anything else."""
+        if name == "skip":
+            return cls(0, 0, 0)
+        found = re.fullmatch(r"k([3579])_e([1-9])(?:_g([2-8]))?", name)
+        if not found:
+            raise ValueError(f"{name!r} is no candidate: write skip, or kernel and expansion as in k3_e6 or k5_e1_g2")
+        return cls(int(found[1]), int(found[2]), int(found[3] or 1))
+
+
+class Document(BaseModel):
+    """A strict JSON document: a field nobody knows is refused, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Input(Document):
+    """Shape of one picture: float32 pixels in [0, 1], (channels, height, width)."""
+
+    channels: Annotated[int, Field(ge=1, le=64)]
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.height}x{self.width}"
+
+
+class Stem(Document):
+    """The first convolution: fixed, not searched."""
+
+    channels: Channels
+    kernel: Annotated[int, Field(ge=1, le=7)] = 3
+    stride: Annotated[int, Field(ge=1, le=4)] = 1
+
+
+class Stage(Document):
+    """`layers` searchable layers of `channels`; the first has the `stride`. `candidates` overrides the space's."""
+
+    channels: Channels
+    layers: Annotated[int, Field(ge=1, le=64)]
+    stride: Annotated[int, Field(ge=1, le=4)] = 1
+    candidates: tuple[str, ...] | None = None
+
+
+class Head(Document):
+    """1x1 convolution to `channels`, mean over the picture, linear classifier: fixed."""
+
+    channels: Channels
+
+
+class Layer(NamedTuple):
+    """A searchable position: its input (h, w, c_in), what it must give (c_out, stride) and what it may be."""
+
+    index: int
+    h: int
+    w: int
+    c_in: int
+    c_out: int
+    stride: int
+    candidates: tuple[Candidate, ...]
+
+    def operator(self, candidate: Candidate) -> Operator:
+        """The operator that `candidate` is at this position, fp32 and dense."""
+        h, w, c_in, c_out, stride = self.h, self.w, self.c_in, self.c_out, self.stride
+        if not candidate.kernel:
+            return Operator("skip", h, w, c_in, 0, c_out, stride)
+        return Operator("mbconv", h, w, c_in, candidate.expansion * c_in, c_out, stride, candidate.kernel, candidate.groups)
+
+
+class Space(Document):
+    """A search space. `layers` are its searchable positions, `operators()` all that a device has to run for it."""
+
+    name: Name
+    input: Input
+    classes: Annotated[int, Field(ge=2, le=100_000)]
+    stem: Stem
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=64)]
+    candidates: Annotated[tuple[str, ...], Field(min_length=1)] = NINE_CANDIDATES
+    head: Head
+    note: Annotated[str, Field(max_length=2000)] = ""
+
+    @field_validator("candidates")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            Candidate.parse(name)
+        if len(set(names)) < len(names):
+            raise ValueError("a candidate stands twice: equal candidates would split their probability")
+        return names
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Self:
+        for number, stage in enumerate(self.stages):
+            if stage.candidates is not None:
+                if not stage.candidates:
+                    raise ValueError(f"stages[{number}].candidates: is empty")
+                self._known(stage.candidates)
+        try:
+            list(self.operators())
+        except ValueError as error:
+            raise ValueError(f"stages: a candidate cannot be built: {error}") from error
+        return self
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The searchable positions in order, with the shapes that reach them."""
+        h, w = self.stem_operator.out_hw
+        c_in, layers = self.stem.channels, list[Layer]()
+        for stage in self.stages:
+            candidates = tuple(Candidate.parse(name) for name in stage.candidates or self.candidates)
+            for number in range(stage.layers):
+                stride = stage.stride if number == 0 else 1
+                layers.append(Layer(len(layers), h, w, c_in, stage.channels, stride, candidates))
+                h, w, c_in = -(-h // stride), -(-w // stride), stage.channels
+        return tuple(layers)
+
+    @property
+    def stem_operator(self) -> Operator:
+        """The stem as an operator."""
+        i, s = self.input, self.stem
+        return Operator("stem", i.height, i.width, i.channels, 0, s.channels, s.stride, s.kernel)
+
+    @property
+    def head_operator(self) -> Operator:
+        """The head as an operator."""
+        last = self.layers[-1]
+        h, w = -(-last.h // last.stride), -(-last.w // last.stride)
+        return Operator("head", h, w, last.c_out, self.head.channels, self.classes)
+
+    def operators(self) -> Iterator[Operator]:
+        """Every distinct operator that a table needs an entry for. An identity costs nothing and needs none."""
+        seen = dict.fromkeys([Operator("base"), self.stem_operator, self.head_operator])
+        for layer in self.layers:
+            seen.update(dict.fromkeys(map(layer.operator, layer.candidates)))
+        return (o for o in seen if not (o.kind == "skip" and o.keeps_shape))
+
+    def resized(self, *, name: str, input: Input, classes: int) -> "Space":
+        """The same space over other pictures and classes."""
+        return Space.model_validate({**self.model_dump(), "name": name, "input": input.model_dump(), "classes": classes})
+
+    @property
+    def size(self) -> int:
+        """The number of architectures."""
+        count = 1
+        for layer in self.layers:
+            count *= len(layer.candidates)
+        return count
+
+
+def preset_names() -> list[str]:
+    """Names of the spaces that come with lutnas."""
+    folder = resources.files("search") / "spaces"
+    return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+
+
+def preset(name: str) -> Space:
+    """A space that comes with lutnas; raises SpaceError with the names there are."""
+    if name not in preset_names():
+        raise SpaceError(f"{name!r} is none of the preset spaces {', '.join(preset_names())}")
+    return Space.model_validate_json((resources.files("search") / "spaces" / f"{name}.json").read_bytes())
+
+
+def parse(document: str | bytes) -> Space:
+    """Reads a space from JSON; raises SpaceError that names each wrong field."""
+    try:
+        return Space.model_validate_json(document)
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc'])) or 'space'}: {e['msg']}" for e in error.errors())
+        raise SpaceError("; ".join(lines)) from error

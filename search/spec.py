@@ -1,0 +1,148 @@
+"""The job document: what people ask of a search. Torch-free; the API validates it, the engine reads it.
+
+Every field of the design is known from the first day. What is not built yet is refused by name, never ignored.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from search.space import Document, Name
+
+Label = Annotated[str, Field(max_length=200)]
+LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
+
+
+def not_built(what: str, instead: str) -> PydanticCustomError:
+    """The error for a request that lutnas knows but cannot do yet."""
+    return PydanticCustomError("not_built", "{what} is not built yet: {instead}", {"what": what, "instead": instead})
+
+
+class Sparsity(Document):
+    """Levels of zeros that a layer may choose from."""
+
+    pattern: str = "unstructured"
+    levels: tuple[float, ...] = (0.0,)
+
+    @field_validator("levels")
+    @classmethod
+    def _dense(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if set(levels) != {0.0}:
+            raise not_built("a search over sparsity", "leave sparsity away, or write levels [0]")
+        return levels
+
+
+class Choices(Document):
+    """What a layer may choose beside its candidate."""
+
+    precision: tuple[str, ...] = ("fp32",)
+    width: tuple[float, ...] = (1.0,)
+    sparsity: Sparsity | None = None
+
+    @field_validator("precision")
+    @classmethod
+    def _float(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if set(names) != {"fp32"}:
+            raise not_built("a search over precision", 'write precision ["fp32"], or leave it away')
+        return names
+
+    @field_validator("width")
+    @classmethod
+    def _full(cls, widths: tuple[float, ...]) -> tuple[float, ...]:
+        if set(widths) != {1.0}:
+            raise not_built("a search over width", "write width [1], or leave it away")
+        return widths
+
+
+class LatencyConstraint(Document):
+    """The predicted latency on `device` is at most `max_us`. `table` where the device has more than one."""
+
+    metric: Literal["latency"] = "latency"
+    device: Name
+    table: str | None = None
+    max_us: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Temperature(Document):
+    """Gumbel-softmax temperature, from `start` to `end` in equal ratios, one an epoch (FBNet: 5, times exp(-0.045))."""
+
+    start: Annotated[float, Field(gt=0, le=100)] = 5.0
+    end: Annotated[float, Field(gt=0, le=100)] = 0.5
+
+
+class Search(Document):
+    """How the supernet is trained. The first `warmup_epochs` train weights alone."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 12
+    warmup_epochs: Annotated[int, Field(ge=0, le=1000)] = 2
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 128
+    examples: Annotated[int, Field(ge=10)] | None = None
+    theta_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    weight_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
+    theta_lr: Annotated[float, Field(gt=0, le=10)] = 0.05
+    supernet: Literal["shared", "reference"] = "shared"
+    sampler: Literal["gumbel"] = "gumbel"
+    objective: Literal["constrained", "fbnet"] = "constrained"
+    temperature: Temperature = Temperature()
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _built_sampler(cls, name: Any) -> Any:
+        if name in ("gumbel-hard", "two-path", "softmax"):
+            raise not_built(f"the sampler {name}", 'write "gumbel"')
+        return name
+
+    @model_validator(mode="after")
+    def _some_search(self) -> "Search":
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} leaves none of the {self.epochs} epochs to search in")
+        return self
+
+
+class Finish(Document):
+    """How the derived network is trained: from the supernet's weights, or from new ones ("scratch")."""
+
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 10
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 128
+    lr: Annotated[float, Field(gt=0, le=10)] = 0.1
+    weights: Literal["inherited", "scratch"] = "inherited"
+
+
+class SearchSpec(Document):
+    """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
+    space: Name
+    dataset: Name
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    choices: Choices = Choices()
+    constraints: Annotated[tuple[LatencyConstraint, ...], Field(min_length=1, max_length=16)]
+    search: Search = Search()
+    finish: Finish = Finish()
+    finalists: int = 1
+    baselines: tuple[str, ...] = ()
+    labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
+
+    @field_validator("constraints", mode="before")
+    @classmethod
+    def _built_metrics(cls, constraints: Any) -> Any:
+        for number, constraint in enumerate(constraints if isinstance(constraints, list | tuple) else ()):
+            metric = constraint.get("metric") if isinstance(constraint, dict) else None
+            if metric in ("size", "energy", "memory", "macs"):
+                raise not_built(f"constraints[{number}]: the metric {metric}", 'constrain "latency"')
+        return constraints
+
+    @field_validator("finalists")
+    @classmethod
+    def _one_finalist(cls, count: int) -> int:
+        if count != 1:
+            raise not_built("more than one finalist", "write 1")
+        return count
+
+    @field_validator("baselines")
+    @classmethod
+    def _no_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if names:
+            raise not_built(f"the baseline {names[0]}", "leave baselines away")
+        return names

@@ -1,0 +1,1 @@
+"""The hands: Celery tasks that claim a job, drive its searcher, report and finish."""
