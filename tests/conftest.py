@@ -1,0 +1,90 @@
+"""What every test may ask for. The servers start when the first test needs them and end with the run."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from tests.servers.binaries import ServerError
+from tests.servers.postgres import describe_postgres, libpq_url, start_postgres
+from tests.servers.redis import describe_redis, start_redis
+
+# A setting of the person who runs the tests must not reach them; a service under test must not reach that
+# person's files. LUTNAS_REAL_TABLES is a setting of the tests themselves.
+_KEPT = {"LUTNAS_REAL_TABLES"}
+
+
+def pytest_report_header() -> list[str]:
+    """Which servers the tests run against."""
+    lines = []
+    for name, describe in (("postgres", describe_postgres), ("redis", describe_redis)):
+        try:
+            lines.append(f"{name}: {describe()}")
+        except ServerError as error:
+            lines.append(f"{name}: {str(error).splitlines()[0]}")
+    return lines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("LUTNAS_") and name not in _KEPT]:
+        del os.environ[name]
+    os.environ["LUTNAS_HOME"] = str(tmp_path_factory.mktemp("home"))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """SQLAlchemy URL of a real Postgres, with a role that may create databases."""
+    server = start_postgres()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """URL of a real Redis, password included. Shared by all tests: see `fresh_redis_url`."""
+    server = start_redis()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def fresh_redis_url(redis_url: str) -> str:
+    """The same Redis, emptied: no message of an earlier test is left in a queue."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    return redis_url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """SQLAlchemy URL of a new, empty Postgres database."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(libpq_url(postgres_server), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    yield postgres_server.rpartition("/")[0] + f"/{name}"
+    with psycopg.connect(libpq_url(postgres_server), autocommit=True) as admin:
+        # FORCE: a worker process that a test killed may still be connected.
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """SQLAlchemy URL of a SQLite file that is not there yet."""
+    return f"sqlite:///{tmp_path / 'lutnas.sqlite'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, once on each store."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
