@@ -9,9 +9,10 @@ COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.11-slim AS base
-# A fixed uid, so that the volumes of both images belong to the same user. The folder is made here because a new volume
-# takes its owner from the folder it covers.
-RUN useradd --uid 10001 --create-home lutnas && install -d -o lutnas -g lutnas -m 0700 /var/lib/lutnas
+# A fixed uid, so that the volumes of both images belong to the same user. The folders are made here because a new
+# volume takes its owner from the folder it covers.
+RUN useradd --uid 10001 --create-home lutnas \
+    && install -d -o lutnas -g lutnas -m 0700 /var/lib/lutnas /var/lib/lutnas/artifacts /var/lib/lutnas/data
 ENV LUTNAS_HOME=/var/lib/lutnas PYTHONUNBUFFERED=1
 ARG PIP_EXTRA_INDEX_URL=""
 ARG PIP_FIND_LINKS=""

@@ -42,8 +42,13 @@ def test_every_mounted_volume_is_declared_and_used() -> None:
     assert mounted == set(COMPOSE["volumes"])
 
 
-def test_api_and_worker_see_the_same_files() -> None:
-    assert SERVICES["api"]["volumes"] == SERVICES["worker"]["volumes"]
+@pytest.mark.parametrize("setting", ["LUTNAS_ARTIFACTS", "LUTNAS_DATA_DIR"])
+def test_api_and_worker_share_the_folders_that_outlive_them(setting: str) -> None:
+    folder = SERVICES["api"]["environment"][setting]
+    for name in OURS:
+        assert SERVICES[name]["environment"][setting] == folder
+        assert [volume for volume in SERVICES[name]["volumes"] if volume.endswith(f":{folder}")]
+    assert f" {folder}" in (REPOSITORY / "Dockerfile").read_text(), "a volume takes its owner from the image's folder"
 
 
 @pytest.mark.parametrize("name", OURS)
