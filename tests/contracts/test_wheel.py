@@ -4,16 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.servers.running import is_healthy, running
 from tests.servers.server import free_port
-from tests.servers.tether import tethered
 
 REPOSITORY = Path(__file__).parents[2]
 STRANGERS = ["api", "search", "latency", "workers", "lutnas", "migrations"]
@@ -37,8 +33,10 @@ def test_a_wheel_serves_and_is_called_from_a_folder_of_strange_packages(tmp_path
     lutnas(server_side, ["migrate"], folder, environment)
     assert (tmp_path / "wheel.sqlite").stat().st_size > 0
 
-    with serving(server_side, folder, environment, log=tmp_path / "serve.log") as url:
-        assert httpx.get(f"{url}/healthz").status_code == 200
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    serve = [str(server_side / "lutnas"), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with running(serve, lambda: is_healthy(url), cwd=folder, env=environment, log=tmp_path / "serve.log"):
         # Without LUTNAS_HOME, as on another machine: the token travels by environment.
         elsewhere = clean_environment() | {"LUTNAS_TOKEN": (home / "token").read_text().strip(), "HOME": str(tmp_path)}
         lutnas(client_side, ["devices", "list", "--url", url], folder, elsewhere)
@@ -93,29 +91,3 @@ def run(command: list[str], *, cwd: Path, env: dict[str, str] | None = None) -> 
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
-
-
-@contextmanager
-def serving(programs: Path, folder: Path, environment: dict[str, str], *, log: Path) -> Iterator[str]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [str(programs / "lutnas"), "serve", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("wb") as sink:
-        process = subprocess.Popen(tethered(command), cwd=folder, env=environment, stdout=sink, stderr=sink)
-    try:
-        deadline = time.monotonic() + 60
-        while not answers(url):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").is_success
-    except httpx.TransportError:
-        return False

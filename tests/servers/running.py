@@ -1,0 +1,38 @@
+"""Run a long-lived command, of ours or not, for the length of a `with`."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.servers.server import wait_until_up
+from tests.servers.tether import tethered
+
+
+@contextmanager
+def running(
+    command: Sequence[str], answers: Callable[[], bool], *, cwd: Path, env: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`command` from the time it answers; ended by SIGTERM. Raises ServerError with the end of its log if it fails."""
+    with log.open("wb") as sink:
+        # SIGTERM, as a command of ours has children of its own to take along.
+        tied = tethered(command, on_parent_death=signal.SIGTERM)
+        process = subprocess.Popen(tied, cwd=cwd, env=env, stdout=sink, stderr=sink)
+    try:
+        wait_until_up(process, answers, name=" ".join(command), log=log)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=30)
+
+
+def is_healthy(url: str) -> bool:
+    """Whether the API at `url` answers GET /healthz with success."""
+    try:
+        return httpx.get(f"{url}/healthz").is_success
+    except httpx.TransportError:
+        return False
