@@ -26,7 +26,7 @@ def test_it_runs_the_api_a_worker_and_both_servers() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_has_a_health_check_with_limits(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
-    assert check["test"][0] in ("CMD", "CMD-SHELL")
+    assert check["test"][0] == "CMD"
     assert {"interval", "timeout", "retries"} <= set(check)
 
 

@@ -61,6 +61,5 @@ def command(name: str, port: str) -> list[str]:
 
 def health_check(name: str, port: str) -> list[str]:
     form, *test = SERVICES[name]["healthcheck"]["test"]
-    # A doubled dollar is compose's way to leave one to the shell of the container.
-    test = [part.replace("$$", "$").replace("8000", port) for part in test]
-    return ["sh", "-c", *test] if form == "CMD-SHELL" else test
+    assert form == "CMD"
+    return [part.replace("8000", port) for part in test]
