@@ -9,18 +9,21 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
-from latency.operator import Operator
+from latency.operator import FIELDS, Operator
 
 Provenance = Literal["measured", "published", "simulated"]
 PROVENANCES: tuple[str, ...] = get_args(Provenance)
 NOISY = 0.3  # relative spread above which an entry deserves a second look
 _FLOAT_FIELDS = ("latency_us", "p10_us", "p90_us", "energy_uj")
+_floats = attrgetter(*_FLOAT_FIELDS)
+_exact = attrgetter(*(name for name in FIELDS if name != "sparsity"))
 
 
 class MissingOperator(LookupError):
@@ -131,9 +134,10 @@ class ContentHash:
 
     def add(self, operator: Operator, entry: Entry) -> None:
         """Takes in one row."""
-        row = [*astuple(operator), *astuple(entry)]
-        # 13 and 13.0 are one latency, and repr of a float gives it back exactly.
-        canonical = json.dumps([float(v) if isinstance(v, int) else v for v in row], allow_nan=False)
+        # 13 and 13.0 are one latency, and the repr that JSON writes gives a float back exactly.
+        floats = (None if v is None else float(v) for v in (operator.sparsity, *_floats(entry)))
+        row = [*_exact(operator), entry.samples, entry.provenance, *floats]
+        canonical = json.dumps(row, allow_nan=False)
         self._rows.append(hashlib.sha256(canonical.encode()).digest())
 
     def hexdigest(self) -> str:
