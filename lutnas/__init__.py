@@ -1,1 +1,5 @@
-"""The user's side of lutnas: the `lutnas` command and the client of its API."""
+"""The user's side of lutnas: the client of its API (`from lutnas import Client`) and the `lutnas` command."""
+
+from lutnas.client import ChecksumError, Client, ForeignAnswerError, LutnasError, ProblemError, UnreachableError
+
+__all__ = ["ChecksumError", "Client", "ForeignAnswerError", "LutnasError", "ProblemError", "UnreachableError"]

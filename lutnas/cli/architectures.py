@@ -1,0 +1,82 @@
+"""`lutnas architectures`."""
+
+from pathlib import Path
+
+import click
+from rich.console import Group
+from rich.progress import DownloadColumn
+from rich.table import Table
+from rich.text import Text
+
+from lutnas.cli import output as out
+from lutnas.cli.failure import refuse
+from lutnas.cli.options import connected, folder
+from lutnas.cli.output import Output
+from lutnas.client import Client
+from lutnas.client.documents import Architecture
+
+
+@click.group()
+def architectures() -> None:
+    """Derived architectures and their files."""
+
+
+@architectures.command("list")
+@connected
+def list_architectures(client: Client, output: Output) -> None:
+    """List all derived architectures."""
+    columns = ["id", "job", "space", "predicted_latency_us", "test_accuracy"]
+    output.listing(client.architectures(), columns, nothing="no architecture yet: `lutnas jobs submit FILE`")
+
+
+@architectures.command("show")
+@click.argument("architecture")
+@connected
+def show_architecture(client: Client, output: Output, architecture: str) -> None:
+    """Show one architecture, layer by layer."""
+    found = client.architecture(architecture)
+    output.document(found, Group(out.fields(_heads(found)), Text(), layers_table(found)))
+
+
+@architectures.command("download")
+@click.argument("architecture")
+@click.option("--output", "into", type=folder, metavar="FOLDER", help="Where to put the files  [default: ARCHITECTURE]")
+@click.option("--only", metavar="NAME", multiple=True, help="Only this file; may be given several times.")
+@connected
+def download_architecture(
+    client: Client, output: Output, architecture: str, into: Path | None, only: tuple[str, ...]
+) -> None:
+    """Download the files of an architecture: architecture.json, weights.safetensors, model.onnx, report.json.
+
+    Each file is checked against the checksum that the service promised, and is whole or not there.
+    """
+    found = client.architecture(architecture)
+    names = [artifact["name"] for artifact in found["artifacts"]]
+    for name in only:
+        if name not in names:
+            refuse("--only", f"{name!r} is none of {', '.join(names)}")
+    written = download_all(client, found, into or Path(architecture), only=only or tuple(names))
+    shown = Text("\n".join(map(str, written)))
+    output.document({"architecture": found["id"], "files": [str(path) for path in written]}, shown)
+
+
+def download_all(client: Client, architecture: Architecture, into: Path, *, only: tuple[str, ...]) -> list[Path]:
+    """Puts the files named `only` into the folder `into`, with a progress bar on stderr."""
+    chosen = [artifact for artifact in architecture["artifacts"] if artifact["name"] in only]
+    written = list[Path]()
+    with out.progress(DownloadColumn()) as bar:
+        task = bar.add_task("downloading", total=sum(artifact["bytes"] for artifact in chosen))
+        for artifact in chosen:
+            bar.update(task, description=artifact["name"])
+            written.append(client.download(artifact, into, on_bytes=lambda count: bar.advance(task, count)))
+    return written
+
+
+def layers_table(architecture: Architecture) -> Table:
+    """Layer, candidate and predicted latency of each layer."""
+    rows = [[str(r["layer"]), r["candidate"], f"{r['latency_us']:.1f}"] for r in architecture["layers"]]
+    return out.table(["layer", "candidate", "predicted us"], rows, right=["layer", "predicted us"])
+
+
+def _heads(architecture: Architecture) -> dict[str, object]:
+    return {name: architecture.get(name) for name in ("id", "job", "space", "predicted_latency_us", "test_accuracy")}

@@ -1,0 +1,51 @@
+"""`lutnas devices`."""
+
+import click
+
+from lutnas.cli.failure import refuse
+from lutnas.cli.options import connected
+from lutnas.cli.output import Output
+from lutnas.client import Client
+
+
+@click.group()
+def devices() -> None:
+    """Devices that networks are searched for."""
+
+
+@devices.command("list")
+@connected
+def list_devices(client: Client, output: Output) -> None:
+    """List all devices."""
+    columns = ["name", "id", "description", "labels", "created_at"]
+    output.listing(client.devices(), columns, nothing="no device yet: `lutnas devices create NAME`")
+
+
+@devices.command("create")
+@click.argument("name")
+@click.option("--description", default="", help="What it is, for people.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; may be given several times.")
+@connected
+def create_device(client: Client, output: Output, name: str, description: str, labels: tuple[str, ...]) -> None:
+    """Register a device."""
+    pairs = parse_labels(labels)
+    output.document(client.create_device(name, description=description, labels=pairs))
+
+
+@devices.command("show")
+@click.argument("device")
+@connected
+def show_device(client: Client, output: Output, device: str) -> None:
+    """Show one device, by name or id."""
+    output.document(client.device(device))
+
+
+def parse_labels(labels: tuple[str, ...]) -> dict[str, str]:
+    """`name=value` texts as a dictionary; ends the command where one is something else."""
+    pairs = dict[str, str]()
+    for label in labels:
+        name, equals, value = label.partition("=")
+        if not (name and equals):
+            refuse("--label", f"{label!r} is not written NAME=VALUE")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,51 @@
+"""The options that commands share, and the client that comes of them."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from lutnas import settings
+from lutnas.cli.output import Output
+from lutnas.client import Client
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON on stdout.")
+space_option = click.option("--space", metavar="NAME", help="A search space.")
+existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+new_file = click.Path(dir_okay=False, path_type=Path)
+folder = click.Path(file_okay=False, path_type=Path)
+
+
+def connection_options(function: Callable[..., R]) -> Callable[..., R]:
+    """Adds --url, --token and --token-file."""
+    url = click.option("--url", metavar="URL", help="Address of the service.")
+    token = click.option(
+        "--token", metavar="TOKEN", help="Token of the service; other users of this machine can see it here."
+    )
+    file = click.option("--token-file", type=existing_file, metavar="FILE", help="File that holds the token.")
+    return url(token(file(function)))
+
+
+def connect(url: str | None, token: str | None, token_file: Path | None) -> Client:
+    """A client of the service that flags, environment and config file name."""
+    found = settings.resolve(os.environ, url=url, token=token, token_file=token_file)
+    return Client(found.url, found.token)
+
+
+def connected(function: Callable[Concatenate[Client, Output, P], R]) -> Callable[..., R]:
+    """Gives a command's function a client and an output as its first arguments, and adds the options for them."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any, url: str | None, token: str | None, token_file: Path | None, as_json: bool, **kwargs: Any
+    ) -> R:
+        with connect(url, token, token_file) as client:
+            return function(client, Output(as_json), *args, **kwargs)
+
+    return connection_options(json_option(command))

@@ -1,0 +1,145 @@
+"""`lutnas profile`: time the operators of a search space on this very machine."""
+
+import json
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from latency.formats import write_csv
+from latency.operator import Operator, OperatorError
+from latency.table import LatencyTable
+from lutnas.cli import output as out
+from lutnas.cli.failure import Failure, extra, refuse
+from lutnas.cli.jsonfile import read_json
+from lutnas.cli.options import connect, connection_options, existing_file, json_option, new_file
+from lutnas.cli.output import Output, say
+from lutnas.cli.tables import ensure_device
+from lutnas.client.documents import Table
+
+
+@click.command()
+@click.option("--device", required=True, metavar="NAME", help="What to call this machine.")
+@click.option("--space", metavar="NAME", help="Time what this search space needs; the service tells what that is.")
+@click.option(
+    "--operators", "file", type=existing_file, metavar="FILE", help="Time what `lutnas spaces operators --json` wrote."
+)
+@click.option("--output", "to", type=new_file, metavar="FILE", help="Write the table to this CSV file.")
+@click.option("--upload", is_flag=True, help="Upload the table; registers the device if it is not known yet.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random weights and of the order of measuring.")
+@click.option("--note", default="", help="A line about the measurement, kept with the table.")
+@connection_options
+@json_option
+def profile(
+    device: str,
+    space: str | None,
+    file: Path | None,
+    to: Path | None,
+    upload: bool,
+    threads: int,
+    seed: int,
+    note: str,
+    url: str | None,
+    token: str | None,
+    token_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Time the operators of a search space on this machine, and make a latency lookup table of them.
+
+    Needs an extra: pip install 'lutnas[profiler]'. With --operators it needs no service. With --output a run that was
+    stopped goes on where it was.
+    """
+    if (space is None) == (file is None):
+        raise click.UsageError("give either --space NAME or --operators FILE")
+    if to is None and not upload:
+        raise click.UsageError("give --output FILE, --upload, or both: else the measurements would be lost")
+    started = time.monotonic()
+    with ExitStack() as stack:
+        client = stack.enter_context(connect(url, token, token_file)) if upload or file is None else None
+        operators = read_operators(file) if file is not None else client.operators(str(space))  # type: ignore[union-attr]
+        if upload and client is not None:
+            ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
+        draft = None if to is None else to.with_name(to.name + ".draft")
+        table = measure(operators, device=device, threads=threads, seed=seed, note=note, draft=draft)
+        text = "".join(write_csv(table.info, table.entries.items()))
+        if to is not None:
+            _write(to, text)
+        stored: Table | None = None
+        if upload and client is not None:
+            stored = client.upload_table(device, text.encode(), media_type="text/csv", space=space)
+    _show(Output(as_json), table, to, stored, time.monotonic() - started)
+
+
+def measure(
+    operators: list[Operator],
+    *,
+    device: str,
+    threads: int = 1,
+    seed: int = 0,
+    note: str = "",
+    draft: Path | None = None,
+) -> LatencyTable:
+    """Times `operators` on this machine, with a progress bar on stderr."""
+    with extra("profiler", "timing operators"):
+        from latency.profiler import ProfilerError
+        from latency.profiler import profile as run
+    with out.progress() as bar:
+        task = bar.add_task(f"timing {len(operators)} operators", total=len(operators))
+
+        def advance(done: int, total: int, seconds_left: float) -> None:
+            description = f"operator {done}/{total}  {out.duration(seconds_left)} left"
+            bar.update(task, completed=done, total=total, description=description)
+
+        try:
+            return run(operators, device=device, threads=threads, seed=seed, note=note, draft=draft, progress=advance)
+        except ProfilerError as error:
+            raise Failure(str(error), hint="pip install 'lutnas[profiler]' brings onnxruntime") from error
+
+
+def read_operators(file: Path) -> list[Operator]:
+    """The operators in a document that `lutnas spaces operators --json` wrote; ends the command on anything else."""
+    with file.open("rb") as stream:
+        document = read_json(stream, "--operators")
+    rows = document.get("operators")
+    if not isinstance(rows, list) or not rows:
+        refuse("--operators", f'{file}: has no list "operators": write it with `lutnas spaces operators NAME --json`')
+    return [_operator(file, number, row) for number, row in enumerate(rows)]
+
+
+def _operator(file: Path, number: int, row: Any) -> Operator:
+    try:
+        return Operator(**row)
+    except OperatorError as error:
+        refuse("--operators", f"{file}: operators[{number}].{error}")
+    except TypeError:
+        refuse("--operators", f"{file}: operators[{number}]: {json.dumps(row)} is no operator")
+
+
+def _write(to: Path, text: str) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside = to.with_name(f".{to.name}.part")
+    beside.write_text(text, encoding="utf-8", newline="")
+    beside.replace(to)
+
+
+def _show(output: Output, table: LatencyTable, to: Path | None, stored: Table | None, seconds: float) -> None:
+    document = {
+        "device": table.info.device,
+        "rows": len(table),
+        "noisy": len(table.noisy()),
+        "seconds": round(seconds, 1),
+        "file": None if to is None else str(to),
+        "table": stored,
+    }
+    if document["noisy"]:
+        say(f"warning: {document['noisy']} operators spread by more than 30 %; was this machine busy?")
+    say(f"timed {len(table)} operators in {out.duration(seconds)}")
+    if to is not None:
+        say(f"wrote {to}")
+    if stored is not None:
+        say(f"uploaded version {stored['version']}")
+    output.document(document, Text(stored["id"] if stored is not None else str(to)))

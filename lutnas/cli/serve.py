@@ -1,0 +1,224 @@
+"""`lutnas serve`, `lutnas worker`, `lutnas migrate`: what runs the service, imported only inside the functions."""
+
+import contextlib
+import copy
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from lutnas.cli.failure import ExitCode, Failure, extra
+from lutnas.cli.options import json_option
+from lutnas.cli.output import Output, say
+from lutnas.process import Child, tie_to
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+LOG_LEVELS = ["debug", "info", "warning", "error"]
+PING_SECONDS = 5.0
+
+log_level_option = click.option(
+    "--log-level", type=click.Choice(LOG_LEVELS), default="info", show_default=True, help="How much to log, on stderr."
+)
+tied_option = click.option("--tied-to", type=int, hidden=True, help="End when this process, the parent, is gone.")
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one."
+)
+@click.option("--worker", is_flag=True, help="Run one worker too. It ends with the API.")
+@log_level_option
+@tied_option
+@json_option
+def serve(host: str, port: int, worker: bool, log_level: str, tied_to: int | None, as_json: bool) -> int:
+    """Run the API, in the foreground until Ctrl-C.
+
+    Brings the database to the newest revision, makes a token when there is none and prints where it lies. Settings
+    are environment variables (LUTNAS_HOME, LUTNAS_DATABASE_URL, LUTNAS_BROKER_URL and more). With --json one line of
+    JSON on stdout tells address and token file once it listens.
+    """
+    if tied_to is not None:
+        tie_to(tied_to)
+    with extra("server", "lutnas serve"):
+        import uvicorn
+
+        from api.app import create_app
+        from api.auth.service import ensure_token
+    settings = load_settings()
+    upgrade_database(settings)
+    try:
+        token_file = ensure_token(settings)
+    except (OSError, ValueError) as error:
+        raise Failure(f"cannot prepare the access token: {error}") from error
+    listener = _listen(host, port)
+    address = _address(host, listener.getsockname()[1])
+    config = uvicorn.Config(
+        create_app(settings), log_config=_log_on_stderr(uvicorn.config.LOGGING_CONFIG), log_level=log_level
+    )
+    server, lost = uvicorn.Server(config), list[int]()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(listener)
+        stack.enter_context(_clean_exit())
+        stack.enter_context(_address_file(settings.home, address))
+        if worker:
+            child = stack.enter_context(Child(["worker", "--log-level", log_level]))
+
+            def end_too(code: int) -> None:
+                if not server.should_exit:
+                    lost.append(code)
+                    server.should_exit = True
+
+            child.on_end(end_too)
+        _announce(Output(as_json), address, token_file)
+        server.run(sockets=[listener])
+    if lost:
+        raise Failure(f"the worker ended with code {lost[0]}, so the API ended too", hint="its log is above")
+    return ExitCode.OK if server.started else ExitCode.ERROR
+
+
+@click.command()
+@click.option("--ping", is_flag=True, help="Only ask whether the worker of this machine answers: exit code 0 or 1.")
+@log_level_option
+@tied_option
+@json_option
+def worker(ping: bool, log_level: str, tied_to: int | None, as_json: bool) -> int:
+    """Run a worker that carries out search jobs, until Ctrl-C.
+
+    It ends at the next step of a running job and leaves a checkpoint; another worker goes on from there.
+    """
+    if tied_to is not None:
+        tie_to(tied_to)
+    if ping:
+        return _ping(Output(as_json))
+    with extra("worker", "lutnas worker"):
+        import workers.main
+    return workers.main.run(load_settings(), loglevel=log_level)
+
+
+@click.command()
+@json_option
+def migrate(as_json: bool) -> None:
+    """Bring the database to the newest revision. `lutnas serve` does this by itself."""
+    settings = load_settings()
+    upgrade_database(settings)
+    shown = _without_password(settings.database_url)
+    Output(as_json).document({"database": shown}, f"{shown} is at the newest revision")
+
+
+def load_settings() -> "Settings":
+    """The service's settings from the environment; a wrong one becomes a failure that names the variable."""
+    with extra("server", "this command"):
+        from pydantic import ValidationError
+
+        from api.settings import Settings
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_setting_error(e["loc"], e["msg"]) for e in error.errors()]
+        raise Failure("the settings of the service are wrong:\n" + "\n".join(f"  {line}" for line in lines)) from error
+
+
+def upgrade_database(settings: "Settings") -> None:
+    """Brings the database to the newest revision; one that cannot be reached becomes a failure."""
+    with extra("server", "this command"):
+        from sqlalchemy.exc import OperationalError
+
+        from api.db.migrate import upgrade
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        upgrade(settings.database_url)
+    except OperationalError as error:
+        detail = f"cannot use the database {_without_password(settings.database_url)}: {error.orig}"
+        raise Failure(detail, hint="LUTNAS_DATABASE_URL names it") from error
+    except ValueError as error:
+        raise Failure(str(error), hint="LUTNAS_DATABASE_URL names the database") from error
+
+
+def _setting_error(place: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(map(str, place))
+    return f"LUTNAS_{name.upper()}: {message}" if name else message.removeprefix("Value error, ")
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _ping(output: Output) -> int:
+    with extra("server", "lutnas worker --ping"):
+        from api.bell import make_celery
+    name = f"celery@{socket.gethostname()}"
+    answers = make_celery(load_settings()).control.ping(destination=[name], timeout=PING_SECONDS)
+    answered = any(name in answer for answer in answers or [])
+    output.document({"worker": name, "answered": answered}, f"{name} {'answers' if answered else 'does not answer'}")
+    return ExitCode.OK if answered else ExitCode.ERROR
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        hint = "take another with --port; 0 takes any free one"
+        raise Failure(f"cannot listen on {host} port {port}: {error.strerror}", hint=hint) from error
+
+
+def _address(host: str, port: int) -> str:
+    """Address by which this machine reaches a service that listens on `host`."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
+
+
+@contextlib.contextmanager
+def _address_file(home: Path, address: str) -> Iterator[None]:
+    """Leaves the address where the command of this machine looks for it, while the service runs."""
+    file = home / "address"
+    beside = file.with_name(f".address-{os.getpid()}")
+    beside.write_text(address + "\n")
+    beside.replace(file)
+    try:
+        yield
+    finally:
+        # A second service that started later has put its own address there.
+        if file.exists() and file.read_text() == address + "\n":
+            file.unlink()
+
+
+@contextlib.contextmanager
+def _clean_exit() -> Iterator[None]:
+    """Turns SIGINT and SIGTERM into an exit that runs what has to be cleaned up.
+
+    uvicorn stops at either, then raises it again for whoever was there before: without this, SIGTERM would end the
+    process on the spot and leave the worker behind.
+    """
+
+    def leave(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(ExitCode.OK)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _announce(output: Output, address: str, token_file: Path | None) -> None:
+    if output.as_json:
+        output.line({"address": address, "token_file": None if token_file is None else str(token_file)})
+    say(f"lutnas listens on {address}")
+    say(f"the token lies in {token_file}" if token_file is not None else "the token is the one that LUTNAS_TOKEN gave")
+
+
+def _log_on_stderr(config: dict[str, Any]) -> dict[str, Any]:
+    changed = copy.deepcopy(config)
+    changed["handlers"]["access"]["stream"] = "ext://sys.stderr"
+    return changed

@@ -1,0 +1,109 @@
+"""`lutnas tables`."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from latency.operator import Operator
+from lutnas.cli.failure import ExitCode, refuse
+from lutnas.cli.options import connected, existing_file, new_file
+from lutnas.cli.output import Output, say
+from lutnas.client import Client
+
+MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
+
+
+@click.group()
+def tables() -> None:
+    """Latency lookup tables of devices."""
+
+
+@tables.command("upload")
+@click.argument("file", type=existing_file)
+@click.option("--device", required=True, metavar="NAME", help="The device that was measured.")
+@click.option("--space", metavar="NAME", help="Refuse the table if it lacks an operator of this space.")
+@click.option("--create", is_flag=True, help="Register the device if it is not known yet.")
+@connected
+def upload_table(client: Client, output: Output, file: Path, device: str, space: str | None, create: bool) -> None:
+    """Upload a table: .csv or .json, also gzipped (.csv.gz, .json.gz).
+
+    All rows are taken or none; what is wrong is named by row and column. The same table a second time changes nothing.
+    """
+    media_type = media_type_of(file)
+    if create:
+        ensure_device(client, device)
+    output.document(client.upload_table(device, file.read_bytes(), media_type=media_type, space=space))
+
+
+@tables.command("list")
+@click.option("--device", metavar="NAME", help="Only those of one device.")
+@connected
+def list_tables(client: Client, output: Output, device: str | None) -> None:
+    """List tables, newest version last."""
+    names = [device] if device is not None else [known["name"] for known in client.devices()]
+    columns = ["id", "device", "version", "rows", "runtime", "threads", "batch", "created_at"]
+    output.listing((t for name in names for t in client.tables(name)), columns, nothing="no table yet")
+
+
+@tables.command("show")
+@click.argument("table")
+@connected
+def show_table(client: Client, output: Output, table: str) -> None:
+    """Show one table, by id: all but its rows."""
+    output.document(client.table(table))
+
+
+@tables.command("rows")
+@click.argument("table")
+@connected
+def show_rows(client: Client, output: Output, table: str) -> None:
+    """Show the rows of a table."""
+    columns = ["kind", "h", "w", "c_in", "c_mid", "c_out", "stride", "kernel", "groups", "latency_us"]
+    output.listing(client.table_rows(table), columns, nothing="the table has no rows")
+
+
+@tables.command("coverage")
+@click.argument("table")
+@click.option("--space", required=True, metavar="NAME", help="The search space.")
+@connected
+def show_coverage(client: Client, output: Output, table: str, space: str) -> int:
+    """Tell whether a table has every operator of a space; exit code 1 if it lacks some."""
+    coverage = client.coverage(table, space)
+    if output.as_json:
+        output.document(coverage)
+    elif coverage["covered"]:
+        say(f"{table} covers {space}")
+    else:
+        say(f"{table} lacks {len(coverage['missing'])} operators of {space}:")
+        for row in coverage["missing"]:
+            click.echo(Operator(**row).key)
+    return ExitCode.OK if coverage["covered"] else ExitCode.ERROR
+
+
+@tables.command("download")
+@click.argument("table")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Format of the file."
+)
+@click.option("--output", "file", type=new_file, metavar="FILE", help="Where to write it  [default: TABLE.FORMAT]")
+@connected
+def download_table(client: Client, output: Output, table: str, form: Literal["csv", "json"], file: Path | None) -> None:
+    """Download a table."""
+    written = client.download_table(table, file or Path(f"{table}.{form}"), format=form)
+    output.document({"table": table, "file": str(written)}, str(written))
+
+
+def media_type_of(file: Path) -> str:
+    """Media type of a table by the file's name; ends the command on any other name."""
+    plain = file.with_suffix("") if file.suffix == ".gz" else file
+    if plain.suffix not in MEDIA_TYPES:
+        refuse("FILE", f"{file.name}: a table is a .csv or .json file, or one of these with .gz")
+    return MEDIA_TYPES[plain.suffix]
+
+
+def ensure_device(client: Client, name: str) -> None:
+    """Registers a device that is not known yet."""
+    if all(known["name"] != name for known in client.devices()):
+        client.create_device(name)
+        say(f"registered the device {name}")

@@ -1,0 +1,130 @@
+"""Watching a job: its events as lines of JSON, as a live view in a terminal, or as lines of text."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lutnas.cli import output as out
+from lutnas.cli.failure import ExitCode, Failure
+from lutnas.cli.output import Output, say
+from lutnas.client import Client
+from lutnas.client.documents import Document, Event, Job
+
+PHASES = {"search": "searching", "derive": "deriving", "finish": "training the result", "export": "exporting"}
+CODES = {"succeeded": ExitCode.OK, "failed": ExitCode.ERROR, "cancelled": ExitCode.CANCELLED}
+
+
+@dataclass
+class View:
+    """What is known of a job from its events: what a person wants to see of it."""
+
+    job: Job
+    state: str = "queued"
+    progress: Document = field(default_factory=dict)
+    known: Document = field(default_factory=dict)  # the last value of each measure, as not every event has all
+
+    def take(self, event: Event) -> str | None:
+        """Takes in an event; gives a line worth keeping, or None."""
+        data = event["data"]
+        match event["kind"]:
+            case "state":
+                self.state = data["state"]
+                return f"{self.state}" + (f": {data['reason']}" if data.get("reason") else "")
+            case "progress":
+                return self._progress(data)
+            case "derived":
+                return "derived " + " ".join(data.get("candidates", []))
+            case "warning":
+                return f"warning: {data.get('detail', '')}"
+        return None
+
+    def _progress(self, data: Document) -> str | None:
+        before = self.progress.get("phase"), self.known.get("epoch")
+        self.progress = data
+        self.known.update({name: value for name, value in data.items() if value is not None})
+        changed = (data.get("phase"), self.known.get("epoch")) != before
+        return "  ".join(filter(None, [self.title(), *self.measures()])) if changed else None
+
+    def title(self) -> str:
+        """Phase, step and time left."""
+        phase = self.progress.get("phase")
+        if phase is None:
+            return self.state
+        left = self.progress.get("seconds_left")
+        count = f"step {self.progress.get('step', 0)}/{self.progress.get('steps', 0)}"
+        return f"{PHASES.get(phase, phase)}  {count}" + (f"  {out.duration(left)} left" if left is not None else "")
+
+    def measures(self) -> Iterator[str]:
+        """Expected latency against the budget, and how well it learns."""
+        expected = self.known.get("expected_latency_us") or {}
+        for constraint in self.job["spec"].get("constraints", []):
+            device, budget = constraint.get("device"), constraint.get("max_us")
+            if device in expected and budget:
+                share = expected[device] / budget
+                yield f"expected latency {expected[device]:.1f} of {budget:.1f} us on {device} ({share:.0%})"
+        for name, form in (("epoch", "d"), ("accuracy", ".4f"), ("loss", ".4f"), ("temperature", ".3g")):
+            if name in self.known:
+                yield f"{name} {self.known[name]:{form}}"
+
+    def __rich__(self) -> Group:
+        grid = Table.grid(padding=(0, 2))
+        done, total = self.progress.get("step", 0), self.progress.get("steps") or None
+        grid.add_row(ProgressBar(total=total, completed=done, width=40), Text(self.title()))
+        return Group(grid, *(Text(f"  {line}") for line in self.measures()))
+
+
+def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
+    """Follows `job` to its end and gives the exit code that it stands for. Ctrl-C raises Failure with code 130."""
+    try:
+        show = _lines_of_json if output.as_json else _for_people
+        show(client, output, job, after)
+    except KeyboardInterrupt:
+        hint = f"the job goes on: `lutnas jobs watch {job['id']}`, or end it with `lutnas jobs cancel {job['id']}`"
+        raise Failure("stopped watching", hint=hint, exit_code=ExitCode.INTERRUPTED) from None
+    ended = client.job(job["id"])
+    if output.as_json:
+        output.line(ended)
+    else:
+        _show_end(ended)
+    return CODES[ended["state"]]
+
+
+def _lines_of_json(client: Client, output: Output, job: Job, after: int) -> None:
+    for event in client.events(job["id"], after=after):
+        output.line(event)
+
+
+def _for_people(client: Client, output: Output, job: Job, after: int) -> None:
+    view, console = View(job), out.stderr()
+    with _live(view, console) as live:
+        for event in client.events(job["id"], after=after):
+            line = view.take(event)
+            if line is not None:
+                (live.console if live else console).print(Text(line), soft_wrap=True)
+            if live:
+                live.update(view)
+
+
+@contextlib.contextmanager
+def _live(view: View, console: Console) -> Iterator[Live | None]:
+    if not console.is_terminal:
+        yield None
+        return
+    with Live(view, console=console, refresh_per_second=4, transient=True) as live:
+        yield live
+
+
+def _show_end(job: Job) -> None:
+    if job["state"] == "failed":
+        error: dict[str, Any] = job["error"] or {}
+        say(f"error: the job failed: {error.get('detail') or error.get('title') or 'no reason was given'}")
+    elif job["architecture"]:
+        out.stdout().print(Text(job["architecture"]))
+        say(f"`lutnas architectures download {job['architecture']}` fetches its files")

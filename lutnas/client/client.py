@@ -1,0 +1,217 @@
+"""The client: one method for each thing that the API does."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+from urllib.parse import quote
+
+from latency.operator import Operator, OperatorError
+from lutnas.client import events
+from lutnas.client.documents import (
+    Architecture,
+    Artifact,
+    Coverage,
+    Dataset,
+    Device,
+    Document,
+    Event,
+    Job,
+    Table,
+    Validation,
+)
+from lutnas.client.download import download
+from lutnas.client.transport import Transport
+
+MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
+
+
+class Client:
+    """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
+
+    `timeout_seconds` holds for each single answer; `sleep` waits between tries. Lists are iterators that fetch their
+    pages as they go.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._transport = Transport(url, token, timeout_seconds=timeout_seconds, sleep=sleep)
+        self.url = self._transport.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._transport.close()
+
+    def ready(self) -> Document:
+        """What the service says of its own readiness; raises ProblemError while it is not ready."""
+        return cast(Document, self._transport.json("GET", "/readyz"))
+
+    def whoami(self) -> Document:
+        """Owner and name of the token."""
+        return cast(Document, self._transport.json("GET", "/v1/tokens/self"))
+
+    # --- devices and their tables
+
+    def devices(self) -> Iterator[Device]:
+        """All devices."""
+        return self._transport.items("/v1/devices")
+
+    def device(self, device: str) -> Device:
+        """One device, by id or name."""
+        return cast(Device, self._transport.json("GET", _path("devices", device)))
+
+    def create_device(self, name: str, *, description: str = "", labels: Mapping[str, str] | None = None) -> Device:
+        """Registers a device."""
+        body = {"name": name, "description": description, "labels": dict(labels or {})}
+        return cast(Device, self._transport.json("POST", "/v1/devices", json=body))
+
+    def upload_table(self, device: str, content: bytes, *, media_type: str, space: str | None = None) -> Table:
+        """Uploads a table for `device`; with `space` it must have all of that space's operators.
+
+        Bytes that begin like gzip are sent as they are, under Content-Encoding gzip. The same content a second time
+        gives the table that stands, so it is safe to try again.
+        """
+        headers = {"Content-Type": media_type}
+        if content[:2] == b"\x1f\x8b":
+            headers["Content-Encoding"] = "gzip"
+        params = {} if space is None else {"space": space}
+        path = _path("devices", device, "tables")
+        answer = self._transport.json("POST", path, content=content, headers=headers, params=params, idempotent=True)
+        return cast(Table, answer)
+
+    def tables(self, device: str) -> Iterator[Table]:
+        """All tables of a device."""
+        return self._transport.items(_path("devices", device, "tables"))
+
+    def table(self, table: str) -> Table:
+        """One table."""
+        return cast(Table, self._transport.json("GET", _path("tables", table)))
+
+    def table_rows(self, table: str) -> Iterator[Document]:
+        """The rows of a table: an operator and its latency each."""
+        return self._transport.items(_path("tables", table, "rows"), {"limit": 500})
+
+    def coverage(self, table: str, space: str) -> Coverage:
+        """Which operators of a space a table has not."""
+        return cast(Coverage, self._transport.json("GET", _path("tables", table, "coverage"), params={"space": space}))
+
+    def download_table(self, table: str, to: Path, *, format: Literal["csv", "json"] = "csv") -> Path:
+        """Writes a table to the file `to`."""
+        return download(self._transport, f"{_path('tables', table, 'file')}?format={format}", to)
+
+    # --- spaces and data sets
+
+    def spaces(self) -> Iterator[Document]:
+        """All search spaces: those that come with lutnas, and own ones."""
+        return self._transport.items("/v1/spaces")
+
+    def space(self, name: str) -> Document:
+        """One search space."""
+        return cast(Document, self._transport.json("GET", _path("spaces", name)))
+
+    def create_space(self, document: Mapping[str, Any]) -> Document:
+        """Adds a search space of one's own."""
+        return cast(Document, self._transport.json("POST", "/v1/spaces", json=dict(document)))
+
+    def operators(self, space: str) -> list[Operator]:
+        """Every operator that a device has to be timed on for a space."""
+        answer = self._transport.json("GET", _path("spaces", space, "operators"))
+        try:
+            return [Operator(**row) for row in answer["operators"]]
+        except (KeyError, TypeError, OperatorError) as error:
+            raise self._transport.foreign(f"operators that this version of lutnas cannot read ({error})") from error
+
+    def datasets(self) -> Iterator[Dataset]:
+        """All data sets: built-in ones and own ones."""
+        return self._transport.items("/v1/datasets")
+
+    def dataset(self, name: str) -> Dataset:
+        """One data set."""
+        return cast(Dataset, self._transport.json("GET", _path("datasets", name)))
+
+    def upload_dataset(self, name: str, file: Path) -> Dataset:
+        """Uploads a data set: an .npz of arrays, or a .zip, .tar or .tar.gz of a folder of pictures."""
+        with file.open("rb") as body:
+            parts = {"file": (file.name, body, "application/octet-stream")}
+            # Reading and checking the pictures takes the service as long as it takes.
+            answer = self._transport.json("POST", "/v1/datasets", data={"name": name}, files=parts, timeout=600)
+        return cast(Dataset, answer)
+
+    # --- search jobs
+
+    def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Submits a search job. A key of its own makes it safe to try again; give one to be safe across processes."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        answer = self._transport.json("POST", "/v1/search-jobs", json=dict(spec), headers=headers, idempotent=True)
+        return cast(Job, answer)
+
+    def validate(self, spec: Mapping[str, Any]) -> Validation:
+        """What the service would say to a job: errors, and the reachable predicted latencies. Nothing is submitted."""
+        answer = self._transport.json("POST", "/v1/search-jobs/validate", json=dict(spec), idempotent=True)
+        return cast(Validation, answer)
+
+    def jobs(self, *, state: str | None = None, label: str | None = None) -> Iterator[Job]:
+        """All jobs, newest first; of one `state`, or with one `label` (written name:value)."""
+        return self._transport.items("/v1/search-jobs", {"state": state, "label": label})
+
+    def job(self, job: str) -> Job:
+        """One job."""
+        return cast(Job, self._transport.json("GET", _path("search-jobs", job)))
+
+    def cancel(self, job: str) -> Job:
+        """Asks for a job's end; a running one ends at its next step."""
+        return cast(Job, self._transport.json("POST", _path("search-jobs", job, "cancel")))
+
+    def pause(self, job: str) -> Job:
+        """Asks a job to stop at its next step and keep its checkpoint."""
+        return cast(Job, self._transport.json("POST", _path("search-jobs", job, "pause")))
+
+    def resume(self, job: str) -> Job:
+        """Queues a paused job again."""
+        return cast(Job, self._transport.json("POST", _path("search-jobs", job, "resume")))
+
+    def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
+        """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""
+        return events.follow(self._transport, quote(job, safe=""), after=after, patience_seconds=patience_seconds)
+
+    def job_artifacts(self, job: str) -> Iterator[Artifact]:
+        """The files that a job left."""
+        return self._transport.items(_path("search-jobs", job, "artifacts"))
+
+    # --- architectures and their files
+
+    def architectures(self) -> Iterator[Architecture]:
+        """All derived architectures."""
+        return self._transport.items("/v1/architectures")
+
+    def architecture(self, architecture: str) -> Architecture:
+        """One derived architecture."""
+        return cast(Architecture, self._transport.json("GET", _path("architectures", architecture)))
+
+    def download(self, artifact: Artifact, folder: Path, *, on_bytes: Callable[[int], None] | None = None) -> Path:
+        """Puts an artifact into `folder` under its own name; raises ChecksumError where the bytes are others."""
+        name = artifact["name"]
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            raise self._transport.foreign(f"{name!r} as the name of a file")
+        path = _path("artifacts", artifact["id"], "content")
+        return download(self._transport, path, folder / name, sha256=artifact["sha256"], on_bytes=on_bytes)
+
+
+def _path(*parts: str) -> str:
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)

@@ -1,0 +1,69 @@
+"""The events of a job as they happen: server-sent events that go on after a broken connection."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+from httpx_sse import EventSource, SSEError
+
+from lutnas.client.documents import FINAL_STATES, Event
+from lutnas.client.errors import UnreachableError
+from lutnas.client.transport import Transport
+
+QUIET_SECONDS = 60.0  # the service sends a comment now and then; a connection silent for longer is dead
+LONGEST_WAIT = 5.0
+
+
+def follow(
+    transport: Transport,
+    job: str,
+    *,
+    after: int = 0,
+    patience_seconds: float = 120.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Event]:
+    """Yields the events of `job` behind number `after`, each once and in order, and ends after the final one.
+
+    A broken connection is made again and goes on behind the last event seen (`Last-Event-ID`). Raises UnreachableError
+    when the service stays away for `patience_seconds`, ProblemError when it refuses.
+    """
+    seen, heard, wait, ended = after, clock(), 0.2, False
+    while True:
+        silent = True
+        try:
+            for event in _connection(transport, job, after=seen):
+                heard, wait, silent = clock(), 0.2, False
+                if event["id"] <= seen:
+                    continue
+                seen = event["id"]
+                yield event
+                if is_final(event):
+                    return
+            heard = clock()
+            # The service ended the stream without a final event: it is shutting down, or a proxy cut it, or `after`
+            # was behind the final event. In the last case the job had ended before a connection that gave nothing.
+            if silent and ended:
+                return
+            ended = transport.json("GET", f"/v1/search-jobs/{job}")["state"] in FINAL_STATES
+        except UnreachableError:
+            if clock() - heard >= patience_seconds:
+                raise
+        transport.sleep(wait)
+        wait = min(2 * wait, LONGEST_WAIT)
+
+
+def is_final(event: Event) -> bool:
+    """Whether no event follows."""
+    return event["kind"] == "state" and event["data"].get("state") in FINAL_STATES
+
+
+def _connection(transport: Transport, job: str, *, after: int) -> Iterator[Event]:
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(after)}
+    timeout = httpx.Timeout(10, read=QUIET_SECONDS)
+    with transport.stream(f"/v1/search-jobs/{job}/events", headers=headers, timeout=timeout) as response:
+        try:
+            for message in EventSource(response).iter_sse():
+                if message.data:
+                    yield message.json()
+        except (SSEError, ValueError):
+            raise transport.foreign("a stream that is not one of events") from None

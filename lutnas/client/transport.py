@@ -1,0 +1,116 @@
+"""One door to the API: bearer token, retries of what may be asked twice, problems raised as errors."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import tenacity
+
+from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError
+
+ATTEMPTS = 4
+UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
+HINT_UNREACHABLE = "start one with `lutnas serve`, or name another with --url or LUTNAS_URL"
+
+
+class Transport:
+    """Sends requests to one service. `sleep` waits between tries; tests give their own."""
+
+    def __init__(self, url: str, token: str | None, *, timeout_seconds: float, sleep: Callable[[float], None]) -> None:
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self.url = url.rstrip("/")
+        self.sleep = sleep
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_seconds)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def request(self, method: str, path: str, *, idempotent: bool | None = None, **arguments: Any) -> httpx.Response:
+        """The answer to one request, read in full.
+
+        A GET, and what is said to be `idempotent`, is tried again when the connection broke or a gateway says that
+        the service is away. Anything may be tried again when the connection could not even be made.
+        Raises ProblemError, UnreachableError.
+        """
+        again = method == "GET" if idempotent is None else idempotent
+        for attempt in self._attempts(again):
+            with attempt, self._reach():
+                response = self._client.request(method, path, **arguments)
+                if response.status_code in UNAVAILABLE and _problem(response) is None:
+                    raise httpx.RemoteProtocolError(f"the gateway answered {response.status_code}")
+        return checked(response)
+
+    def json(self, method: str, path: str, **arguments: Any) -> Any:
+        """The JSON document that answers a request."""
+        response = self.request(method, path, **arguments)
+        try:
+            return response.json()
+        except ValueError:
+            raise self.foreign("an answer that is not JSON") from None
+
+    def items(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """All items of a list, page by page."""
+        cursor: str | None = None
+        while True:
+            given = {k: v for k, v in {**(params or {}), "cursor": cursor}.items() if v is not None}
+            page = self.json("GET", path, params=given)
+            if not isinstance(page, dict) or "items" not in page:
+                raise self.foreign("a list without items")
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+    @contextmanager
+    def stream(self, path: str, **arguments: Any) -> Iterator[httpx.Response]:
+        """The answer to a GET whose body the caller reads bit by bit. Raises as `request`."""
+        with self._reach(), self._client.stream("GET", path, **arguments) as response:
+            if response.is_error:
+                response.read()
+            yield checked(response)
+
+    def foreign(self, what: str) -> ForeignAnswerError:
+        """The error for an answer that no lutnas API gives."""
+        return ForeignAnswerError(f"{self.url} gave {what}", hint="is this the address of a lutnas service?")
+
+    def _attempts(self, again: bool) -> tenacity.Retrying:
+        broken: tuple[type[Exception], ...] = (httpx.ConnectError, httpx.ConnectTimeout)
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception_cause_type((httpx.TransportError,) if again else broken),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+            sleep=self.sleep,
+            reraise=True,
+        )
+
+    @contextmanager
+    def _reach(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise UnreachableError(f"cannot reach the service at {self.url}: {why}", hint=HINT_UNREACHABLE) from error
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The answer if it is a success; raises ProblemError, or ForeignAnswerError for a refusal that is no problem."""
+    if response.is_success:
+        return response
+    problem = _problem(response)
+    if problem is None:
+        url = response.request.url
+        detail = f"{url} answered {response.status_code} {response.reason_phrase} without a problem document"
+        raise ForeignAnswerError(detail, hint="is this the address of a lutnas service?")
+    raise ProblemError(problem)
+
+
+def _problem(response: httpx.Response) -> dict[str, Any] | None:
+    if not response.headers.get("content-type", "").startswith("application/problem+json"):
+        return None
+    try:
+        document = response.json()
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None

@@ -1,0 +1,172 @@
+"""Where the service is and which token opens it.
+
+Each of the two is taken from the first place that names it:
+
+    1. flag            --url; --token or --token-file
+    2. environment     LUTNAS_URL; LUTNAS_TOKEN or LUTNAS_TOKEN_FILE
+    3. config file     url; token or token_file, in TOML; LUTNAS_CONFIG names another file than the default
+    4. local service   <LUTNAS_HOME>/address and <LUTNAS_HOME>/token, as `lutnas serve` wrote them
+    5. default         http://127.0.0.1:8000, and no token
+
+The token of the local service is only ever sent to this machine.
+
+Errors:
+    SettingsError (ValueError)   a setting that cannot be used; the text names the place it came from
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+CONFIG_KEYS = ("url", "token", "token_file")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text names the place it came from."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Address and token, and for people the place that each came from. `token` is None where nobody named one."""
+
+    url: str
+    url_from: str
+    token: str | None
+    token_from: str
+
+
+def home_path(environ: Mapping[str, str]) -> Path:
+    """Folder of a service on this machine: LUTNAS_HOME, or the user's data folder."""
+    named = environ.get("LUTNAS_HOME")
+    return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("lutnas")
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """The config file: LUTNAS_CONFIG, or config.toml in the user's config folder."""
+    named = environ.get("LUTNAS_CONFIG")
+    return Path(named).expanduser() if named else platformdirs.user_config_path("lutnas") / "config.toml"
+
+
+def resolve(
+    environ: Mapping[str, str], *, url: str | None = None, token: str | None = None, token_file: Path | None = None
+) -> Settings:
+    """Address and token for one call of the command; `url`, `token` and `token_file` are its flags."""
+    config = _read_config(config_path(environ), required="LUTNAS_CONFIG" in environ)
+    home = home_path(environ)
+    found_url, url_from = _url(environ, config, home, url)
+    token, token_from = _token(environ, config, home, found_url, token, token_file)
+    return Settings(found_url, url_from, token, token_from)
+
+
+def _url(environ: Mapping[str, str], config: Mapping[str, str], home: Path, flag: str | None) -> tuple[str, str]:
+    places = [
+        (flag, "--url"),
+        (environ.get("LUTNAS_URL"), "LUTNAS_URL"),
+        (config.get("url"), str(config_path(environ))),
+        (_first_line(home / "address"), str(home / "address")),
+        (DEFAULT_URL, "the default"),
+    ]
+    found, place = next((value, place) for value, place in places if value)
+    parts = urlsplit(found)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{place}: {found!r} is no address: write it as in {DEFAULT_URL}")
+    return found, place
+
+
+def _token(
+    environ: Mapping[str, str],
+    config: Mapping[str, str],
+    home: Path,
+    url: str,
+    flag: str | None,
+    flag_file: Path | None,
+) -> tuple[str | None, str]:
+    if flag is not None and flag_file is not None:
+        raise SettingsError("--token and --token-file: give one of them")
+    file = config_path(environ)
+    places = [
+        (flag, "--token", flag_file, "--token-file"),
+        (environ.get("LUTNAS_TOKEN"), "LUTNAS_TOKEN", _path(environ.get("LUTNAS_TOKEN_FILE")), "LUTNAS_TOKEN_FILE"),
+        (config.get("token"), str(file), _path(config.get("token_file"), beside=file), str(file)),
+    ]
+    for value, place, named, file_place in places:
+        if value:
+            return _header_safe(value, place), place
+        if named is not None:
+            return _read_token(named, file_place), str(named)
+    local = home / "token"
+    if is_this_machine(url) and local.is_file():
+        return _read_token(local, "the local service"), str(local)
+    return None, "nowhere"
+
+
+def is_this_machine(url: str) -> bool:
+    """Whether `url` leads to this machine, so that the local token may go there."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_token(file: Path, place: str) -> str:
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{place}: cannot read the token file {file}: {_reason(error)}") from error
+    if not token:
+        raise SettingsError(f"{place}: the token file {file} is empty")
+    return _header_safe(token, str(file))
+
+
+def _header_safe(token: str, place: str) -> str:
+    # Anything else cannot stand in a header; a pasted line break is the usual cause.
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise SettingsError(f"{place}: a token has only printable ASCII characters and no blanks")
+    return token
+
+
+def _read_config(file: Path, *, required: bool) -> dict[str, str]:
+    if not required and not file.exists():
+        return {}
+    try:
+        config = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the config file {file}: {_reason(error)}") from error
+    except ValueError as error:
+        raise SettingsError(f"{file}: is not TOML: {error}") from error
+    for key, value in config.items():
+        if key not in CONFIG_KEYS:
+            raise SettingsError(f"{file}: {key!r} is none of {', '.join(CONFIG_KEYS)}")
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"{file}: {key} must be a text that is not empty")
+    if "token" in config and "token_file" in config:
+        raise SettingsError(f"{file}: give token or token_file, not both")
+    return config
+
+
+def _first_line(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8").strip().partition("\n")[0] or None
+    except FileNotFoundError:
+        return None
+
+
+def _path(text: str | None, *, beside: Path | None = None) -> Path | None:
+    """A path that somebody wrote; one in a config file starts at that file's folder."""
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    return path if beside is None else beside.parent / path
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
