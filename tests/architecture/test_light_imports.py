@@ -25,9 +25,9 @@ def test_the_app_leaves_torch_unloaded(tmp_path: Path) -> None:
     assert not loaded & {"torch", "sklearn", "onnxruntime"}
 
 
-def test_the_celery_app_leaves_torch_to_the_task(tmp_path: Path) -> None:
+def test_the_workers_parent_leaves_torch_to_the_task(tmp_path: Path) -> None:
     """A torch operation in the parent, before the fork, hangs the child."""
-    loaded = loaded_by("import workers.app", tmp_path)
+    loaded = loaded_by("import workers.main", tmp_path)
     assert not loaded & {"torch", "fastapi"}
 
 
