@@ -4,6 +4,7 @@ Errors:
     Failure (click.ClickException)   an error that a person can act on; `.hint` says how
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -13,7 +14,7 @@ import click
 
 from lutnas.client import LutnasError, ProblemError, UnreachableError
 from lutnas.client.errors import FieldError
-from lutnas.settings import SettingsError
+from lutnas.settings import SettingsError, config_path
 
 OWN_PACKAGES = ("lutnas", "workers", "api", "search", "latency")
 SHOWN_ERRORS = 20
@@ -70,6 +71,11 @@ class RootGroup(click.Group):
             click.echo("interrupted", err=True)
             raise SystemExit(ExitCode.INTERRUPTED) from None
         raise SystemExit(code if isinstance(code, int) else ExitCode.OK)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Tells where this machine's config file is looked for."""
+        with formatter.section("Config file"):
+            formatter.write_text(str(config_path(os.environ)))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command's function."""

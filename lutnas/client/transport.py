@@ -80,7 +80,7 @@ class Transport:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_cause_type((httpx.TransportError,) if again else broken),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=2) + tenacity.wait_random(0, 0.1),
             sleep=self.sleep,
             reraise=True,
         )

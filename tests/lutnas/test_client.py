@@ -1,0 +1,231 @@
+"""The client when the service or the network misbehaves, against a real HTTP server that does."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lutnas
+from lutnas import ChecksumError, Client, ForeignAnswerError, LutnasError, ProblemError, UnreachableError
+from lutnas.client.documents import Artifact
+from tests.lutnas.scripted import PROBLEM, Answer, scripted
+
+REFUSAL = {
+    "type": "urn:lutnas:problem:invalid-table",
+    "title": "Invalid table",
+    "status": 422,
+    "detail": "1 row cannot be taken.",
+    "errors": [{"field": "latency_us", "row": 17, "detail": "-3.0 is negative"}],
+    "count": 1,
+}
+DEVICE = {"id": "dev_1", "name": "pi4", "created_at": "2026-11-23T09:00:00Z"}
+
+
+def as_json(document: Any, **more: Any) -> Answer:
+    return Answer(json.dumps(document).encode(), **more)
+
+
+def client_of(url: str, waits: list[float] | None = None) -> Client:
+    return Client(url, "secret", sleep=(waits if waits is not None else []).append)
+
+
+def test_the_package_gives_away_this_and_nothing_else() -> None:
+    assert sorted(lutnas.__all__) == [
+        "ChecksumError",
+        "Client",
+        "ForeignAnswerError",
+        "LutnasError",
+        "ProblemError",
+        "UnreachableError",
+    ]
+    assert all(issubclass(getattr(lutnas, name), LutnasError) for name in lutnas.__all__ if name != "Client")
+
+
+def test_the_token_goes_into_the_header_of_each_request() -> None:
+    with scripted([as_json(DEVICE)]) as server, client_of(server.url) as client:
+        client.device("pi4")
+    assert server.asked[0].headers["authorization"] == "Bearer secret"
+
+
+def test_a_refusal_carries_type_title_detail_errors_and_extensions() -> None:
+    refusal = as_json(REFUSAL, status=422, media_type=PROBLEM)
+    with scripted([refusal]) as server, client_of(server.url) as client, pytest.raises(ProblemError) as caught:
+        client.device("pi4")
+    error = caught.value
+    assert (error.type, error.slug) == (REFUSAL["type"], "invalid-table")
+    assert (error.title, error.status, error.detail) == ("Invalid table", 422, "1 row cannot be taken.")
+    assert error.errors == REFUSAL["errors"]
+    assert error.document["count"] == 1
+
+
+def test_a_list_is_fetched_page_by_page() -> None:
+    pages = [
+        as_json({"items": [{"name": "a"}], "next_cursor": "c2"}),
+        as_json({"items": [{"name": "b"}], "next_cursor": None}),
+    ]
+    with scripted(pages) as server, client_of(server.url) as client:
+        assert [device["name"] for device in client.devices()] == ["a", "b"]
+    assert [asked.path for asked in server.asked] == ["/v1/devices", "/v1/devices?cursor=c2"]
+
+
+@pytest.mark.parametrize("trouble", [Answer(status=0), Answer(b"{", cut=True), Answer(b"bad gateway", status=502)])
+def test_a_get_is_tried_again_after_trouble_on_the_way(trouble: Answer) -> None:
+    waits = list[float]()
+    with scripted([trouble, trouble, as_json(DEVICE)]) as server, client_of(server.url, waits) as client:
+        assert client.device("pi4")["name"] == "pi4"
+    assert len(server.asked) == 3
+    assert len(waits) == 2
+
+
+def test_trouble_that_stays_ends_the_tries() -> None:
+    with scripted([Answer(status=0)]) as server, client_of(server.url) as client, pytest.raises(UnreachableError):
+        client.device("pi4")
+    assert len(server.asked) == 4
+
+
+def test_what_must_not_happen_twice_is_not_sent_twice() -> None:
+    with scripted([Answer(status=0)]) as server, client_of(server.url) as client, pytest.raises(UnreachableError):
+        client.create_device("pi4")
+    assert len(server.asked) == 1
+
+
+def test_a_submission_is_tried_again_under_one_idempotency_key() -> None:
+    with scripted([Answer(status=0), as_json({"id": "job_1"}, status=201)]) as server, client_of(server.url) as client:
+        assert client.submit({"space": "s"})["id"] == "job_1"
+    first, second = server.asked
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert first.body == second.body
+
+
+def test_nobody_there_is_said_with_the_address() -> None:
+    with scripted([Answer()]) as server:
+        pass
+    with client_of(server.url) as client, pytest.raises(UnreachableError, match=server.url):
+        client.device("pi4")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(b"<html>", media_type="text/html"), Answer(b"not found", status=404), as_json([], status=500)],
+)
+def test_what_is_no_lutnas_api_is_told_apart(answer: Answer) -> None:
+    with scripted([answer]) as server, client_of(server.url) as client, pytest.raises(ForeignAnswerError):
+        client.device("pi4")
+
+
+def test_an_odd_name_stays_one_part_of_the_path() -> None:
+    with scripted([as_json(DEVICE)]) as server, client_of(server.url) as client:
+        client.device("a/b?c#d")
+    assert server.asked[0].path == "/v1/devices/a%2Fb%3Fc%23d"
+
+
+# --- downloads
+
+CONTENT = b"weights" * 1000
+
+
+def artifact(**changed: Any) -> Artifact:
+    known = {
+        "id": "art_1",
+        "name": "model.onnx",
+        "media_type": "application/octet-stream",
+        "bytes": len(CONTENT),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "job": "job_1",
+        "created_at": "2026-11-23T09:00:00Z",
+    }
+    return Artifact(**{**known, **changed})  # type: ignore[typeddict-item]
+
+
+def test_a_download_arrives_whole_and_its_pieces_are_counted(tmp_path: Path) -> None:
+    pieces = list[int]()
+    with scripted([Answer(CONTENT)]) as server, client_of(server.url) as client:
+        file = client.download(artifact(), tmp_path / "new", on_bytes=pieces.append)
+    assert file == tmp_path / "new" / "model.onnx"
+    assert file.read_bytes() == CONTENT
+    assert sum(pieces) == len(CONTENT)
+    assert server.asked[0].path == "/v1/artifacts/art_1/content"
+
+
+def test_wrong_bytes_are_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"old")
+    wrong = scripted([Answer(b"x" + CONTENT[1:])])
+    with (
+        wrong as server,
+        client_of(server.url) as client,
+        pytest.raises(ChecksumError, match="the bytes that came have"),
+    ):
+        client.download(artifact(), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    assert (tmp_path / "model.onnx").read_bytes() == b"old"
+
+
+def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    half = scripted([Answer(CONTENT[:100], cut=True)])
+    with half as server, client_of(server.url) as client, pytest.raises(UnreachableError):
+        client.download(artifact(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "/etc/model.onnx", "a\\b", "..", ""])
+def test_a_file_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    right = scripted([Answer(CONTENT)])
+    with right as server, client_of(server.url) as client, pytest.raises(ForeignAnswerError, match="name of a file"):
+        client.download(artifact(name=name), tmp_path / "into")
+    assert server.asked == []
+
+
+# --- events
+
+
+def message(number: int, kind: str, **data: Any) -> bytes:
+    event = {"id": number, "attempt": 1, "step": number, "kind": kind, "data": data, "at": "2026-11-23T09:00:00Z"}
+    return f"id: {number}\nevent: {kind}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+def stream(*messages: bytes, **more: Any) -> Answer:
+    return Answer(b": hello\n\n" + b"".join(messages), media_type="text/event-stream", **more)
+
+
+RUNNING, STEP, DONE = (
+    message(1, "state", state="running"),
+    message(2, "progress", step=2),
+    message(3, "state", state="succeeded"),
+)
+
+
+def test_events_go_on_behind_the_last_one_when_the_connection_breaks() -> None:
+    answers = [stream(RUNNING, STEP, cut=True), Answer(status=0), stream(STEP, DONE)]
+    with scripted(answers) as server, client_of(server.url) as client:
+        assert [event["id"] for event in client.events("job_1")] == [1, 2, 3]
+    assert [asked.headers["last-event-id"] for asked in server.asked] == ["0", "2", "2"]
+
+
+def test_a_stream_that_ends_early_is_opened_again() -> None:
+    answers = [stream(RUNNING), as_json({"state": "running"}), stream(STEP, DONE)]
+    with scripted(answers) as server, client_of(server.url) as client:
+        assert [event["id"] for event in client.events("job_1")] == [1, 2, 3]
+
+
+def test_events_behind_the_final_one_are_none_and_end() -> None:
+    answers = {"/v1/search-jobs/job_1/events": stream(), "/v1/search-jobs/job_1": as_json({"state": "succeeded"})}
+    with scripted(answers.__getitem__) as server, client_of(server.url) as client:
+        assert list(client.events("job_1", after=3)) == []
+
+
+def test_a_service_that_stays_away_ends_the_watching() -> None:
+    with scripted([Answer(status=0)]) as server, client_of(server.url) as client, pytest.raises(UnreachableError):
+        list(client.events("job_1", patience_seconds=0))
+
+
+def test_a_refused_stream_is_a_problem() -> None:
+    refusal = as_json({**REFUSAL, "status": 404}, status=404, media_type=PROBLEM)
+    with scripted([refusal]) as server, client_of(server.url) as client, pytest.raises(ProblemError):
+        list(client.events("job_1"))
+
+
+def test_what_is_no_stream_of_events_is_told_apart() -> None:
+    with scripted([as_json({})]) as server, client_of(server.url) as client, pytest.raises(ForeignAnswerError):
+        list(client.events("job_1"))
