@@ -1,0 +1,48 @@
+"""What was timed so far, on disk: a profile that is stopped goes on where it was.
+
+A text file that only grows: the plan's fingerprint, then a line a burst: graph, nanoseconds of each call.
+"""
+
+from pathlib import Path
+
+from latency.profiler.errors import ProfilerError
+from latency.profiler.measure import Burst
+
+_TITLE = "lutnas profile draft,"
+
+
+class Draft:
+    """The draft at `path` of the plan with this `fingerprint`, of `graphs` graphs. ProfilerError if of another."""
+
+    def __init__(self, path: Path, fingerprint: str, graphs: int) -> None:
+        self._path = path
+        self._title = _TITLE + fingerprint
+        self._graphs = graphs
+
+    def read(self) -> list[Burst]:
+        """The bursts of an earlier run, without one cut off at the end. Starts the file where there is none."""
+        text = self._path.read_text() if self._path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        title, *lines = whole.splitlines() or [self._title]
+        if title != self._title:
+            raise ProfilerError(f"{self._path} is no draft of this profile: delete it, or name another file")
+        self._path.write_text("".join(f"{line}\n" for line in (title, *lines)))
+        return [self._burst(line) for line in lines]
+
+    def append(self, burst: Burst) -> None:
+        """Notes one burst."""
+        with self._path.open("a") as file:
+            file.write(",".join(map(str, (burst.graph, *burst.calls_ns))) + "\n")
+
+    def delete(self) -> None:
+        """Removes the file: the profile is complete."""
+        self._path.unlink()
+
+    def _burst(self, line: str) -> Burst:
+        try:
+            graph, *calls = map(int, line.split(","))
+        except ValueError as error:
+            raise ProfilerError(f"{self._path}: {line[:40]!r} is no line of a draft: delete the file") from error
+        if not 0 <= graph < self._graphs or not calls:
+            raise ProfilerError(f"{self._path}: {line[:40]!r} is no line of a draft: delete the file")
+        return Burst(graph, calls)

@@ -1,0 +1,99 @@
+"""Times calls in turns, in bursts, until the fastest tenth of each has settled.
+
+A machine that does other work has fast and slow moments, 15 % apart and up to seconds long. So graphs take turns, and
+time goes on until a tenth of each graph's calls fell into fast moments: until its 10th percentile is its floor.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from latency.profiler.runtimes import Call
+
+Nanoseconds = Sequence[int]
+WARM_UP = 3  # calls when a graph is loaded: memory is taken and kept then
+BURST_NS = 1_000_000
+LONGEST_BURST = 8
+LEAST_ROUNDS = 12
+TOLERANCE = 0.02
+CHECK_SECONDS = 0.5
+
+
+class Clocks(NamedTuple):
+    """What calls are timed by, in nanoseconds, under which name, and the seconds that pass on the wall."""
+
+    timer: Callable[[], int]
+    name: str
+    wall: Callable[[], float]
+
+
+def clocks(threads: int) -> Clocks:
+    """CPU time of this thread where one thread does all the work; else, or where it ticks coarsely, wall time."""
+    if threads == 1 and time.get_clock_info("thread_time").resolution < 1e-6:
+        return Clocks(time.thread_time_ns, "thread CPU time", time.monotonic)
+    return Clocks(time.perf_counter_ns, "wall time", time.monotonic)
+
+
+class Patience(NamedTuple):
+    """How long to time: `least` seconds at any rate, `most` where calls do not settle. Every graph gets 12 bursts."""
+
+    least: float
+    most: float
+
+
+class Burst(NamedTuple):
+    """A few calls of one graph, one behind the other."""
+
+    graph: int
+    calls_ns: list[int]
+
+
+def settled(calls_ns: Nanoseconds) -> bool:
+    """Whether the 10th percentile is the floor: the 2nd percentile lies no more than 2 % below it."""
+    low, tenth = np.percentile(calls_ns, [2, 10])
+    return bool(tenth - low <= TOLERANCE * tenth)
+
+
+def time_in_turns(
+    load: Callable[[int], Call], samples: list[list[int]], bursts: list[int], patience: Patience, clocks: Clocks
+) -> Iterator[Burst]:
+    """Times `load(0)`, `load(1)`, ... in turns, adding to `samples` and giving each burst as it is done.
+
+    `bursts` counts those of an earlier run that `samples` holds already: graphs behind the others come first.
+    """
+    start = checked = clocks.wall()
+    round_number = 0
+    while True:
+        for graph, calls_ns in enumerate(samples):
+            if bursts[graph] <= round_number:
+                calls = _burst(load(graph), _burst_size(calls_ns), clocks.timer)
+                calls_ns.extend(calls)
+                bursts[graph] += 1
+                yield Burst(graph, calls)
+        round_number += 1
+        elapsed = clocks.wall() - start
+        if round_number < LEAST_ROUNDS or elapsed < patience.least:
+            continue
+        if elapsed >= patience.most:
+            return
+        if clocks.wall() - checked >= CHECK_SECONDS:
+            if all(map(settled, samples)):
+                return
+            checked = clocks.wall()
+
+
+def _burst_size(calls_ns: Nanoseconds) -> int:
+    """As many calls as fit a millisecond, at least one and at most eight."""
+    return max(1, min(LONGEST_BURST, BURST_NS // max(1, min(calls_ns)))) if calls_ns else 1
+
+
+def _burst(call: Call, size: int, timer: Callable[[], int]) -> list[int]:
+    call()  # the graph before left its own weights in the caches
+    calls = []
+    for _ in range(size):
+        start = timer()
+        call()
+        calls.append(timer() - start)
+    return calls

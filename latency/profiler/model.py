@@ -1,0 +1,42 @@
+"""A whole exported network, measured as the operators of a table are."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from latency.profiler.measure import WARM_UP, Clocks, Patience, clocks, settled, time_in_turns
+from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+
+PATIENCE = Patience(least=4.0, most=20.0)
+
+
+class Measurement(NamedTuple):
+    """Measured latency: the 10th percentile over `samples` calls, with the spread beside. `settled` if it is the floor.
+
+    Not `settled`, other work on the machine may have slowed all calls.
+    """
+
+    latency_us: float
+    p10_us: float
+    p50_us: float
+    p90_us: float
+    samples: int
+    settled: bool
+
+
+def measure_model(
+    path: Path, *, threads: int = 1, seed: int = 0, patience: Patience = PATIENCE, timers: Clocks | None = None
+) -> Measurement:
+    """Times the ONNX file at `path` on random pixels in [0, 1], batch 1, by onnxruntime on this machine.
+
+    Thread CPU time for one thread, wall time for more. Raises ProfilerError.
+    """
+    call = OnnxRuntime().prepare(path, threads=threads, seed=seed)
+    for _ in range(WARM_UP):
+        call()
+    samples: list[list[int]] = [[]]
+    for _ in time_in_turns(lambda _: call, samples, [0], patience, timers or clocks(threads)):
+        pass
+    p10, p50, p90 = (np.percentile(samples[0], [10, 50, 90]) / 1000).tolist()
+    return Measurement(p10, p10, p50, p90, len(samples[0]), settled(samples[0]))

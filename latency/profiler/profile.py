@@ -1,0 +1,140 @@
+"""A table of this machine: plan, time, share out."""
+
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from latency.graph import chain, random_weights, shapes_of
+from latency.operator import BASE, Operator
+from latency.profiler.attribute import Vector, check, share
+from latency.profiler.draft import Draft
+from latency.profiler.measure import Clocks, Patience, clocks, settled, time_in_turns
+from latency.profiler.plan import Chain, Plan, make_plan
+from latency.profiler.progress import Meter, Progress
+from latency.profiler.runtimes import Call, Runtime
+from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+from latency.table import Entry, LatencyTable, TableInfo
+
+EMPTY = Operator("skip", 1, 1, 1, 0, 1, 1)  # an identity on one number: what a call costs that runs nothing
+MEMORY = 200_000_000  # bytes of weights that stay loaded between turns; a runtime keeps them about twice
+PATIENCE = Patience(least=8.0, most=45.0)
+
+
+def profile(
+    operators: Iterable[Operator],
+    *,
+    device: str,
+    threads: int = 1,
+    note: str = "",
+    seed: int = 0,
+    draft: Path | None = None,
+    progress: Progress | None = None,
+    patience: Patience = PATIENCE,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> LatencyTable:
+    """The latency of each of `operators` in a network, and of the base, by onnxruntime on this machine, batch 1.
+
+    Each row is the 10th percentile of thread CPU time (wall time with more threads), shared out from whole chains;
+    p10 and p90 tell how far it moves when other chains are drawn. `progress` gets (done, total, seconds_left). A
+    profile that was stopped goes on from `draft`, which is deleted in the end. Raises ProfilerError.
+    """
+    plan = make_plan(tuple(operators), seed=seed)
+    runtime = OnnxRuntime()
+    info = TableInfo(
+        device=device, runtime=runtime.name, runtime_version=runtime.version, threads=threads, batch=1, note=note
+    )  # refuses a bad name before minutes are spent
+    timers = clocks(threads)
+    fingerprint = plan.fingerprint(info, platform.node(), timers.name)
+    kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
+    samples = _time(plan, Bench(plan.graphs, runtime, threads=threads), timers, kept, progress, patience)
+    measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
+    told = _tell(plan, measured_us, samples, timers)
+    table = LatencyTable(
+        replace(info, measured_at=now().replace(microsecond=0), note=f"{note}; {told}" if note else told),
+        _entries(plan, measured_us, samples, np.random.default_rng(seed)),
+    )
+    if kept:
+        kept.delete()
+    return table
+
+
+class Bench:
+    """Loads graphs to time. Those whose weights fit the memory set aside stay loaded."""
+
+    def __init__(self, graphs: tuple[Chain, ...], runtime: Runtime, *, threads: int) -> None:
+        self._graphs = graphs
+        self._runtime = runtime
+        self._threads = threads
+        self._kept: dict[int, Call] = {}
+        self._room = MEMORY
+
+    def __call__(self, graph: int) -> Call:
+        if graph in self._kept:
+            return self._kept[graph]
+        operators = [EMPTY if o == BASE else o for o in self._graphs[graph]]
+        rng = np.random.default_rng(graph)
+        names = [f"operator{i}" for i in range(len(operators))]
+        model = chain(operators, [random_weights(o, rng) for o in operators], names, batch=1)
+        call = self._runtime.prepare(model.SerializeToString(), threads=self._threads, seed=graph)
+        call()
+        weights = sum(4 * int(np.prod(shape)) for o in operators for shape in shapes_of(o).values())
+        if weights <= self._room:
+            self._room -= weights
+            self._kept[graph] = call
+        return call
+
+
+def _time(
+    plan: Plan,
+    bench: Bench,
+    timers: Clocks,
+    draft: Draft | None,
+    progress: Progress | None,
+    patience: Patience,
+) -> list[list[int]]:
+    """Nanoseconds of each call of each graph of `plan`."""
+    samples: list[list[int]] = [[] for _ in plan.graphs]
+    bursts = [0] * len(samples)
+    for burst in draft.read() if draft else ():
+        samples[burst.graph].extend(burst.calls_ns)
+        bursts[burst.graph] += 1
+    meter = Meter(progress, bursts, patience, timers.wall) if progress else None
+    for burst in time_in_turns(bench, samples, bursts, patience, timers):
+        if draft:
+            draft.append(burst)
+        if meter:
+            meter.step()
+    if meter:
+        meter.finish()
+    return samples
+
+
+def _tell(plan: Plan, measured_us: Vector, samples: list[list[int]], timers: Clocks) -> str:
+    """How the table came about, for its note."""
+    told = f"10th percentile of {timers.name}"
+    if len(plan.chains) >= 10:
+        error = check(plan, measured_us)
+        told += f"; {error.chains} networks not used were predicted to {error.mean:.1%}, the worst to {error.worst:.1%}"
+    restless = sum(not settled(calls) for calls in samples)
+    if restless:
+        told += f"; {restless} of {len(samples)} graphs did not settle: other work ran beside"
+    return told
+
+
+def _entries(
+    plan: Plan, measured_us: Vector, samples: list[list[int]], rng: np.random.Generator
+) -> dict[Operator, Entry]:
+    costs = share(plan, measured_us, rng)
+    calls = dict.fromkeys(plan.operators, 0)
+    for graph, timed in zip(plan.graphs, samples, strict=True):
+        for operator in {*graph, BASE}:
+            calls[operator] += len(timed)
+    columns = (vector.tolist() for vector in costs)
+    return {
+        operator: Entry(round(latency, 4), round(p10, 4), round(p90, 4), samples=calls[operator])
+        for operator, latency, p10, p90 in zip(plan.operators, *columns, strict=True)
+    }

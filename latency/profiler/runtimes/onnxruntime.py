@@ -1,0 +1,51 @@
+"""onnxruntime on the CPU, with the settings that it has when nobody changes them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latency.profiler.errors import ProfilerError
+from latency.profiler.runtimes import Call
+
+_QUIET = 3  # errors only: warnings about graphs of one operator help nobody
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
+
+class OnnxRuntime:
+    """The CPU execution provider of onnxruntime. Raises ProfilerError where the package is missing."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        try:
+            import onnx  # noqa: F401  # builds the graphs
+            import onnxruntime
+        except ImportError as error:
+            raise ProfilerError(f"{error.name} is not installed: pip install 'lutnas[profiler]'") from error
+        self._ort: Any = onnxruntime
+        self.version: str = onnxruntime.__version__
+
+    def prepare(self, model: bytes | Path, *, threads: int, seed: int) -> Call:
+        """See `Runtime`. An input's open dimensions are taken as 1."""
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _QUIET
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            session = self._ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base of their own
+            where = "a graph" if isinstance(model, bytes) else str(model)
+            raise ProfilerError(f"{where}: onnxruntime {self.version} cannot load it: {error}") from error
+        rng = np.random.default_rng(seed)
+        feed = {node.name: _pixels(node, rng) for node in session.get_inputs()}
+        run = session.run
+        return lambda: run(None, feed)
+
+
+def _pixels(node: Any, rng: np.random.Generator) -> np.ndarray:
+    if node.type not in _DTYPES:
+        raise ProfilerError(f"input {node.name} is {node.type}: only floating point pixels can be made up")
+    shape = [size if isinstance(size, int) else 1 for size in node.shape]
+    return rng.random(shape).astype(_DTYPES[node.type])
