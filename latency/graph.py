@@ -4,8 +4,9 @@ A shape suffix is a legend: OIHW weights, NCHW tensors. BatchNorm is folded by w
 `onnx` is imported only inside the functions that need it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,13 @@ class GraphBuilder:
             case "skip" if operator.keeps_shape:
                 pass
             case "skip":
-                self._conv(f"{name}/project", weights["project.weight"], weights["project.bias"], stride=operator.stride)
+                self._conv(
+                    f"{name}/project", weights["project.weight"], weights["project.bias"], stride=operator.stride
+                )
             case "stem":
-                self._conv(f"{name}/conv", weights["conv.weight"], weights["conv.bias"], stride=operator.stride, relu=True)
+                self._conv(
+                    f"{name}/conv", weights["conv.weight"], weights["conv.bias"], stride=operator.stride, relu=True
+                )
             case "head":
                 self._head(weights, name)
             case "base":
@@ -84,7 +89,9 @@ class GraphBuilder:
         if o.groups > 1:
             self._shuffle(o, name)
         depthwise = weights["depthwise.weight"]
-        self._conv(f"{name}/depthwise", depthwise, weights["depthwise.bias"], stride=o.stride, groups=o.c_mid, relu=True)
+        self._conv(
+            f"{name}/depthwise", depthwise, weights["depthwise.bias"], stride=o.stride, groups=o.c_mid, relu=True
+        )
         self._conv(f"{name}/project", weights["project.weight"], weights["project.bias"], groups=o.groups)
         if o.keeps_shape:
             self.node("Add", f"{name}/add", block_input)
@@ -94,7 +101,9 @@ class GraphBuilder:
         split = [0, o.groups, o.c_mid // o.groups, o.h, o.w]
         self.node("Reshape", f"{name}/split", self.constant(f"{name}/split_shape", np.array(split, np.int64)))
         self.node("Transpose", f"{name}/shuffle", perm=[0, 2, 1, 3, 4])
-        self.node("Reshape", f"{name}/merge", self.constant(f"{name}/merge_shape", np.array([0, o.c_mid, o.h, o.w], np.int64)))
+        self.node(
+            "Reshape", f"{name}/merge", self.constant(f"{name}/merge_shape", np.array([0, o.c_mid, o.h, o.w], np.int64))
+        )
 
     def _head(self, weights: Weights, name: str) -> None:
         self._conv(f"{name}/conv", weights["conv.weight"], weights["conv.bias"], relu=True)
@@ -105,7 +114,14 @@ class GraphBuilder:
         self.node("Gemm", f"{name}/linear", weight, bias, transB=1)
 
     def _conv(
-        self, name: str, weight_OIHW: np.ndarray, bias: np.ndarray, *, stride: int = 1, groups: int = 1, relu: bool = False
+        self,
+        name: str,
+        weight_OIHW: np.ndarray,
+        bias: np.ndarray,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        relu: bool = False,
     ) -> None:
         kernel = weight_OIHW.shape[-1]
         inputs = self.constant(f"{name}.weight", weight_OIHW), self.constant(f"{name}.bias", bias)
@@ -129,7 +145,9 @@ class GraphBuilder:
         self.last = name
 
     def model(self, input_shape: Sequence[int | str], output_shape: Sequence[int | str], name: str = "lutnas") -> Any:
-        """The checked `onnx.ModelProto`, from `input` to `output`, both float32. A text as a dimension leaves it open."""
+        """The checked `onnx.ModelProto`, from `input` to `output`, both float32. A text as a dimension leaves it
+        open.
+        """
         import onnx
         from onnx import TensorProto, helper
 
@@ -155,14 +173,10 @@ def output_shape(operator: Operator, batch: int | str) -> list[int | str]:
 def chain(operators: Sequence[Operator], weights: Iterable[Weights], names: Iterable[str], *, batch: int | str) -> Any:
     """One `onnx.ModelProto` of `operators` one behind the other; raises ValueError where two do not fit."""
     first, last = operators[0], operators[-1]
-    for before, after in _pairs(operators):
+    for before, after in pairwise(operators):
         if output_shape(before, 1)[1:] != [after.c_in, after.h, after.w]:
             raise ValueError(f"{after.key} cannot follow {before.key}: shapes differ")
     builder = GraphBuilder()
     for operator, weight, name in zip(operators, weights, names, strict=True):
         builder.append(operator, weight, name)
     return builder.model([batch, first.c_in, first.h, first.w], output_shape(last, batch))
-
-
-def _pairs(operators: Sequence[Operator]) -> Iterator[tuple[Operator, Operator]]:
-    return zip(operators[:-1], operators[1:], strict=True)

@@ -65,7 +65,9 @@ class Operator:
         if self.pattern not in PATTERNS:
             raise OperatorError("pattern", f"{self.pattern!r} is none of {', '.join(p or 'empty' for p in PATTERNS)}")
         if self.groups > 1 and (self.c_in % self.groups or self.c_mid % self.groups or self.c_out % self.groups):
-            raise OperatorError("groups", f"{self.groups} does not divide the channels {self.c_in}, {self.c_mid}, {self.c_out}")
+            raise OperatorError(
+                "groups", f"{self.groups} does not divide the channels {self.c_in}, {self.c_mid}, {self.c_out}"
+            )
 
     @property
     def keeps_shape(self) -> bool:
@@ -84,7 +86,11 @@ class Operator:
             return "base"
         shape = f"{self.kind} {self.h}x{self.w} {self.c_in}-{self.c_mid}-{self.c_out} s{self.stride}"
         block = f" k{self.kernel}" + (f" g{self.groups}" if self.groups > 1 else "") if self.kernel else ""
-        bits = f" w{self.weight_bits}a{self.activation_bits}" if (self.weight_bits, self.activation_bits) != (32, 32) else ""
+        bits = (
+            f" w{self.weight_bits}a{self.activation_bits}"
+            if (self.weight_bits, self.activation_bits) != (32, 32)
+            else ""
+        )
         sparse = f" {self.pattern}@{self.sparsity:g}" if self.sparsity else ""
         return shape + block + bits + sparse
 

@@ -24,10 +24,12 @@ class Architecture(Document):
     @model_validator(mode="after")
     def _in_space(self) -> Self:
         if len(self.layers) != len(self.space.layers):
-            raise ValueError(f"layers: {len(self.layers)} choices for the {len(self.space.layers)} layers of {self.space.name}")
+            raise ValueError(
+                f"layers: {len(self.layers)} choices for the {len(self.space.layers)} layers of {self.space.name}"
+            )
         for layer, choice in zip(self.space.layers, self.layers, strict=True):
             if choice.candidate not in (c.name for c in layer.candidates):
-                raise ValueError(f"layers[{layer.index}]: {choice.candidate!r} is no candidate of this layer")
+                raise ValueError(f"layers[{layer.number}]: {choice.candidate!r} is no candidate of this layer")
         return self
 
     @classmethod

@@ -1,7 +1,7 @@
 """Search spaces as data: what a layer may be, and which operators a device has to run for it. Torch-free.
 
-A space is a JSON document (`search/spaces/*.json` are the presets). Its input shape and its number of classes are parameters:
-`space.resized(...)` gives the same space over other pictures.
+A space is a JSON document (`search/spaces/*.json` are the presets). Its input shape and its number of classes are
+parameters: `space.resized(...)` gives the same space over other pictures.
 
 Errors:
     SpaceError (ValueError)   a document that is no space, or a name that is none of the presets
@@ -17,7 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from latency.operator import Operator
 
-NINE_CANDIDATES = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")  # FBNet, table 2
+NINE_CANDIDATES = (
+    "k3_e1",
+    "k3_e1_g2",
+    "k3_e3",
+    "k3_e6",
+    "k5_e1",
+    "k5_e1_g2",
+    "k5_e3",
+    "k5_e6",
+    "skip",
+)  # FBNet, table 2
 Channels = Annotated[int, Field(ge=1, le=8192)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
@@ -94,7 +104,7 @@ class Head(Document):
 class Layer(NamedTuple):
     """A searchable position: its input (h, w, c_in), what it must give (c_out, stride) and what it may be."""
 
-    index: int
+    number: int
     h: int
     w: int
     c_in: int
@@ -107,7 +117,9 @@ class Layer(NamedTuple):
         h, w, c_in, c_out, stride = self.h, self.w, self.c_in, self.c_out, self.stride
         if not candidate.kernel:
             return Operator("skip", h, w, c_in, 0, c_out, stride)
-        return Operator("mbconv", h, w, c_in, candidate.expansion * c_in, c_out, stride, candidate.kernel, candidate.groups)
+        return Operator(
+            "mbconv", h, w, c_in, candidate.expansion * c_in, c_out, stride, candidate.kernel, candidate.groups
+        )
 
 
 class Space(Document):
@@ -179,7 +191,9 @@ class Space(Document):
 
     def resized(self, *, name: str, input: Input, classes: int) -> "Space":
         """The same space over other pictures and classes."""
-        return Space.model_validate({**self.model_dump(), "name": name, "input": input.model_dump(), "classes": classes})
+        return Space.model_validate(
+            {**self.model_dump(), "name": name, "input": input.model_dump(), "classes": classes}
+        )
 
     @property
     def size(self) -> int:

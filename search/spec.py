@@ -80,7 +80,7 @@ class Search(Document):
     examples: Annotated[int, Field(ge=10)] | None = None
     theta_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     weight_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
-    theta_lr: Annotated[float, Field(gt=0, le=10)] = 0.05
+    theta_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     supernet: Literal["shared", "reference"] = "shared"
     sampler: Literal["gumbel"] = "gumbel"
     objective: Literal["constrained", "fbnet"] = "constrained"

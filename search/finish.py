@@ -1,0 +1,88 @@
+"""Training the derived network: an iterator of step reports, like the searcher."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch.nn import functional as F
+
+from search.batches import Batches, evaluation, shifted, tensors
+from search.datasets.data import ImageData
+from search.network import Network, recalibrate
+from search.reports import StepReport
+from search.spec import Finish
+from search.state import State
+
+CALIBRATION_EXAMPLES = 2000
+
+
+class Trainer:
+    """Trains `network` on all training data: SGD with momentum, one warm-up epoch, cosine to 0; pictures shift by a
+    14th.
+    """
+
+    def __init__(self, network: Network, *, data: ImageData, settings: Finish, seed: int) -> None:
+        self.network, self.settings, self.seed = network, settings, seed
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
+        self.batches = Batches(*tensors(data.x_train, data.y_train), settings.batch_size, seed, "finish batches")
+        self.shift = data.input.height // 14
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim == 1]  # BatchNorm and biases are not shrunk
+        groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.SGD(groups, settings.lr, momentum=0.9, nesterov=True)
+        self.steps = settings.epochs * len(self.batches)
+        self.step = 0
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Does the remaining steps, one report each."""
+        order, order_epoch = self.batches.order(0), 0
+        while self.step < self.steps:
+            epoch, number = divmod(self.step, len(self.batches))
+            if epoch != order_epoch:
+                order, order_epoch = self.batches.order(epoch), epoch
+            x_NCHW, y_N = self.batches.batch(order, number)
+            if self.shift:
+                x_NCHW = shifted(x_NCHW, self.shift, self.seed, self.step).contiguous(memory_format=torch.channels_last)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate()
+            logits = self.network.train()(x_NCHW)
+            loss = F.cross_entropy(logits, y_N)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.step += 1
+            if not math.isfinite(loss.item()):
+                raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}: lower finish.lr")
+            accuracy = float((logits.argmax(1) == y_N).float().mean())
+            yield StepReport(
+                "finish", self.step, self.steps, data={"epoch": epoch + 1, "loss": loss.item(), "accuracy": accuracy}
+            )
+
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        warmup = min(len(self.batches), self.steps // 10) or 1
+        if self.step < warmup:
+            return self.settings.lr * (self.step + 1) / warmup
+        return self.settings.lr * 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(1, self.steps - warmup)))
+
+    def settle(self) -> None:
+        """Recalibrates BatchNorm on unshifted training pictures; the network is then in evaluation mode."""
+        recalibrate(self.network, evaluation(self.batches.x_NCHW[self.batches.order(0)[:CALIBRATION_EXAMPLES]]))
+
+    def state_dict(self) -> State:
+        """All that the remaining steps depend on."""
+        return {"step": self.step, "network": dict(self.network.state_dict()), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on where `state_dict` was taken, bit for bit."""
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def test_accuracy(network: Network, data: ImageData) -> float:
+    """Share of test pictures whose class the network names, in evaluation mode."""
+    x_NCHW, y_N = tensors(data.x_test, data.y_test)
+    with torch.inference_mode():
+        named = torch.cat([network.eval()(batch).argmax(1) for batch in evaluation(x_NCHW)])
+    return float((named == y_N).double().mean())

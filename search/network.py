@@ -1,0 +1,74 @@
+"""The network of one architecture: to train, to keep, to load. Its input is float32 pixels in [0, 1]."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from search.architecture import Architecture
+from search.blocks import Block, Folded, build
+
+
+class Network(nn.Module):
+    """Stem, one block a layer, head. Parameters are named `stem.`, `layers.N.` and `head.`."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.stem = build(architecture.space.stem_operator)
+        self.layers = nn.ModuleList(build(operator) for operator in architecture.layer_operators())
+        self.head = build(architecture.space.head_operator)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Pixels (N, channels, height, width) to logits (N, classes)."""
+        x_NCHW = self.stem(x_NCHW)
+        for layer in self.layers:
+            x_NCHW = layer(x_NCHW)
+        logits: Tensor = self.head(x_NCHW)
+        return logits
+
+    def blocks(self) -> Iterator[tuple[str, Block]]:
+        """The blocks in order, each with its name."""
+        yield "stem", self.stem
+        for number, layer in enumerate(self.layers):
+            yield f"layers.{number}", layer  # type: ignore[misc]  # ModuleList forgets what it holds
+        yield "head", self.head
+
+    def folded(self) -> dict[str, Folded]:
+        """The weights of every block with BatchNorm folded in, by block name, as `latency.graph` wants them."""
+        return {name: block.folded() for name, block in self.blocks()}
+
+
+def save_weights(network: Network, path: Path) -> None:
+    """Writes the network's state as safetensors, with the architecture in the file's metadata."""
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    safetensors.torch.save_file(state, path, metadata={"architecture": network.architecture.model_dump_json()})
+
+
+def load_weights(path: Path) -> Network:
+    """The network that `save_weights` wrote, in evaluation mode; raises ValueError on any other file."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        document = (file.metadata() or {}).get("architecture")
+        if document is None:
+            raise ValueError(f"{path}: holds weights but no architecture; was it written by lutnas?")
+        network = Network(Architecture.model_validate_json(document))
+        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no mapping
+    return network.eval()
+
+
+def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
+    """Replaces the running statistics of every BatchNorm by plain means over `batches` of pixels; weights stay."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch then keeps the cumulative mean
+    network.train()
+    with torch.no_grad():
+        for x_NCHW in batches:
+            network(x_NCHW)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+    network.eval()

@@ -1,0 +1,129 @@
+"""One whole search job as one iterator: search, derive, train the result, export it. Whoever drives it keeps control.
+
+run = SearchRun(spec, space=space, data=data, budgets=budgets)
+for report in run:            # stop at any report, keep run.state_dict(), go on later with load_state_dict
+    ...
+result = run.export(folder)
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from search.architecture import Architecture
+from search.batches import evaluation, tensors
+from search.budgets import indices_of
+from search.datasets.data import ImageData
+from search.derive import Budget
+from search.export import write_onnx
+from search.finish import Trainer, test_accuracy
+from search.network import Network, save_weights
+from search.randomness import seeded
+from search.reports import StepReport
+from search.searcher import Searcher
+from search.space import Space
+from search.spec import SearchSpec
+from search.state import State
+
+PROBE_EXAMPLES = 64
+
+
+class MisfitError(ValueError):
+    """The space's input shape or classes do not fit the data."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run leaves: files by name, and the figures of its report."""
+
+    architecture: Architecture
+    predicted: dict[str, float]
+    test_accuracy: float
+    export_difference: float
+    files: tuple[Path, ...]
+
+
+def use_threads(threads: int) -> None:
+    """Makes torch repeatable on `threads` cores: results are equal for one torch build, processor type and thread
+    count.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+class SearchRun:
+    """A search job from the first step to the trained network; `state_dict()` between any two reports."""
+
+    def __init__(self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget]) -> None:
+        if space.input != data.input or space.classes < data.classes:
+            raise MisfitError(
+                f"space {space.name} takes {space.input} pictures of {space.classes} classes, "
+                f"{data.name} has {data.input} of {data.classes}: take a space of that input, or post one"
+            )
+        self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
+        self.searcher = Searcher(space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed)
+        self.trainer: Trainer | None = None
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Does what remains; the report `derived` stands between the search and the training."""
+        yield from self.searcher
+        if self.trainer is None:
+            self.trainer = self._start_training(self.searcher.derive())
+            yield self._derived()
+        yield from self.trainer
+
+    @property
+    def architecture(self) -> Architecture:
+        """The derived architecture; only after the search."""
+        assert self.trainer is not None, "the search has not derived yet"
+        return self.trainer.network.architecture
+
+    def _start_training(self, indices: Sequence[int]) -> Trainer:
+        if self.spec.finish.weights == "inherited":
+            network = self.searcher.supernet.inherit(indices)
+        else:
+            with seeded(self.spec.seed, "scratch"):
+                network = Network(Architecture.from_indices(self.space, indices))
+        return Trainer(network, data=self.data, settings=self.spec.finish, seed=self.spec.seed)
+
+    def predicted(self) -> dict[str, float]:
+        """The derived architecture's total of each budget, by the budget's name and in its unit."""
+        indices = indices_of(self.architecture)
+        return {budget.name: budget.total(indices) for budget in self.budgets}
+
+    def _derived(self) -> StepReport:
+        steps = len(self.searcher.plan)
+        candidates = [choice.candidate for choice in self.architecture.layers]
+        return StepReport("derive", steps, steps, "derived", {"candidates": candidates, "predicted": self.predicted()})
+
+    def export(self, folder: Path) -> Result:
+        """Settles the trained network, tests it and writes architecture.json, weights.safetensors and model.onnx."""
+        assert self.trainer is not None, "the search has not derived yet"
+        assert self.trainer.step == self.trainer.steps, "the training is not done"
+        self.trainer.settle()
+        network = self.trainer.network
+        accuracy = test_accuracy(network, self.data)
+        files = tuple(folder / name for name in ("architecture.json", "weights.safetensors", "model.onnx"))
+        files[0].write_text(network.architecture.model_dump_json(indent=2) + "\n")
+        save_weights(network, files[1])
+        probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
+        difference = write_onnx(network, files[2], probe)
+        return Result(network.architecture, self.predicted(), accuracy, difference, files)
+
+    def state_dict(self) -> State:
+        """All that the remaining work depends on."""
+        if self.trainer is None:
+            return {"phase": "search", "searcher": self.searcher.state_dict()}
+        indices = list(indices_of(self.architecture))
+        return {"phase": "finish", "indices": indices, "trainer": self.trainer.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on where `state_dict` was taken, bit for bit."""
+        if state["phase"] == "search":
+            self.searcher.load_state_dict(state["searcher"])
+            return
+        self.searcher.step = len(self.searcher.plan)
+        self.trainer = self._start_training(state["indices"])
+        self.trainer.load_state_dict(state["trainer"])
