@@ -57,7 +57,7 @@ def resolve(
     environ: Mapping[str, str], *, url: str | None = None, token: str | None = None, token_file: Path | None = None
 ) -> Settings:
     """Address and token for one call of the command; `url`, `token` and `token_file` are its flags."""
-    config = _read_config(config_path(environ), required="LUTNAS_CONFIG" in environ)
+    config = _read_config(config_path(environ), required=bool(environ.get("LUTNAS_CONFIG")))
     home = home_path(environ)
     found_url, url_from = _url(environ, config, home, url)
     token, token_from = _token(environ, config, home, found_url, token, token_file)

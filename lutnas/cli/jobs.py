@@ -127,8 +127,8 @@ def _show_change(output: Output, change: Callable[[str], Job], job: str) -> None
 
 
 def _row(job: Job) -> list[str]:
-    progress = job["progress"]
-    share = "-" if progress is None else f"{progress['phase']} {progress['step']}/{progress['steps']}"
+    progress = job["progress"] or {}
+    share = f"{progress['phase']} {progress['step']}/{progress['steps']}" if "steps" in progress else "-"
     spec = job["spec"]
     return [job["id"], job["name"], job["state"], spec["space"], spec["dataset"], share, job["created_at"]]
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from latency.formats import write_csv
 from latency.operator import Operator, OperatorError
-from latency.table import LatencyTable
+from latency.table import FieldError, LatencyTable
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.jsonfile import read_json
@@ -96,8 +96,8 @@ def measure(
 
         try:
             return run(operators, device=device, threads=threads, seed=seed, note=note, draft=draft, progress=advance)
-        except ProfilerError as error:
-            raise Failure(str(error), hint="pip install 'lutnas[profiler]' brings onnxruntime") from error
+        except (ProfilerError, FieldError) as error:
+            raise Failure(str(error)) from error
 
 
 def read_operators(file: Path) -> list[Operator]:

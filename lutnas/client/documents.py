@@ -58,13 +58,13 @@ class Dataset(TypedDict):
     content_hash: str | None
 
 
-class Progress(TypedDict):
-    """How far a job is; `seconds_left` is an estimate and may be missing at the start."""
+class Progress(TypedDict, total=False):
+    """How far a job is; empty before its first step. `seconds_left` is an estimate."""
 
     phase: str
     step: int
     steps: int
-    seconds_left: NotRequired[float | None]
+    seconds_left: float | None
 
 
 class Job(TypedDict):

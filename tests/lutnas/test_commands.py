@@ -1,0 +1,160 @@
+"""Each command against a real service: its data, its errors, its exit code."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lutnas.cli import cli
+from search.space import preset
+from tests.lutnas.conftest import Service, csv_of
+
+
+def test_devices_are_created_listed_and_shown(service: Service) -> None:
+    made = service.data("devices", "create", "pi4", "--description", "on the shelf", "--label", "team=cam")
+    assert (made["name"], made["description"], made["labels"]) == ("pi4", "on the shelf", {"team": "cam"})
+    assert "pi4" in [device["name"] for device in service.data("devices", "list")]
+    assert service.data("devices", "show", "pi4") == service.data("devices", "show", made["id"]) == made
+    assert "pi4" in service.lutnas("devices", "list").stdout
+
+
+def test_a_label_that_is_none_is_wrong_usage(service: Service) -> None:
+    done = service.lutnas("devices", "create", "pi5", "--label", "cam")
+    assert done.exit_code == 2
+    assert "'cam' is not written NAME=VALUE" in done.stderr
+
+
+def test_a_refusal_is_told_on_stderr_with_exit_code_1(service: Service) -> None:
+    done = service.lutnas("devices", "show", "nobody", "--json")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert "nobody" in done.stderr
+
+
+def test_a_wrong_token_gets_a_hint(service: Service) -> None:
+    done = service.lutnas("devices", "list", "--token", "wrong")
+    assert done.exit_code == 1
+    assert "\nhint: give the token with --token-file" in done.stderr
+
+
+def test_nobody_at_the_address_is_exit_code_4(service: Service) -> None:
+    done = service.lutnas("devices", "list", "--url", "http://127.0.0.1:9")
+    assert done.exit_code == 4
+    assert done.stderr.startswith("error: cannot reach the service at http://127.0.0.1:9")
+    assert "\nhint: start one with `lutnas serve`" in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2_with_the_help_to_ask(service: Service) -> None:
+    done = service.lutnas("devices", "creat")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: No such command 'creat'")
+    assert "hint: see `lutnas devices --help`" in done.stderr.replace("`cli", "`lutnas")
+
+
+# --- tables
+
+
+def test_a_table_is_uploaded_listed_shown_and_covers_its_space(service: Service, table: Any) -> None:
+    assert table["rows"] == len(list(preset("fbnet-mini").operators()))
+    assert table["id"] in [t["id"] for t in service.data("tables", "list", "--device", "board")]
+    assert table["id"] in [t["id"] for t in service.data("tables", "list")]
+    assert service.data("tables", "show", table["id"])["content_hash"] == table["content_hash"]
+    rows = service.data("tables", "rows", table["id"])
+    assert len(rows) == table["rows"]
+    assert all(row["latency_us"] >= 1 for row in rows)
+    assert service.data("tables", "coverage", table["id"], "--space", "fbnet-mini") == {"covered": True, "missing": []}
+
+
+def test_a_gap_in_the_coverage_is_exit_code_1_and_named(service: Service, table: Any) -> None:
+    answer = service.data("tables", "coverage", table["id"], "--space", "fbnet-cifar", code=1)
+    assert not answer["covered"]
+    done = service.lutnas("tables", "coverage", table["id"], "--space", "fbnet-cifar")
+    assert len(done.stdout.splitlines()) == len(answer["missing"])
+    assert "mbconv 32x32 " in done.stdout
+
+
+def test_the_same_table_again_changes_nothing_also_gzipped(service: Service, table: Any, tmp_path: Path) -> None:
+    file = tmp_path / "board.csv.gz"
+    file.write_bytes(gzip.compress(csv_of(preset("fbnet-mini"), "board").encode()))
+    again = service.data("tables", "upload", str(file), "--device", "board")
+    assert again["id"] == table["id"]
+
+
+def test_a_downloaded_table_uploads_as_the_same_one(service: Service, table: Any, tmp_path: Path) -> None:
+    for form in ("csv", "json"):
+        file = tmp_path / f"again.{form}"
+        done = service.data("tables", "download", table["id"], "--format", form, "--output", str(file))
+        assert done == {"table": table["id"], "file": str(file)}
+        assert service.data("tables", "upload", str(file), "--device", "board")["id"] == table["id"]
+
+
+def test_a_table_that_is_wrong_is_refused_by_row(service: Service, tmp_path: Path) -> None:
+    text = csv_of(preset("fbnet-mini"), "board")
+    head, _, last = text.rstrip("\n").rpartition("\n")
+    file = tmp_path / "wrong.csv"
+    file.write_text(head + "\n" + last.replace(last.split(",")[13], "-3") + "\n")
+    done = service.lutnas("tables", "upload", str(file), "--device", "board")
+    assert done.exit_code == 1
+    assert f"row {len(text.splitlines())}, latency_us: " in done.stderr
+
+
+def test_a_file_that_is_no_table_by_its_name_is_wrong_usage(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "table.xlsx").write_bytes(b"")
+    assert service.lutnas("tables", "upload", str(tmp_path / "table.xlsx"), "--device", "board").exit_code == 2
+
+
+# --- spaces and data sets
+
+
+def test_spaces_are_listed_shown_created_and_taken_apart(service: Service, tmp_path: Path) -> None:
+    assert {"fbnet", "fbnet-cifar", "fbnet-mini"} <= {space["name"] for space in service.data("spaces", "list")}
+    space = preset("fbnet-mini").model_dump(mode="json")
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps({**space, "name": "own", "classes": 7}))
+    assert service.data("spaces", "create", str(file))["classes"] == 7
+    assert service.data("spaces", "show", "own")["name"] == "own"
+    operators = service.data("spaces", "operators", "fbnet-mini")
+    assert len(operators["operators"]) == len(list(preset("fbnet-mini").operators()))
+    assert "stem 28x28 1-0-16 s1 k3" in service.lutnas("spaces", "operators", "fbnet-mini").stdout
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
+def test_a_file_that_holds_no_json_object_is_wrong_usage(service: Service, text: str, said: str) -> None:
+    done = service.lutnas("spaces", "create", "-", input=text)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_data_sets_are_listed_shown_and_uploaded(service: Service, tmp_path: Path) -> None:
+    assert {"fashion-mnist", "digits"} <= {known["name"] for known in service.data("datasets", "list")}
+    assert service.data("datasets", "show", "digits")["input"] == {"channels": 1, "height": 8, "width": 8}
+    rng = np.random.default_rng(0)
+    file = tmp_path / "small.npz"
+    np.savez(file, x=rng.integers(0, 255, (20, 1, 6, 6), dtype=np.uint8), y=np.arange(20) % 2)
+    made = service.data("datasets", "upload", "small", str(file))
+    assert (made["classes"], sum(made["examples"].values())) == (2, 20)
+    assert "1x6x6" in service.lutnas("datasets", "list").stdout
+
+
+# --- all of them
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        return [path]
+    return [leaf for name, child in children.items() for leaf in leaves(child, (*path, name))]
+
+
+@pytest.mark.parametrize("path", leaves(cli), ids=" ".join)
+def test_every_command_has_json_and_says_what_it_does(service: Service, path: tuple[str, ...]) -> None:
+    shown = service.lutnas(*path, "--help").stdout
+    assert "--json" in shown
+
+
+def test_version_is_that_of_the_package(service: Service) -> None:
+    assert service.data("version")["lutnas"] in service.lutnas("version").stdout

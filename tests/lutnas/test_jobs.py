@@ -1,0 +1,217 @@
+"""`lutnas jobs` and `lutnas architectures`, with the tests in the part of a worker, by the worker's own door."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.artifacts.store import ArtifactStore, attempt_path
+from api.db.session import Database
+from api.jobs.lease import Lease, NewArchitecture, claim, fail, report, succeed
+from tests.lutnas.conftest import Service
+
+FILES = {"architecture.json": b"{}", "weights.safetensors": b"weights", "model.onnx": b"model", "report.json": b"{}"}
+
+
+@pytest.fixture
+def database(service: Service) -> Iterator[Database]:
+    opened = service.database()
+    yield opened
+    opened.close()
+
+
+def submit(service: Service, spec: dict[str, Any], *options: str) -> Any:
+    return service.data("jobs", "submit", "-", *options, input=json.dumps(spec))
+
+
+def take(database: Database, job: str) -> Lease:
+    with database.write() as session:
+        lease = claim(session, job, worker="test", lease_seconds=600)
+    assert lease is not None
+    return lease
+
+
+def step(database: Database, lease: Lease, number: int) -> None:
+    data = {
+        "phase": "search",
+        "steps": 10,
+        "seconds_left": 65.0,
+        "epoch": number,
+        "expected_latency_us": {"board": 5e5},
+    }
+    with database.write() as session:
+        report(session, lease, kind="progress", step=number, data=data)
+
+
+def finish(service: Service, database: Database, lease: Lease) -> None:
+    store = ArtifactStore(service.home / "artifacts")
+    with database.write() as session:
+        candidates = ("k3_e1",) * 7
+        layers = [{"layer": i, "candidate": c, "operator": None, "latency_us": 10.0} for i, c in enumerate(candidates)]
+        derived = NewArchitecture(
+            candidates=candidates, predicted_latency_us={"board": 70.0}, test_accuracy=0.9, layers=layers
+        )
+        files = [
+            store.put(attempt_path(lease.job_id, lease.attempt, name), content, media_type="application/octet-stream")
+            for name, content in FILES.items()
+        ]
+        succeed(session, lease, architecture=derived, artifacts=files)
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_job_is_submitted_listed_shown_and_cancelled(service: Service, spec: dict[str, Any]) -> None:
+    job = submit(service, {**spec, "labels": {"team": "cam"}})
+    assert job["state"] == "queued"
+    assert service.data("jobs", "show", job["id"])["spec"]["space"] == "fbnet-mini"
+    for options in (["--label", "team:cam"], ["--state", "queued"], []):
+        assert job["id"] in [known["id"] for known in service.data("jobs", "list", *options)]
+    assert job["id"] in service.lutnas("jobs", "list").stdout
+    assert service.data("jobs", "cancel", job["id"])["state"] == "cancelled"
+    assert job["id"] not in [known["id"] for known in service.data("jobs", "list", "--state", "queued")]
+
+
+def test_the_same_key_gives_the_first_job_back(service: Service, spec: dict[str, Any]) -> None:
+    first, second = submit(service, spec, "--key", "once"), submit(service, spec, "--key", "once")
+    assert first["id"] == second["id"]
+
+
+def test_a_queued_job_pauses_and_goes_on(service: Service, spec: dict[str, Any]) -> None:
+    job = submit(service, spec)
+    assert service.data("jobs", "pause", job["id"])["state"] == "paused"
+    assert service.data("jobs", "resume", job["id"])["state"] == "queued"
+
+
+def test_validation_tells_what_can_be_reached(service: Service, spec: dict[str, Any]) -> None:
+    answer = service.data("jobs", "validate", "-", input=json.dumps(spec))
+    assert answer["valid"]
+    (reachable,) = answer["reachable"]
+    assert 0 < reachable["min_us"] < reachable["max_us"]
+    assert "board" in service.lutnas("jobs", "validate", "-", input=json.dumps(spec)).stdout
+
+
+def test_a_job_that_would_be_refused_is_exit_code_1_with_the_field(service: Service, spec: dict[str, Any]) -> None:
+    spec["constraints"][0]["device"] = "nobody"
+    assert not service.data("jobs", "validate", "-", input=json.dumps(spec), code=1)["valid"]
+    done = service.lutnas("jobs", "submit", "-", input=json.dumps(spec))
+    assert done.exit_code == 1
+    assert "constraints[0].device" in done.stderr
+
+
+def test_watching_a_job_that_succeeds_prints_every_event_and_the_job(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)
+    watching = service.process("jobs", "watch", job["id"], "--json")
+    lease = take(database, job["id"])
+    for number in range(1, 4):
+        step(database, lease, number)
+    finish(service, database, lease)
+    out, said = watching.communicate(timeout=60)
+    assert watching.returncode == 0, said
+    *events, ended = lines(out)
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["kind"] for event in events][-5:] == ["state", "progress", "progress", "progress", "state"]
+    assert (ended["id"], ended["state"]) == (job["id"], "succeeded")
+
+
+def test_watching_without_a_terminal_says_phase_budget_and_time_left(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)
+    lease = take(database, job["id"])
+    step(database, lease, 3)
+    finish(service, database, lease)
+    done = service.lutnas("jobs", "watch", job["id"])
+    assert done.exit_code == 0
+    expected = (
+        "searching  step 3/10  1 min 05 s left  expected latency 500000.0 of 1000000.0 us on board (50%)  epoch 3"
+    )
+    assert expected in done.stderr
+    assert done.stdout.strip() == service.data("jobs", "show", job["id"])["architecture"]
+
+
+def test_events_up_to_a_number_are_left_out(service: Service, database: Database, spec: dict[str, Any]) -> None:
+    job = submit(service, spec)
+    finish(service, database, take(database, job["id"]))
+    everything = lines(service.lutnas("jobs", "watch", job["id"], "--json").stdout)
+    last = everything[-2]["id"]
+    assert (
+        lines(service.lutnas("jobs", "watch", job["id"], "--json", "--after", str(last - 1)).stdout) == everything[-2:]
+    )
+    assert lines(service.lutnas("jobs", "watch", job["id"], "--json", "--after", str(last)).stdout) == everything[-1:]
+
+
+def test_a_job_that_fails_is_exit_code_1_with_its_reason(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)
+    lease = take(database, job["id"])
+    with database.write() as session:
+        fail(
+            session,
+            lease,
+            problem={"type": "urn:lutnas:problem:diverged", "title": "Diverged", "detail": "loss is NaN"},
+        )
+    done = service.lutnas("jobs", "watch", job["id"])
+    assert done.exit_code == 1
+    assert "error: the job failed: loss is NaN" in done.stderr
+
+
+def test_a_job_that_is_cancelled_while_submit_watches_is_exit_code_3(
+    service: Service, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(spec))
+    watching = service.process("jobs", "submit", str(file), "--watch", "--json")
+    assert watching.stdout is not None
+    job = json.loads(watching.stdout.readline())
+    service.data("jobs", "cancel", job["id"])
+    out, said = watching.communicate(timeout=60)
+    assert watching.returncode == 3, said
+    *events, ended = lines(out)
+    assert events[-1]["data"]["state"] == ended["state"] == "cancelled"
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_job(service: Service, spec: dict[str, Any]) -> None:
+    job = submit(service, spec)
+    watching = service.process("jobs", "watch", job["id"], "--json")
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["kind"] == "state"  # it watches by now
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert f"the job goes on: `lutnas jobs watch {job['id']}`" in said
+    assert service.data("jobs", "show", job["id"])["state"] == "queued"
+
+
+def test_an_architecture_is_listed_shown_and_downloaded(
+    service: Service, database: Database, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    job = submit(service, spec)
+    finish(service, database, take(database, job["id"]))
+    name = service.data("jobs", "show", job["id"])["architecture"]
+    assert name in [known["id"] for known in service.data("architectures", "list")]
+    shown = service.data("architectures", "show", name)
+    assert shown["predicted_latency_us"] == {"board": 70.0}
+    assert "k3_e1" in service.lutnas("architectures", "show", name).stdout
+    done = service.data("architectures", "download", name, "--output", str(tmp_path / "all"))
+    assert {Path(file).name: Path(file).read_bytes() for file in done["files"]} == FILES
+    one = service.data("architectures", "download", name, "--output", str(tmp_path / "one"), "--only", "model.onnx")
+    assert [Path(file).name for file in one["files"]] == ["model.onnx"]
+
+
+def test_a_file_that_an_architecture_has_not_is_wrong_usage(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)
+    finish(service, database, take(database, job["id"]))
+    name = service.data("jobs", "show", job["id"])["architecture"]
+    done = service.lutnas("architectures", "download", name, "--only", "model.pb")
+    assert done.exit_code == 2
+    assert "'model.pb' is none of " in done.stderr

@@ -1,0 +1,144 @@
+"""`lutnas serve` and `lutnas migrate`: how they start, what they leave and how they end."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.lutnas.conftest import PROGRAM
+
+
+def environ(home: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "LUTNAS_HOME": str(home), "XDG_CONFIG_HOME": str(home), **more}
+
+
+@contextmanager
+def serving(home: Path, *options: str, **more: str) -> Iterator[tuple["subprocess.Popen[str]", Any]]:
+    """A service on a free port, and the line by which it says that it listens."""
+    command = [*PROGRAM, "serve", "--port", "0", "--json", *options]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, env=environ(home, **more), stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield process, json.loads(line)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    command = [*PROGRAM, *arguments]
+    return subprocess.run(command, env=environ(home, **more), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_makes_a_token_that_only_its_owner_reads_and_says_where(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, ready):
+        token = Path(ready["token_file"])
+        assert token == tmp_path / "token"
+        assert stat.S_IMODE(token.stat().st_mode) == 0o600
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+        assert httpx.get(f"{ready['address']}/v1/tokens/self", headers=headers).is_success
+        assert httpx.get(f"{ready['address']}/v1/tokens/self").status_code == 401
+
+
+def test_the_command_of_this_machine_finds_it_without_being_told(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, ready):
+        assert (tmp_path / "address").read_text().strip() == ready["address"]
+        assert run(tmp_path, "devices", "list").returncode == 0
+
+
+def test_a_second_start_keeps_the_token(tmp_path: Path) -> None:
+    tokens = list[str]()
+    for _ in range(2):
+        with serving(tmp_path) as (_, ready):
+            tokens.append(Path(ready["token_file"]).read_text())
+    assert tokens[0] == tokens[1]
+
+
+def test_a_token_that_the_operator_gives_is_taken(tmp_path: Path) -> None:
+    with serving(tmp_path, LUTNAS_TOKEN="a-token-from-the-operator") as (_, ready):
+        assert ready["token_file"] is None
+        assert run(tmp_path, "devices", "list", LUTNAS_TOKEN="a-token-from-the-operator").returncode == 0
+
+
+def test_ctrl_c_ends_it_and_takes_its_address_away(tmp_path: Path) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with serving(tmp_path) as (process, _):
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 0, said
+            assert "Traceback" not in said
+            assert not (tmp_path / "address").exists()
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = run(tmp_path, "serve", "--port", str(port))
+    assert done.returncode == 1
+    assert f"error: cannot listen on 127.0.0.1 port {port}" in done.stderr
+    assert "hint: take another with --port" in done.stderr
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    done = run(tmp_path, "serve", LUTNAS_LEASE_SECONDS="soon")
+    assert done.returncode == 1
+    assert "LUTNAS_LEASE_SECONDS: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_is_not_there_is_said_without_the_password(tmp_path: Path) -> None:
+    done = run(tmp_path, "migrate", LUTNAS_DATABASE_URL="postgresql://lutnas:secret-word@127.0.0.1:9/lutnas")
+    assert done.returncode == 1
+    assert "error: cannot use the database" in done.stderr
+    assert "secret-word" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_makes_the_tables_and_can_be_said_twice(tmp_path: Path, database_url: str) -> None:
+    for _ in range(2):
+        done = run(tmp_path, "migrate", "--json", LUTNAS_DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        assert "database" in json.loads(done.stdout)
+
+
+def test_the_worker_ends_with_the_service(tmp_path: Path) -> None:
+    with serving(tmp_path, "--worker") as (process, _):
+        (worker,) = _workers(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert not worker.is_running()
+
+
+def test_the_worker_ends_when_the_service_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path, "--worker") as (process, _):
+        (worker,) = _workers(process.pid)
+        process.kill()
+        process.wait()
+        worker.wait(timeout=60)  # raises while it lives
+
+
+def test_the_service_ends_when_its_worker_is_gone(tmp_path: Path) -> None:
+    with serving(tmp_path, "--worker") as (process, _):
+        (worker,) = _workers(process.pid)
+        worker.kill()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "error: the worker ended with code -9" in said
+
+
+def _workers(parent: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(parent).children() if "worker" in child.cmdline()]
