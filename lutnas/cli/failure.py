@@ -96,7 +96,8 @@ def describe(problem: ProblemError) -> str:
     lines = [f"  {where(error)}" for error in problem.errors[:SHOWN_ERRORS]]
     if len(problem.errors) > SHOWN_ERRORS:
         lines.append(f"  and {len(problem.errors) - SHOWN_ERRORS} more")
-    return "\n".join([str(problem), *lines])
+    told = bool(problem.errors) and all(error.get("detail", "") in problem.detail for error in problem.errors)
+    return "\n".join([problem.title if told else str(problem), *lines])
 
 
 def where(error: FieldError) -> str:

@@ -123,18 +123,19 @@ def resume_job(client: Client, output: Output, job: str) -> None:
 
 def _show_change(output: Output, change: Callable[[str], Job], job: str) -> None:
     changed = change(job)
-    output.document(changed, Text(f"{changed['id']} {changed['state']}"))
+    asked = f", asked to {changed['asked']}" if changed.get("asked") else ""
+    output.document(changed, Text(f"{changed['id']} {changed['state']}{asked}"))
 
 
 def _row(job: Job) -> list[str]:
-    progress = job["progress"] or {}
-    share = f"{progress['phase']} {progress['step']}/{progress['steps']}" if "steps" in progress else "-"
+    progress = job["progress"]
+    share = f"{progress['phase']} {progress['step']}/{progress['steps']}" if progress.get("steps") else "-"
     spec = job["spec"]
     return [job["id"], job["name"], job["state"], spec["space"], spec["dataset"], share, job["created_at"]]
 
 
 def _show_validation(answer: Validation) -> None:
-    lines = [Text(f"error: {where(error)}") for error in answer["errors"]]  # type: ignore[arg-type]
+    lines = [Text(f"error: {where(error)}") for error in answer["errors"]]
     rows = [[r["device"], r["table"], f"{r['min_us']:.1f}", f"{r['max_us']:.1f}"] for r in answer["reachable"]]
     columns = ["device", "table", "least us", "greatest us"]
     verdict = Text("valid" if answer["valid"] else "would be refused")

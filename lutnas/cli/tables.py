@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from latency.operator import Operator
-from lutnas.cli.failure import ExitCode, refuse
+from lutnas.cli.failure import ExitCode, refuse, where
 from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
@@ -33,7 +33,10 @@ def upload_table(client: Client, output: Output, file: Path, device: str, space:
     media_type = media_type_of(file)
     if create:
         ensure_device(client, device)
-    output.document(client.upload_table(device, file.read_bytes(), media_type=media_type, space=space))
+    stored = client.upload_table(device, file.read_bytes(), media_type=media_type, space=space)
+    for warning in stored.get("warnings", []):
+        say(f"warning: {where(warning)}")
+    output.document(stored)
 
 
 @tables.command("list")

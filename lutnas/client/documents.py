@@ -2,6 +2,8 @@
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from lutnas.client.errors import FieldError
+
 State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINAL_STATES: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 Document = dict[str, Any]
@@ -18,17 +20,18 @@ class Device(TypedDict):
 
 
 class Table(TypedDict):
-    """One immutable version of a device's latency lookup table."""
+    """One immutable version of a device's latency lookup table. `warnings` comes with the answer to an upload."""
 
     id: str
     device: str
     version: int
     content_hash: str
     rows: int
-    runtime: str | None
-    threads: int | None
-    batch: int | None
+    runtime: str
+    threads: int
+    batch: int
     created_at: str
+    warnings: NotRequired[list[FieldError]]
 
 
 class Coverage(TypedDict):
@@ -53,9 +56,9 @@ class Dataset(TypedDict):
     name: str
     input: Input
     classes: int
-    class_names: list[str] | None
+    class_names: list[str]
     examples: dict[str, int]
-    content_hash: str | None
+    content_hash: str
 
 
 class Progress(TypedDict, total=False):
@@ -68,15 +71,16 @@ class Progress(TypedDict, total=False):
 
 
 class Job(TypedDict):
-    """A search job. `error` is a problem document, `architecture` the id of what was derived."""
+    """A search job. `asked` is what a running one was asked and has not done yet; `error` is a problem document."""
 
     id: str
     name: str
     state: State
+    asked: NotRequired[Literal["cancel", "pause"] | None]
     spec: Document
     pins: Document
     attempt: int
-    progress: Progress | None
+    progress: Progress
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -109,7 +113,7 @@ class Validation(TypedDict):
     """What the service says of a job before anything is spent."""
 
     valid: bool
-    errors: list[Document]
+    errors: list[FieldError]
     reachable: list[Reachable]
     architectures: int | None
 
@@ -129,7 +133,7 @@ class Artifact(TypedDict):
 class LayerReport(TypedDict):
     """One layer of a derived architecture; `operator` is null where it costs nothing."""
 
-    layer: int
+    layer: int | str
     candidate: str
     operator: Any
     latency_us: float
