@@ -6,13 +6,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step of work done. `step` counts from 1 to `steps` within the phase; `data` is JSON of the kind's own fields.
+    """One step of work done: JSON-ready. `step` counts from 1 to `steps` within the phase.
 
-    Kinds: `progress` (a step), `distribution` (probabilities at the end of an epoch), `derived` (the architecture).
+    Phase `search`: `data` holds epoch, loss, accuracy, expected (by budget), temperature; the last report of an epoch
+    has `distribution`, the probabilities of each layer's candidates. Phase `derive`: one report, with candidates and
+    predicted (by budget). Phase `finish`: epoch, loss, accuracy.
     """
 
     phase: str
     step: int
     steps: int
-    kind: str = "progress"
     data: dict[str, Any] = field(default_factory=dict)
+    distribution: list[list[float]] | None = None

@@ -67,12 +67,21 @@ class SearchRun:
         self.trainer: Trainer | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does what remains; the report `derived` stands between the search and the training."""
+        """Does what remains; the report of phase `derive` stands between the search and the training."""
         yield from self.searcher
         if self.trainer is None:
             self.trainer = self._start_training(self.searcher.derive())
             yield self._derived()
         yield from self.trainer
+
+    @property
+    def steps_left(self) -> tuple[int, int]:
+        """Steps that remain of the search and of the training behind it."""
+        if self.trainer is not None:
+            return 0, self.trainer.steps - self.trainer.step
+        finish = self.spec.finish
+        batches = max(1, len(self.data.y_train) // finish.batch_size)
+        return len(self.searcher.plan) - self.searcher.step, finish.epochs * batches
 
     @property
     def architecture(self) -> Architecture:
@@ -96,7 +105,7 @@ class SearchRun:
     def _derived(self) -> StepReport:
         steps = len(self.searcher.plan)
         candidates = [choice.candidate for choice in self.architecture.layers]
-        return StepReport("derive", steps, steps, "derived", {"candidates": candidates, "predicted": self.predicted()})
+        return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path) -> Result:
         """Settles the trained network, tests it and writes architecture.json, weights.safetensors and model.onnx."""

@@ -72,7 +72,7 @@ class Searcher:
                     yield Step(epoch, True, batch, last and batch == due[-1])
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does the remaining steps, one report each, and one more at the end of each epoch."""
+        """Does the remaining steps, one report each. Raises FloatingPointError where the loss is no number."""
         while self.step < len(self.plan):
             step = self.plan[self.step]
             loss, accuracy = self._architecture_step(step) if step.architecture else self._weight_step(step)
@@ -81,14 +81,18 @@ class Searcher:
                 raise FloatingPointError(
                     f"the loss is {loss} at step {self.step}: lower search.weight_lr or search.theta_lr"
                 )
-            yield self._report("progress", step, loss=loss, accuracy=accuracy)
-            if step.ends_epoch:
-                yield self._report("distribution", step, layers=self.probabilities())
+            yield self._report(step, loss, accuracy)
 
-    def _report(self, kind: str, step: Step, **data: object) -> StepReport:
-        temperature = {"temperature": self.temperature(step.epoch)}
-        shared = {"epoch": step.epoch + 1, "expected": self.expected(), **temperature}
-        return StepReport("search", self.step, len(self.plan), kind, {**shared, **data})
+    def _report(self, step: Step, loss: float, accuracy: float) -> StepReport:
+        data = {
+            "epoch": step.epoch + 1,
+            "loss": loss,
+            "accuracy": accuracy,
+            "expected": self.expected(),
+            "temperature": self.temperature(step.epoch),
+        }
+        distribution = self.probabilities() if step.ends_epoch else None
+        return StepReport("search", self.step, len(self.plan), data, distribution)
 
     def _batch(self, batches: Batches, step: Step) -> tuple[Tensor, Tensor]:
         key = (batches.purpose, step.epoch)

@@ -1,0 +1,26 @@
+"""What a result depends on beside its seed: equal environments give equal bits."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+def environment(threads: int) -> dict[str, str | int]:
+    """Torch build, processor type and thread count; recorded with a job and its checkpoints."""
+    return {
+        "torch": torch.__version__,
+        "processor": processor(),
+        "python": platform.python_version(),
+        "threads": threads,
+    }
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,36 @@
+"""From an exception of the engine to the problem that a failed job shows."""
+
+from typing import Any
+
+from api.artifacts.store import StoreError
+from api.errors import problem
+from api.jobs.pins import PinBroken
+from search.datasets import DatasetError, DatasetOutOfReach
+from search.derive import Unreachable
+from search.export import ExportMismatch
+from search.run import MisfitError
+from search.state import StateError
+from workers.inputs import DataChanged
+
+KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
+    (DatasetOutOfReach, "dataset-out-of-reach", "Data set out of reach"),
+    (DatasetError, "dataset-invalid", "Data set is not usable"),
+    (DataChanged, "dataset-changed", "Data set has changed"),
+    (PinBroken, "pin-broken", "The store holds something else than the job was submitted with"),
+    (StoreError, "artifact-missing", "A file of the artifact store is missing"),
+    (StateError, "checkpoint-broken", "The checkpoint cannot be read"),
+    (MisfitError, "space-misfit", "Space and data do not fit"),
+    (Unreachable, "budget-unreachable", "Unreachable budget"),
+    (FloatingPointError, "training-diverged", "The training diverged"),
+    (ExportMismatch, "export-mismatch", "The exported file differs from the network"),
+    (MemoryError, "out-of-memory", "Out of memory"),
+)
+
+
+def problem_of(error: Exception) -> dict[str, Any]:
+    """A problem with the error's own words; what nobody foresaw says so, and where to look."""
+    for kind, slug, title in KNOWN:
+        if isinstance(error, kind):
+            return problem(slug=slug, title=title, status=500, detail=str(error) or title)
+    detail = f"{type(error).__name__}: {error}. This is a defect of lutnas; the worker's log has the traceback."
+    return problem(slug="internal-error", title="Internal error", status=500, detail=detail)

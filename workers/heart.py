@@ -1,0 +1,43 @@
+"""The heart of a running attempt: keeps its lease from a thread of its own, and hears what the job's user wants."""
+
+import logging
+import threading
+from types import TracebackType
+
+from sqlalchemy.exc import OperationalError
+
+from api.db.session import Database
+from api.jobs.lease import Lease, Order, heartbeat
+
+BEATS_PER_LEASE = 4
+_logger = logging.getLogger(__name__)
+
+
+class Heart:
+    """Beats while it is entered. `order` is the newest answer; a database that does not answer leaves it as it was."""
+
+    def __init__(self, database: Database, lease: Lease, *, lease_seconds: float) -> None:
+        self.order = Order.CONTINUE
+        self._database, self._lease, self._lease_seconds = database, lease, lease_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name=f"heart of {lease.job_id}", daemon=True)
+
+    def __enter__(self) -> "Heart":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _beat_on(self) -> None:
+        while not self._stop.wait(self._lease_seconds / BEATS_PER_LEASE):
+            try:
+                with self._database.write() as session:
+                    self.order = heartbeat(session, self._lease, self._lease_seconds)
+            except OperationalError:
+                _logger.warning("no heartbeat for %s: the database does not answer", self._lease.job_id, exc_info=True)
+            if self.order is Order.LOST:
+                return

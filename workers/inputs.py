@@ -1,0 +1,46 @@
+"""From a job's pins to what the engine takes: data in memory and budgets.
+
+Errors:
+    DataChanged (Exception)   the data set is not the one the job was submitted with
+"""
+
+import logging
+
+from api.artifacts.store import ArtifactStore
+from api.jobs.pins import JobInputs
+from api.settings import Settings
+from search.budgets import latency_budget
+from search.datasets import BUILT_IN, ImageData
+from search.datasets import load as load_built_in
+from search.datasets.data import load_npz
+from search.derive import Budget
+
+_logger = logging.getLogger(__name__)
+
+
+class DataChanged(Exception):
+    """The data set is not the one the job was submitted with."""
+
+
+def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> ImageData:
+    """The job's data set. Raises DataChanged, search.datasets.DatasetError, DatasetOutOfReach."""
+    pinned = inputs.dataset
+    if pinned.artifact_path is not None:
+        return load_npz(pinned.name, store.existing(pinned.artifact_path), inputs.space.classes)
+    if BUILT_IN[pinned.name].content_hash != pinned.content_hash:
+        raise DataChanged(f"{pinned.name} of this worker is not the one the job was submitted with: update the worker")
+    return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
+
+
+def budgets(inputs: JobInputs) -> list[Budget]:
+    """One a constraint, named by its device, and by its table too where a device stands twice."""
+    constraints = inputs.spec.constraints
+    devices = [constraint.device for constraint in constraints]
+    names = [
+        c.device if devices.count(c.device) == 1 else f"{c.device} ({c.table or number})"
+        for number, c in enumerate(constraints)
+    ]
+    return [
+        latency_budget(name, inputs.space, inputs.tables[number], constraint.max_us)
+        for number, (name, constraint) in enumerate(zip(names, constraints, strict=True))
+    ]

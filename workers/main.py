@@ -1,0 +1,70 @@
+"""Starts a Celery worker from our own command: the `celery` command would put the working directory on the path."""
+
+import ctypes
+import mmap
+import os
+import signal
+import sys
+
+from celery import Celery, signals
+from celery.apps.worker import Worker
+
+from api.bell import QUEUE, TASK, make_celery
+from api.settings import Settings
+
+PR_SET_PDEATHSIG = 1
+
+
+class DrainFlag:
+    """One byte shared by parent and child: the parent alone hears SIGTERM, the child reads it at its next step."""
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def raise_(self, **_: object) -> None:
+        """Asks the running task to stop at its next step."""
+        self._byte[0] = 1
+
+    def __call__(self) -> bool:
+        """Whether the worker is to stop."""
+        return self._byte[0] == 1
+
+
+def make_worker_app(settings: Settings, drain: DrainFlag) -> Celery:
+    """The Celery app with the one task there is. torch is imported inside it, never in the parent."""
+    app = make_celery(settings)
+
+    @app.task(name=TASK)
+    def run_search(job_id: str) -> None:
+        from workers.runner import run_job
+
+        run_job(job_id, settings, drain=drain)
+
+    return app
+
+
+def run(settings: Settings, *, loglevel: str) -> int:
+    """Works until SIGTERM or Ctrl-C; gives the exit code. A running job is left at its next step, with a checkpoint."""
+    drain = DrainFlag()
+    signals.worker_shutting_down.connect(drain.raise_)
+    signals.worker_process_init.connect(_die_with_parent)
+    app = make_worker_app(settings, drain)
+    worker: Worker = app.Worker(
+        pool="prefork",
+        concurrency=1,
+        queues=[QUEUE],
+        loglevel=loglevel.upper(),
+        without_gossip=True,
+        without_mingle=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _die_with_parent(**_: object) -> None:
+    """In the pool's child: a parent that was killed takes its child along, else that one would train on unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:  # the parent went before the line above
+            os.kill(os.getpid(), signal.SIGKILL)

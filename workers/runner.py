@@ -1,0 +1,229 @@
+"""One attempt of a job: claim it, drive its search, report, keep checkpoints, finish. The lease fences every write.
+
+What ends an attempt:
+    the work is done             succeeded
+    a user's cancel or pause     cancelled, paused (with a checkpoint)
+    the worker is told to stop   queued again (with a checkpoint)
+    the lease is lost            nothing is written any more: another attempt has the job
+    an error of the job          failed, with a problem that says what to do
+    the database is gone         nothing: the lease runs out, and the job goes on elsewhere
+"""
+
+import logging
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
+from api.db.session import Database
+from api.jobs import lease as door
+from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
+from api.jobs.pins import JobInputs, load
+from api.settings import Settings
+from search import state
+from search.reports import StepReport
+from search.run import Result, SearchRun, use_threads
+from workers.environment import environment
+from workers.failures import problem_of
+from workers.heart import Heart
+from workers.inputs import budgets, load_data
+from workers.pace import Pace
+from workers.report import MEDIA_TYPES, layer_rows, report_document
+
+PROGRESS_SECONDS = 1.0  # at most one progress event in that time
+_logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The attempt ends here by order; `state` is what becomes of the job."""
+
+    def __init__(self, becomes: str, reason: str) -> None:
+        super().__init__(reason)
+        self.becomes = becomes
+        self.reason = reason
+
+
+def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
+    """Runs one attempt of `job_id` if it is there to be taken."""
+    database = Database(settings.database_url)
+    try:
+        worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        with database.write() as session:
+            lease = door.claim(
+                session,
+                job_id,
+                worker=worker,
+                lease_seconds=settings.lease_seconds,
+                max_attempts=settings.max_attempts,
+            )
+        if lease is None:
+            _logger.info("%s is not there to be taken", job_id)
+            return
+        with Heart(database, lease, lease_seconds=settings.lease_seconds) as heart:
+            Attempt(lease, settings, database, heart, drain=drain).run()
+    finally:
+        database.close()
+
+
+class Attempt:
+    """A claimed job on its way. `clock` gives seconds."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        settings: Settings,
+        database: Database,
+        heart: Heart,
+        *,
+        drain: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lease, self.settings, self.database, self.heart = lease, settings, database, heart
+        self.drain, self.clock = drain, clock
+        self.store = ArtifactStore(settings.artifacts)
+        self.pace = Pace(clock)
+        self.reported = -PROGRESS_SECONDS + clock()
+        self.kept = clock()
+
+    def run(self) -> None:
+        """Works until the job or the attempt ends."""
+        job_id = self.lease.job_id
+        try:
+            self._work()
+        except LeaseLost:
+            _logger.warning("%s: attempt %d has lost its lease and stops", job_id, self.lease.attempt)
+        except Stopped as stop:
+            self._give_back(stop)
+        except OperationalError:
+            raise  # the database is gone: the lease runs out by itself
+        except Exception as error:
+            _logger.exception("%s: attempt %d failed", job_id, self.lease.attempt)
+            found = problem_of(error)
+            self._end(lambda session: door.fail(session, self.lease, problem=found))
+
+    def _work(self) -> None:
+        with self.database.read() as session:
+            inputs = load(session, self.lease.job_id)
+            checkpoint = door.latest_checkpoint(session, self.lease.job_id)
+        use_threads(inputs.threads)
+        data = load_data(inputs, self.settings, self.store)
+        run = SearchRun(inputs.spec, space=inputs.space, data=data, budgets=budgets(inputs))
+        here = environment(inputs.threads)
+        if checkpoint is not None:
+            self._resume(run, here, *checkpoint)
+        for report in run:
+            self._after_step(run, report, here)
+        self._finish(run, inputs, here)
+
+    def _resume(self, run: SearchRun, here: dict[str, Any], path: str, step: int) -> None:
+        kept = state.load(self.store.existing(path))
+        run.load_state_dict(kept["run"])
+        _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
+        if kept["environment"] != here:
+            detail = (
+                f"goes on in another environment, so the result may differ in bits: {kept['environment']}, now {here}"
+            )
+            self._write("warning", step, {"detail": detail})
+
+    def _after_step(self, run: SearchRun, report: StepReport, here: dict[str, Any]) -> None:
+        self._obey(run, report, here)
+        self.pace.step(report.phase)
+        now = self.clock()
+        if report.phase == "derive":
+            self._write("derived", report.step, _named(report.data))
+        elif report.distribution or report.step == report.steps or now - self.reported >= PROGRESS_SECONDS:
+            self._tell(run, report)
+            self.reported = now
+        if now - self.kept >= self.settings.checkpoint_seconds:
+            self._keep(run, report.step, here)
+
+    def _obey(self, run: SearchRun, report: StepReport, here: dict[str, Any]) -> None:
+        order = self.heart.order
+        if order is Order.LOST:
+            raise LeaseLost(self.lease.job_id)
+        if order is Order.CANCEL:
+            raise Stopped("cancelled", "cancelled by its user")
+        if order is Order.PAUSE or self.drain():
+            self._keep(run, report.step, here)
+            raise (
+                Stopped("paused", "paused by its user")
+                if order is Order.PAUSE
+                else Stopped("queued", "the worker was told to stop")
+            )
+
+    def _tell(self, run: SearchRun, report: StepReport) -> None:
+        left = {"seconds_left": round(self.pace.seconds_left(*run.steps_left), 1)}
+        data = {"phase": report.phase, "step": report.step, "steps": report.steps, **left, **_named(report.data)}
+        with self.database.write() as session:
+            door.report(session, self.lease, kind="progress", step=report.step, data=data)
+            if report.distribution:
+                layers = {"epoch": report.data["epoch"], "layers": report.distribution}
+                door.report(session, self.lease, kind="distribution", step=report.step, data=layers)
+
+    def _write(self, kind: str, step: int, data: dict[str, Any]) -> None:
+        with self.database.write() as session:
+            door.report(session, self.lease, kind=kind, step=step, data=data)
+
+    def _keep(self, run: SearchRun, step: int, here: dict[str, Any]) -> None:
+        """Writes a checkpoint under a new name, so that a crash between file and row leaves the last one whole."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "checkpoint"
+            state.save({"environment": here, "run": run.state_dict()}, file)
+            name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
+            stored = self._store(name, file)
+        self._end(lambda session: door.save_checkpoint(session, self.lease, step=step, artifact=stored))
+        self.kept = self.clock()
+
+    def _store(self, name: str, file: Path) -> StoredFile:
+        path = attempt_path(self.lease.job_id, self.lease.attempt, name)
+        return self.store.put(path, file, media_type=MEDIA_TYPES[file.suffix or Path(name).suffix])
+
+    def _end(self, write: Callable[[Session], list[str]]) -> None:
+        """Runs one fenced write, then removes the files that nothing names any more."""
+        with self.database.write() as session:
+            stale = write(session)
+        for path in stale:
+            self.store.delete(path)
+
+    def _finish(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
+        steps = run.spec.finish.epochs and run.trainer.steps if run.trainer else 0
+        self._write("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
+        with tempfile.TemporaryDirectory() as folder:
+            result = run.export(Path(folder))
+            report = Path(folder) / "report.json"
+            report.write_text(report_document(self.lease, inputs, run.budgets, result, here))
+            files = [self._store(file.name, file) for file in (*result.files, report)]
+        found = _new_architecture(inputs, result)
+        self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files))
+        _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_accuracy)
+
+    def _give_back(self, stop: Stopped) -> None:
+        _logger.info("%s: %s", self.lease.job_id, stop.reason)
+        try:
+            with self.database.write() as session:
+                door.release(session, self.lease, state=stop.becomes, reason=stop.reason)  # type: ignore[arg-type]
+        except LeaseLost:
+            _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)
+
+
+def _new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:
+    return NewArchitecture(
+        candidates=tuple(choice.candidate for choice in result.architecture.layers),
+        predicted_latency_us=result.predicted,
+        test_accuracy=result.test_accuracy,
+        layers=layer_rows(result.architecture, inputs.tables[0]),
+    )
+
+
+def _named(data: dict[str, Any]) -> dict[str, Any]:
+    """The engine's totals by budget, under the names that the API gives latencies."""
+    names = {"expected": "expected_latency_us", "predicted": "predicted_latency_us"}
+    return {names.get(key, key): value for key, value in data.items()}
