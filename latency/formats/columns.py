@@ -32,9 +32,9 @@ def check_columns(columns: Sequence[str], errors: ErrorList, row: int | None) ->
     """Notes what is wrong with a header, or with the names in one JSON row."""
     for name in dict.fromkeys(columns):
         if name not in KNOWN:
-            errors.add(row, show(name), f"is no column of a latency table; there are {', '.join(COLUMNS)}")
+            errors.add(row, name_of(name), f"is no column of a latency table; there are {', '.join(COLUMNS)}")
         if columns.count(name) > 1:
-            errors.add(row, show(name), "stands twice")
+            errors.add(row, name_of(name), "stands twice")
     if "kind" not in columns:
         errors.add(row, "kind", "this column is missing")
     units = [name for name in UNITS_US if name in columns]
@@ -116,7 +116,7 @@ def parse_info(known: dict[str, Value], errors: ErrorList) -> TableInfo | None:
     before = errors.count
     for name in known:
         if name not in INFO_FIELDS:
-            errors.add(None, show(name), f"is not known of a table; there are {', '.join(INFO_FIELDS)}")
+            errors.add(None, name_of(name), f"is not known of a table; there are {', '.join(INFO_FIELDS)}")
     for name in ("device", "runtime", "threads", "batch"):
         if known.get(name) in (None, ""):
             errors.add(None, name, "is missing")
@@ -136,8 +136,13 @@ def parse_info(known: dict[str, Value], errors: ErrorList) -> TableInfo | None:
 
 def show(value: object) -> str:
     """A value from a file for a message: short, and safe to print and to send whatever it holds."""
-    text = ascii(value) if not isinstance(value, str) or not value.isidentifier() else value
+    text = ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def name_of(column: str) -> str:
+    """A column's name as a field of an error: as it is where that is a plain word."""
+    return column if column.isidentifier() and column.isascii() and len(column) <= 60 else show(column)
 
 
 def _time(value: Value) -> datetime | None:
@@ -169,7 +174,7 @@ def _number(name: str, value: Value) -> float:
     except OverflowError as error:
         raise FieldError(name, "is too large") from error
     if not math.isfinite(number):
-        raise FieldError(name, f"{show(value)} is not a finite number")
+        raise FieldError(name, f"{number} is not a finite number")
     return number
 
 
@@ -179,5 +184,5 @@ def _count(name: str, value: Value) -> int:
     number = _number(name, value)
     # 16.0 is what a data frame makes of 16 in a column with blanks.
     if number != int(number) or not 0 <= number <= _LARGEST:
-        raise FieldError(name, f"{show(value)} is not a whole number between 0 and {_LARGEST}")
+        raise FieldError(name, f"{number:g} is not a whole number between 0 and {_LARGEST}")
     return int(number)

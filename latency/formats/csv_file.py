@@ -14,7 +14,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from latency.formats.columns import COLUMNS, RowParser, Value, cells_of, check_columns, parse_info, show
+from latency.formats.columns import COLUMNS, RowParser, Value, cells_of, check_columns, name_of, parse_info, show
 from latency.formats.errors import ErrorList
 from latency.formats.stream import Cells, Row, TableStream, refuse
 from latency.table import LatencyTable, TableInfo, info_fields
@@ -55,7 +55,7 @@ def _note(text: str, known: dict[str, Value], errors: ErrorList, line: int) -> N
     if not colon:
         errors.add(line, "", f"{show(text)} says nothing about the table: write # key: value")
     elif key in known:
-        errors.add(line, show(key), "stands twice")
+        errors.add(line, name_of(key), "stands twice")
     else:
         known[key] = value.strip()
 

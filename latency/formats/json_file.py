@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from latency.formats.columns import RowParser, Value, cells_of, check_columns, parse_info, show
+from latency.formats.columns import RowParser, Value, cells_of, check_columns, name_of, parse_info
 from latency.formats.errors import ErrorList
 from latency.formats.stream import Cells, Row, TableStream, refuse
 from latency.table import LatencyTable, TableInfo, info_fields
@@ -56,7 +56,7 @@ def _document(pairs: list[tuple[str, Any]], errors: ErrorList) -> dict[str, Any]
     known: dict[str, Any] = {}
     for key, value in pairs:
         if key in known:
-            errors.add(None, show(key), "stands twice")
+            errors.add(None, name_of(key), "stands twice")
         known[key] = value
     return known
 

@@ -17,7 +17,7 @@ from latency.profiler.errors import ProfilerError
 Chain = tuple[Operator, ...]
 Shape = tuple[int, int, int]
 Neighbours = Mapping[Shape, Sequence[Operator]]
-CHAINS_PER_OPERATOR = 3  # 1 gives twice the error, 4 nothing more: docs/concepts/latency-tables.md
+CHAINS_PER_OPERATOR = 4  # with 1 the error is half as much again, with 10 a tenth less: docs/concepts/latency-tables.md
 LONGEST = 60  # operators of a chain; spaces whose shapes come back would walk for ever
 
 
