@@ -1,0 +1,108 @@
+"""The app: `api.app:app` with settings from the environment, or `create_app(settings)`.
+
+It begins with its lifespan: importing it opens nothing, and loads no torch.
+"""
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib import metadata
+from types import FrameType
+
+from fastapi import FastAPI
+
+from api import health, problems
+from api.architectures.routes import router as architectures
+from api.artifacts.routes import router as artifacts
+from api.artifacts.store import ArtifactStore
+from api.auth.routes import router as tokens
+from api.bell import Bell
+from api.datasets.routes import router as datasets
+from api.db import models as _models  # all tables, so that relations between rooms are known
+from api.db.session import Database
+from api.dependencies import Service
+from api.devices.routes import router as devices
+from api.jobs.routes import router as jobs
+from api.jobs.sweeper import Sweeper
+from api.jobs.tailer import Tailer
+from api.limits import BodyLimit
+from api.settings import Settings
+from api.spaces.routes import router as spaces
+from api.tables.routes import router as tables
+
+__all__ = ["app", "create_app"]
+assert _models.Base.metadata.tables
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API. Without `settings` they are read from the environment when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        given = settings or Settings()
+        async with _running(given) as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(
+        title="lutnas",
+        version=metadata.version("lutnas"),
+        description="Finds the most accurate network that meets a latency budget on a named device.",
+        lifespan=lifespan,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        responses=problems.RESPONSES,
+    )
+    app.add_middleware(BodyLimit)
+    problems.install(app)
+    for router in (health.router, tokens, devices, tables, spaces, datasets, jobs, architectures, artifacts):
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[Service]:
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database, bell = Database(settings.database_url), Bell(settings)
+    tailer, sweeper = Tailer(database), Sweeper(database, settings, bell.ring)
+    sweeper.start()
+    try:
+        with _told_of_end(tailer.close):
+            yield Service(settings, database, ArtifactStore(settings.artifacts), bell, tailer)
+    finally:
+        await tailer.wait_closed()
+        await asyncio.to_thread(sweeper.stop)
+        bell.close()
+        database.close()
+
+
+@contextmanager
+def _told_of_end(call: Callable[[], None]) -> Iterator[None]:
+    """Calls `call` when the process is asked to end. The server waits for open streams before it ends the lifespan, and
+    streams of events are open until somebody tells them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # under a test client: nobody sends signals
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def told(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(call)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    chained = [number for number, handler in before.items() if callable(handler)]
+    for number in chained:
+        signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number in chained:
+            signal.signal(number, before[number])
+
+
+app = create_app()

@@ -1,0 +1,1 @@
+"""Derived architectures: what a search gave."""

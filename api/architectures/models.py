@@ -1,0 +1,26 @@
+"""Derived architectures."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Base
+
+
+class DerivedArchitecture(Base):
+    """What a search gave. `layers` holds {layer, candidate, operator, latency_us}, one a layer."""
+
+    __tablename__ = "architectures"
+    __table_args__ = (UniqueConstraint("job_id"), Index(None, "owner"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    job_id: Mapped[str] = mapped_column(ForeignKey("search_jobs.id"))
+    space: Mapped[str]
+    candidates: Mapped[list[Any]]
+    predicted_latency_us: Mapped[dict[str, Any]]
+    test_accuracy: Mapped[float | None] = mapped_column(Float(53))
+    layers: Mapped[list[Any]]
+    created_at: Mapped[datetime]

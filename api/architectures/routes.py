@@ -1,0 +1,43 @@
+"""/v1/architectures."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, Response
+
+from api.architectures import service as architectures
+from api.architectures.schemas import ArchitectureView
+from api.artifacts import service as artifacts
+from api.artifacts.routes import file_response
+from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.pages import Page
+
+router = APIRouter(prefix="/v1/architectures", tags=["architectures"])
+
+
+@router.get("")
+def list_architectures(
+    caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+) -> Page[ArchitectureView]:
+    """List what your searches gave, newest first."""
+    with service.database.read() as session:
+        found, following = architectures.list_page(session, caller.owner, cursor=cursor, limit=limit)
+        items = [ArchitectureView.of(row, artifacts.of_job(session, row.job_id)) for row in found]
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/{architecture_id}")
+def read_architecture(architecture_id: str, caller: Authenticated, service: Parts) -> ArchitectureView:
+    """Read an architecture, layer by layer."""
+    with service.database.read() as session:
+        row = architectures.get(session, caller.owner, architecture_id)
+        return ArchitectureView.of(row, artifacts.of_job(session, row.job_id))
+
+
+@router.get("/{architecture_id}/artifacts/{name}", response_class=FileResponse)
+def download_named(
+    architecture_id: str, name: str, request: Request, caller: Authenticated, service: Parts
+) -> Response:
+    """Download one of its files: architecture.json, weights.safetensors, model.onnx, report.json."""
+    with service.database.read() as session:
+        row = architectures.get(session, caller.owner, architecture_id)
+        artifact = artifacts.of_job_named(session, row.job_id, name)
+    return file_response(request, service.store, artifact)

@@ -1,0 +1,1 @@
+"""Files: the store, and the rows that make them real."""

@@ -1,0 +1,55 @@
+"""Artifacts: files that a row has made real.
+
+Errors:
+    ArtifactUnknown (NotFound)   404  unknown-artifact
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.artifacts.models import Artifact
+from api.artifacts.store import StoredFile
+from api.errors import NotFound
+from api.ids import new_id
+
+
+class ArtifactUnknown(NotFound):
+    """No artifact of that id or name."""
+
+    slug = "unknown-artifact"
+    title = "Unknown artifact"
+
+
+def record(session: Session, owner: str, file: StoredFile) -> Artifact:
+    """Makes a file that somebody brought real."""
+    artifact = Artifact(
+        id=new_id("art"), owner=owner, job_id=None, name=file.name, path=file.path_in_store, bytes=file.bytes,
+        sha256=file.sha256, media_type=file.media_type, created_at=datetime.now(UTC),
+    )  # fmt: skip
+    session.add(artifact)
+    session.flush()
+    return artifact
+
+
+def get(session: Session, owner: str, artifact_id: str) -> Artifact:
+    """An artifact of `owner`; raises ArtifactUnknown."""
+    artifact = session.get(Artifact, artifact_id)
+    if artifact is None or artifact.owner != owner:
+        raise ArtifactUnknown(f"There is no artifact {artifact_id!r}.")
+    return artifact
+
+
+def of_job(session: Session, job_id: str) -> list[Artifact]:
+    """The artifacts of a job by name."""
+    return list(session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)))
+
+
+def of_job_named(session: Session, job_id: str, name: str) -> Artifact:
+    """One artifact of a job; raises ArtifactUnknown."""
+    found = session.scalars(select(Artifact).where(Artifact.job_id == job_id, Artifact.name == name)).one_or_none()
+    if found is None:
+        names = ", ".join(artifact.name for artifact in of_job(session, job_id))
+        raise ArtifactUnknown(f"There is no artifact {name!r} here; there are {names or 'none'}.")
+    return found

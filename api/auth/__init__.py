@@ -1,0 +1,1 @@
+"""Who asks: bearer tokens, kept as hashes, and the owner that each stands for."""

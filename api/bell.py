@@ -1,0 +1,85 @@
+"""The bell: Celery tells a worker that a job waits. The database is the truth; a ring that is lost is rung again.
+
+Errors: none reach a caller of `ring`: a job is queued by its row, and the sweeper rings for it later.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from api.settings import Settings
+
+TASK = "workers.search.run"
+QUEUE = "search.cpu"
+_logger = logging.getLogger(__name__)
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app, without results: what became of a job is in its row."""
+    app = Celery("lutnas", broker=settings.broker_url)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,  # the lease sees to lost jobs; late acks run long ones twice (docs/decisions)
+        task_default_queue=QUEUE,
+        task_create_missing_queues=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        enable_utc=True,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_transport_options(settings),
+        # Announcing a job must not hold up the answer to a request: the sweeper tries again.
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.2},
+        broker_connection_timeout=2.0,
+    )
+    return app
+
+
+class Bell:
+    """Rings for jobs over the broker of `settings`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = make_celery(settings)
+
+    def ring(self, job_id: str) -> None:
+        """Tells the workers that `job_id` waits. A failure is logged and left to the sweeper."""
+        try:
+            self._app.send_task(TASK, args=[job_id], queue=QUEUE, ignore_result=True)
+        except Exception:  # the broker's library decides what it raises; whatever it is, the job is safe in its row
+            _logger.warning("could not ring for %s: the sweeper will", job_id, exc_info=True)
+
+    def close(self) -> None:
+        """Gives the broker's connections back."""
+        self._app.close()
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    if settings.broker_url.startswith("filesystem://"):
+        return _folders(settings.home / "bell")
+    if settings.broker_url.startswith(("redis://", "rediss://")):
+        return {"socket_connect_timeout": 2.0, "socket_keepalive": True}
+    return {}
+
+
+def _folders(bell: Path) -> dict[str, Any]:
+    """The folders of the filesystem transport, made first: it would fail, or write into the working directory."""
+    folders = {
+        "data_folder_in": "queue",
+        "data_folder_out": "queue",
+        "control_folder": "control",
+        "processed_folder": "processed",
+    }
+    for name in {".", *folders.values()}:
+        folder = bell / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    # A message that is taken moves to `processed` and stays there, some hundred bytes a job; where it is not kept, it
+    # passes through the machine's shared temporary folder, by a copy that is not atomic.
+    return {
+        **{option: str(bell / name) for option, name in folders.items()},
+        "store_processed": True,
+        "polling_interval": 0.1,
+    }

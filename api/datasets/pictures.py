@@ -1,0 +1,218 @@
+"""Data sets that come as a folder of images in a zip or tar: SPLIT/CLASS/FILE or CLASS/FILE, SPLIT being train or test.
+
+Nothing is unpacked to a path of the archive's choosing: members are read one by one. Two passes over the archive, one that looks
+at each picture's size and one that decodes, so that memory holds a single picture.
+"""
+
+import tarfile
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
+
+import numpy as np
+
+from api.datasets.raw import DatasetRefused, RawDataset, RawPictures, check_classes, split
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile  # Pillow is loaded when the first picture comes
+
+_SPLITS = ("train", "test")
+_MAX_FILES = 500_000
+_MAX_FILE_BYTES = 64 << 20
+_MAX_SIDE = 4096
+_GREY = {"1", "L", "LA", "I;16"}
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
+
+class Member(NamedTuple):
+    """One file of an archive. `open` is good until the archive moves on."""
+
+    path: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+class Picture(NamedTuple):
+    """Where a file belongs."""
+
+    split: str
+    label: str
+    path: str
+
+
+def read_archive(body: BinaryIO, max_bytes: int) -> RawDataset:
+    """The data set in a zip or tar(.gz) of images; raises DatasetRefused. Close what it gives."""
+    places, shape = _survey(body, max_bytes)
+    order = sorted(places)
+    labels = sorted({picture.label for picture in order})
+    position = {picture.path: index for index, picture in enumerate(order)}
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever closes the data set
+    try:
+        _decode(body, max_bytes, position, shape, file)
+        number = {label: index for index, label in enumerate(labels)}
+        pictures = RawPictures(file, shape, np.array([number[p.label] for p in order], np.int64))
+        dataset = _dataset(order, pictures, labels)
+        check_classes(dataset)
+        return dataset
+    except BaseException:
+        file.close()
+        raise
+
+
+def _dataset(order: list[Picture], pictures: RawPictures, labels: list[str]) -> RawDataset:
+    is_test = np.array([picture.split == "test" for picture in order])
+    if not is_test.any():
+        return split(pictures, labels)
+    return RawDataset(pictures, pictures, np.flatnonzero(~is_test), np.flatnonzero(is_test), labels)
+
+
+def _survey(body: BinaryIO, max_bytes: int) -> tuple[list[Picture], tuple[int, int, int]]:
+    paths: list[str] = []
+    size: tuple[int, int] | None = None
+    grey = True
+    for member in _members(body, max_bytes):
+        with _image(member) as image:
+            if size is None:
+                size = image.size
+                first = member.path
+            if image.size != size:
+                raise DatasetRefused(
+                    member.path,
+                    f"is {image.size[0]}x{image.size[1]}, but {first} is {size[0]}x{size[1]}: bring all to one size",
+                )
+            grey = grey and image.mode in _GREY
+            _verify(image, member.path)
+        paths.append(member.path)
+    if size is None:
+        raise DatasetRefused("file", "there is no picture in the archive")
+    return _places(paths), (1 if grey else 3, size[1], size[0])
+
+
+def _decode(
+    body: BinaryIO, max_bytes: int, position: dict[str, int], shape: tuple[int, int, int], file: IO[bytes]
+) -> None:
+    picture_bytes = int(np.prod(shape))
+    for member in _members(body, max_bytes):
+        with _image(member) as image:
+            try:
+                pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"), np.uint8)
+            except (OSError, ValueError, SyntaxError) as error:
+                raise DatasetRefused(member.path, f"is a broken image: {error}") from error
+        planes = pixels[None] if shape[0] == 1 else np.moveaxis(pixels, -1, 0)
+        file.seek(position[member.path] * picture_bytes)
+        file.write(planes.tobytes())
+
+
+def _places(paths: list[str]) -> list[Picture]:
+    """Splits and classes from the paths, without folders that all have in common above them."""
+    parted = [path.split("/") for path in paths]
+    while min(map(len, parted)) > 2 and len({p[0] for p in parted}) == 1 and parted[0][0] not in _SPLITS:
+        parted = [p[1:] for p in parted]
+    places = []
+    for path, parts in zip(paths, parted, strict=True):
+        if len(parts) == 2:
+            places.append(Picture("", parts[0], path))
+        elif len(parts) == 3 and parts[0] in _SPLITS:
+            places.append(Picture(parts[0], parts[1], path))
+        else:
+            raise DatasetRefused(path, "is in no class: name files CLASS/FILE, train/CLASS/FILE or test/CLASS/FILE")
+    splits = {picture.split for picture in places}
+    if "" in splits and len(splits) > 1:
+        raise DatasetRefused("file", "some pictures are in train or test, others in neither")
+    return places
+
+
+@contextmanager
+def _image(member: Member) -> Iterator["ImageFile"]:
+    from PIL import Image, UnidentifiedImageError
+
+    with member.open() as source, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sides are bounded here, more tightly
+        try:
+            image = Image.open(source, formats=_FORMATS)
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DatasetRefused(member.path, "is not an image: lutnas reads " + ", ".join(_FORMATS)) from error
+        with image:
+            if max(image.size) > _MAX_SIDE:
+                raise DatasetRefused(
+                    member.path, f"is {image.size[0]}x{image.size[1]}: sides of at most {_MAX_SIDE} are taken"
+                )
+            yield image
+
+
+def _verify(image: "ImageFile", path: str) -> None:
+    try:
+        image.verify()
+    except Exception as error:  # each format's reader raises its own
+        raise DatasetRefused(path, f"is a broken image: {error}") from error
+
+
+def _members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
+    """The picture files of the archive, in its order; raises DatasetRefused for what is unsafe or too large."""
+    body.seek(0)
+    count = total = 0
+    try:
+        for member in _zip_members(body) if zipfile.is_zipfile(body) else _tar_members(body):
+            _check_path(member.path)
+            count, total = count + 1, total + member.size
+            if count > _MAX_FILES:
+                raise DatasetRefused("file", f"holds more than {_MAX_FILES} files")
+            if member.size > _MAX_FILE_BYTES or total > max_bytes:
+                raise DatasetRefused(
+                    member.path, f"unpacks to too much: {_MAX_FILE_BYTES} bytes a file, {max_bytes} in all"
+                )
+            if not _is_junk(member.path):
+                yield member
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
+
+
+def _zip_members(body: BinaryIO) -> Iterator[Member]:
+    with zipfile.ZipFile(body) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]
+
+
+def _tar_members(body: BinaryIO) -> Iterator[Member]:
+    body.seek(0)
+    with tarfile.open(fileobj=body, mode="r:*") as archive:
+        for info in archive:
+            if info.isdir():
+                _check_path(info.name)
+            elif not info.isfile():
+                raise DatasetRefused(info.name, "is a link or a device, which an archive of pictures has no use for")
+            else:
+                yield Member(info.name, info.size, lambda info=info: _tar_file(archive, info))  # type: ignore[misc]
+            archive.members = []  # type: ignore[attr-defined]  # it keeps every member it has seen
+
+
+def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    assert file is not None  # a plain file
+    return file
+
+
+def _check_path(path: str) -> None:
+    clean = path.removeprefix("./")
+    if "\\" in path or path.startswith("/") or ":" in path or "\0" in path or ".." in clean.split("/"):
+        raise DatasetRefused(path, "leads out of the archive")
+
+
+def _is_junk(path: str) -> bool:
+    """What desktops leave in folders."""
+    return any(
+        (part.startswith(".") and part != ".") or part == "__MACOSX" for part in path.split("/")
+    ) or path.endswith(("/Thumbs.db", "/desktop.ini"))

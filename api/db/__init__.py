@@ -1,0 +1,1 @@
+"""Storage: engine, sessions, column types, and the runner of the migrations."""

@@ -1,0 +1,61 @@
+"""The engine: one SQLite file or one Postgres, with the same promises.
+
+SQLAlchemy's defaults lose writes on SQLite: the driver begins a transaction at the first write, so that two processes read,
+both change, and one change is gone. Here a writer says BEGIN IMMEDIATE, and a reader cannot write.
+"""
+
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+
+READ_ONLY = "lutnas_read_only"
+BUSY_MILLISECONDS = 30_000
+
+
+def store_url(url: str) -> URL:
+    """`url` with the driver that lutnas uses; raises ValueError for a store other than SQLite and Postgres."""
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise ValueError(f"LUTNAS_DATABASE_URL: {backend} is no store of lutnas: take sqlite or postgresql")
+    if not parsed.database or parsed.database == ":memory:":
+        raise ValueError("LUTNAS_DATABASE_URL: workers share the database, so SQLite needs a file")
+    return parsed
+
+
+def make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
+    """An engine on `url`. Without `foreign_keys` (SQLite) a table can be rebuilt and its children stay."""
+    parsed = store_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, pool_size=10, max_overflow=30)
+        _prepare_sqlite(engine, foreign_keys=foreign_keys)
+        return engine
+    return create_engine(parsed, pool_size=5, max_overflow=35, pool_pre_ping=True)
+
+
+def read_only(engine: Engine) -> Engine:
+    """The same engine; its transactions see one moment and cannot write."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{READ_ONLY: True})
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself
+        for pragma in (
+            f"busy_timeout = {BUSY_MILLISECONDS}",
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            f"foreign_keys = {int(foreign_keys)}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads = bool(connection.get_execution_options().get(READ_ONLY))
+        connection.exec_driver_sql(f"PRAGMA query_only = {int(reads)}")
+        connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")

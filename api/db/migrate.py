@@ -1,0 +1,66 @@
+"""Brings a database to the newest revision. Two that start at once take turns.
+
+from api.db.migrate import upgrade
+upgrade("postgresql://...")
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from api.db.engine import make_engine
+
+_LOCK = 0x6C75746E6173  # "lutnas", for Postgres
+_BESIDE = Path(__file__).parent / "migrations"  # in an installed wheel
+_CHECKOUT = Path(__file__).parents[2] / "migrations"
+
+
+def upgrade(url: str) -> None:
+    """Brings the database behind `url` to the newest revision; raises SQLAlchemy's OperationalError, ValueError for a wrong URL."""
+    engine = make_engine(url, foreign_keys=False)
+    try:
+        with _alone(engine), engine.begin() as connection:
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database has the newest revision."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    return found == ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def alembic_config() -> Config:
+    """Alembic's settings, for the folder of migrations of this installation."""
+    config = Config()
+    config.set_main_option("script_location", str(_BESIDE if _BESIDE.is_dir() else _CHECKOUT).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+        return
+    database = Path(engine.url.database or "")
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Beside the database: the switch to WAL is no transaction, so that two new processes would trip over each other.
+    with database.with_name(f"{database.name}.migrating").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

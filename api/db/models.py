@@ -1,0 +1,16 @@
+"""All tables of the database: importing this module makes `Base.metadata` complete."""
+
+from api.architectures.models import DerivedArchitecture
+from api.artifacts.models import Artifact
+from api.auth.models import Token
+from api.datasets.models import Dataset
+from api.db.base import Base
+from api.devices.models import Device
+from api.jobs.models import Checkpoint, JobEvent, JobLabel, SearchJob, ServiceLease
+from api.spaces.models import SearchSpace
+from api.tables.models import Table, TableRow
+
+__all__ = [
+    "Artifact", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "JobEvent", "JobLabel", "SearchJob",
+    "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
+]  # fmt: skip

@@ -1,0 +1,73 @@
+"""Units of work: one transaction each, committed by whoever opened it, never by a service."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from api.db.base import Base
+from api.db.engine import make_engine, read_only
+
+_AFTER_COMMIT = "after_commit"
+_CLOCKS = {
+    # unixepoch('subsec') is NULL before SQLite 3.42.
+    "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"),
+    "postgresql": text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"),
+}
+
+
+class Database:
+    """The store behind `url`. Close it when done."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+        self._reader = read_only(self.engine)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction that writes: committed at the end, undone by an exception. Then what waited for it runs."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            waiting = session.info.pop(_AFTER_COMMIT, [])
+        for call in waiting:
+            call()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One transaction that sees a single moment and cannot write."""
+        with Session(self._reader, autoflush=False, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Gives all connections back."""
+        self.engine.dispose()
+
+
+def after_commit(session: Session, call: Callable[[], None]) -> None:
+    """Runs `call` once the unit of work is committed; an undone one runs nothing."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(call)
+
+
+def db_now(session: Session) -> int:
+    """The database's clock in epoch microseconds: the one clock of all leases."""
+    return int(session.execute(_CLOCKS[session.get_bind().dialect.name]).scalar_one())
+
+
+def at(microseconds: int) -> datetime:
+    """The moment of `db_now()` as a time."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+
+
+def insert(session: Session, row: Base) -> bool:
+    """Inserts `row` now. False where a unique column is taken, by whoever was faster; the unit of work goes on."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+            session.flush()
+    except IntegrityError:
+        return False
+    return True

@@ -1,0 +1,224 @@
+"""The worker's door: what a worker does to a job, each write fenced by the lease.
+
+Plain functions on a session; the caller commits. A lease is (job, attempt, worker): once another attempt has begun, or the job has
+left the state `running`, nothing that the old one says is taken.
+
+Errors:
+    LeaseLost (Exception)   the job is no longer this attempt's: stop, and leave it alone
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from api.architectures.models import DerivedArchitecture
+from api.artifacts.models import Artifact
+from api.artifacts.store import StoredFile
+from api.db.session import at, db_now
+from api.errors import problem
+from api.ids import new_id
+from api.jobs import events
+from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
+from api.jobs.pins import JobInputs, load
+
+__all__ = [
+    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "fail", "heartbeat", "latest_checkpoint", "load",
+    "release", "report", "save_checkpoint", "succeed",
+]  # fmt: skip
+
+PROGRESS_FIELDS = ("phase", "step", "steps", "seconds_left")
+
+
+class LeaseLost(Exception):
+    """The job is no longer this attempt's."""
+
+
+class Order(StrEnum):
+    """What a heartbeat brings back. LOST: another attempt owns the job."""
+
+    CONTINUE = "continue"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one attempt to write."""
+
+    job_id: str
+    attempt: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArchitecture:
+    """What a search gave. `layers` holds {"layer", "candidate", "operator", "latency_us"}, one a layer."""
+
+    candidates: tuple[str, ...]
+    predicted_latency_us: dict[str, float]
+    test_accuracy: float | None
+    layers: list[dict[str, Any]]
+
+
+def claim(session: Session, job_id: str, *, worker: str, lease_seconds: float, max_attempts: int = 3) -> Lease | None:
+    """Takes a job that is queued, or whose lease has run out. None: somebody else has it, or it is not to be run.
+
+    A job whose last `max_attempts` attempts were lost without a new checkpoint fails instead: it would take the next worker too.
+    """
+    job = events.locked(session, job_id)
+    if job is None:
+        return None
+    now = db_now(session)
+    if job.state == RUNNING and is_expired(job, now):
+        expire(session, job, now)
+    if job.state != QUEUED:
+        return None
+    if job.barren_attempts >= max_attempts:
+        _fail(session, job, _poisoned(job.barren_attempts))
+        return None
+    job.attempt += 1
+    job.barren_attempts += 1
+    job.lease_worker, job.lease_expires_us = worker, now + _microseconds(lease_seconds)
+    job.started_at = job.started_at or at(now)
+    events.set_state(session, job, RUNNING, worker=worker)
+    return Lease(job.id, job.attempt, worker)
+
+
+def heartbeat(session: Session, lease: Lease, lease_seconds: float) -> Order:
+    """Keeps the lease for `lease_seconds` from now and brings back what the job's user wants."""
+    job = events.locked(session, lease.job_id)
+    if job is None or not _holds(job, lease):
+        return Order.LOST
+    job.lease_expires_us = db_now(session) + _microseconds(lease_seconds)
+    return Order(job.wish) if job.wish else Order.CONTINUE
+
+
+def report(session: Session, lease: Lease, *, kind: str, step: int, data: dict[str, Any]) -> None:
+    """Adds an event; `progress` also becomes the job's progress. Raises LeaseLost."""
+    job = _fenced(session, lease)
+    if kind == "progress":
+        job.progress = {"step": step, **{name: data[name] for name in PROGRESS_FIELDS if name in data}}
+    events.append(session, job, kind, data, step=step)
+
+
+def save_checkpoint(session: Session, lease: Lease, *, step: int, artifact: StoredFile) -> list[str]:
+    """Makes a stored file the job's checkpoint. Gives paths in the store that nothing names any more. Raises LeaseLost."""
+    job = _fenced(session, lease)
+    stale = _forget_checkpoint(session, job)
+    job.barren_attempts = 0
+    session.add(
+        Checkpoint(
+            job_id=job.id, attempt=lease.attempt, step=step, path=artifact.path_in_store, bytes=artifact.bytes,
+            sha256=artifact.sha256, created_at=at(db_now(session)),
+        )
+    )  # fmt: skip
+    return [path for path in stale if path != artifact.path_in_store]
+
+
+def latest_checkpoint(session: Session, job_id: str) -> tuple[str, int] | None:
+    """Path in the store and step of the job's checkpoint."""
+    found = session.get(Checkpoint, job_id)
+    return None if found is None else (found.path, found.step)
+
+
+def succeed(session: Session, lease: Lease, *, architecture: NewArchitecture, artifacts: list[StoredFile]) -> list[str]:
+    """Ends the job with what it gave. Gives paths in the store that nothing names any more. Raises LeaseLost."""
+    job = _fenced(session, lease)
+    now = at(db_now(session))
+    derived = DerivedArchitecture(
+        id=new_id("arc"), owner=job.owner, job_id=job.id, space=job.space["name"], candidates=list(architecture.candidates),
+        predicted_latency_us=architecture.predicted_latency_us, test_accuracy=architecture.test_accuracy,
+        layers=architecture.layers, created_at=now,
+    )  # fmt: skip
+    files = [
+        Artifact(
+            id=new_id("art"), owner=job.owner, job_id=job.id, name=f.name, path=f.path_in_store, bytes=f.bytes,
+            sha256=f.sha256, media_type=f.media_type, created_at=now,
+        )
+        for f in artifacts
+    ]  # fmt: skip
+    session.add_all([derived, *files])
+    _finish(session, job, SUCCEEDED, architecture=derived.id)
+    return _forget_checkpoint(session, job)
+
+
+def fail(session: Session, lease: Lease, *, problem: dict[str, Any]) -> list[str]:
+    """Ends the job with a problem. Gives paths in the store that nothing names any more. Raises LeaseLost."""
+    job = _fenced(session, lease)
+    return _fail(session, job, problem)
+
+
+def release(session: Session, lease: Lease, *, state: Literal["queued", "paused", "cancelled"], reason: str) -> None:
+    """Gives the job back: an ordered end of the attempt, which does not count against it. Raises LeaseLost.
+
+    What the job's user wished meanwhile comes first. A queued one is announced by the next sweep.
+    """
+    job = _fenced(session, lease)
+    job.barren_attempts = max(0, job.barren_attempts - 1)
+    _let_go(session, job, state, reason, db_now(session))
+
+
+def is_expired(job: SearchJob, now: int) -> bool:
+    """Whether the lease of a running job has run out."""
+    return job.lease_expires_us is None or job.lease_expires_us <= now
+
+
+def expire(session: Session, job: SearchJob, now: int) -> None:
+    """Takes a locked job from a worker that fell silent."""
+    _let_go(session, job, QUEUED, f"the lease of {job.lease_worker} ran out", now)
+
+
+def _let_go(session: Session, job: SearchJob, state: str, reason: str, now: int) -> None:
+    wished = {"cancel": CANCELLED, "pause": PAUSED}.get(job.wish)
+    if state == QUEUED and wished is not None:
+        state = wished
+    job.wish, job.lease_worker, job.lease_expires_us = "", None, None
+    if state == CANCELLED:
+        _finish(session, job, CANCELLED, reason=reason)
+        return
+    job.rings, job.next_ring_us = 0, now
+    events.set_state(session, job, state, reason=reason)
+
+
+def _finish(session: Session, job: SearchJob, state: str, **more: Any) -> None:
+    job.wish, job.lease_worker, job.lease_expires_us = "", None, None
+    job.finished_at = at(db_now(session))
+    events.set_state(session, job, state, **more)
+
+
+def _fail(session: Session, job: SearchJob, problem: dict[str, Any]) -> list[str]:
+    job.error = problem
+    _finish(session, job, FAILED, reason=problem.get("detail", ""))
+    return _forget_checkpoint(session, job)
+
+
+def _poisoned(attempts: int) -> dict[str, Any]:
+    return problem(
+        slug="workers-lost", title="Workers lost", status=500,
+        detail=f"{attempts} workers in a row were lost while they ran this job, and none came to a checkpoint. "
+        "Look into a worker's log; memory that ran out is the usual cause: try a smaller batch_size.",
+    )  # fmt: skip
+
+
+def _forget_checkpoint(session: Session, job: SearchJob) -> list[str]:
+    gone = session.scalars(delete(Checkpoint).where(Checkpoint.job_id == job.id).returning(Checkpoint.path))
+    return list(gone)
+
+
+def _holds(job: SearchJob, lease: Lease) -> bool:
+    return job.state == RUNNING and (job.attempt, job.lease_worker) == (lease.attempt, lease.worker)
+
+
+def _fenced(session: Session, lease: Lease) -> SearchJob:
+    job = events.locked(session, lease.job_id)
+    if job is None or not _holds(job, lease):
+        raise LeaseLost(f"{lease.job_id}: attempt {lease.attempt} of {lease.worker} has lost its lease")
+    return job
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)

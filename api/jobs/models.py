@@ -1,0 +1,102 @@
+"""Search jobs: the row with its lease, its events, its checkpoint, and the lease that elects the sweeper."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.db.base import Base
+
+QUEUED, RUNNING, PAUSED = "queued", "running", "paused"
+SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
+STATES = (QUEUED, RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED)
+FINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+
+
+class SearchJob(Base):
+    """A job. Times that end in `_us` are epoch microseconds of the database's clock.
+
+    `attempt` counts claims; with `lease_worker` it fences all that a worker writes. `barren_attempts` counts those since the last
+    checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts announcements since it was
+    queued, and `next_ring_us` is when the sweeper makes the next.
+    """
+
+    __tablename__ = "search_jobs"
+    __table_args__ = (
+        UniqueConstraint("owner", "idempotency_key"),
+        Index(None, "state", "next_ring_us"),
+        Index(None, "state", "lease_expires_us"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    space: Mapped[dict[str, Any]]
+    pins: Mapped[dict[str, Any]]
+    progress: Mapped[dict[str, Any]]
+    error: Mapped[dict[str, Any] | None]
+    wish: Mapped[str]
+    attempt: Mapped[int]
+    barren_attempts: Mapped[int]
+    lease_worker: Mapped[str | None]
+    lease_expires_us: Mapped[int | None]
+    rings: Mapped[int]
+    next_ring_us: Mapped[int]
+    last_event_id: Mapped[int]
+    idempotency_key: Mapped[str | None]
+    idempotency_hash: Mapped[str | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class JobLabel(Base):
+    """A label of a job, to filter by."""
+
+    __tablename__ = "job_labels"
+    __table_args__ = (Index(None, "name", "value"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("search_jobs.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class JobEvent(Base):
+    """What happened to a job, numbered from 1 without gaps by the job's row."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("search_jobs.id"), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    attempt: Mapped[int]
+    step: Mapped[int]
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class Checkpoint(Base):
+    """The newest checkpoint of a job."""
+
+    __tablename__ = "checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("search_jobs.id"), primary_key=True)
+    attempt: Mapped[int]
+    step: Mapped[int]
+    path: Mapped[str]
+    bytes: Mapped[int]
+    sha256: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class ServiceLease(Base):
+    """Which process does a thing that one process at a time should do, such as sweeping."""
+
+    __tablename__ = "service_leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    expires_us: Mapped[int]

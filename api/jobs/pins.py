@@ -1,0 +1,72 @@
+"""What a job was fixed to at submission: its spec, space, tables by hash, data by hash, and threads.
+
+Errors:
+    PinBroken (Exception)   the database holds something else than the job was submitted with
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from api.artifacts.models import Artifact
+from api.datasets.models import Dataset
+from api.jobs.models import SearchJob
+from api.tables.rows import load_table
+from latency.table import LatencyTable
+from search.space import Space
+from search.spec import SearchSpec
+
+
+class PinBroken(Exception):
+    """The database holds something else than the job was submitted with."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """Where the data of a job is: `artifact_path` in the store, or None for the built-in set `name`."""
+
+    name: str
+    content_hash: str
+    artifact_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobInputs:
+    """All that a worker needs to run a job. `tables` by the index of the constraint."""
+
+    spec: SearchSpec
+    space: Space
+    tables: dict[int, LatencyTable]
+    dataset: DatasetSource
+    threads: int
+
+
+def load(session: Session, job_id: str) -> JobInputs:
+    """The inputs of a job; raises PinBroken, LookupError for an unknown job."""
+    job = session.get(SearchJob, job_id)
+    if job is None:
+        raise LookupError(f"there is no job {job_id}")
+    return JobInputs(
+        spec=SearchSpec.model_validate(job.spec),
+        space=Space.model_validate(job.space),
+        tables=_tables(session, job.pins["tables"]),
+        dataset=_dataset(session, job),
+        threads=job.pins["threads"],
+    )
+
+
+def _tables(session: Session, pins: list[dict[str, Any]]) -> dict[int, LatencyTable]:
+    loaded = {pin["table"]: load_table(session, pin["table"]) for pin in pins}
+    for pin in pins:
+        if loaded[pin["table"]].content_hash != pin["content_hash"]:
+            raise PinBroken(f"table {pin['table']} is not the one the job was submitted with")
+    return {number: loaded[pin["table"]] for number, pin in enumerate(pins)}
+
+
+def _dataset(session: Session, job: SearchJob) -> DatasetSource:
+    name, content_hash, dataset_id = job.spec["dataset"], job.pins["dataset_hash"], job.pins["dataset_id"]
+    if dataset_id is None:
+        return DatasetSource(name, content_hash, None)
+    dataset = session.get_one(Dataset, dataset_id)
+    return DatasetSource(name, content_hash, session.get_one(Artifact, dataset.artifact_id).path)

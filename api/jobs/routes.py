@@ -1,0 +1,169 @@
+"""/v1/search-jobs."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from api.architectures import service as architectures
+from api.architectures.schemas import ArchitectureView
+from api.artifacts import service as artifacts
+from api.artifacts.schemas import ArtifactView
+from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.jobs import events, submission
+from api.jobs import service as jobs
+from api.jobs.models import SearchJob
+from api.jobs.schemas import EventPage, EventView, JobView, ValidationView
+from api.jobs.stream import with_pings
+from api.jobs.tailer import Tailer
+from api.pages import Page
+from api.problems import field_problems
+from search.spec import SearchSpec
+
+router = APIRouter(prefix="/v1/search-jobs", tags=["search jobs"])
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="The same key again gives the same job.")
+]
+_SPEC: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SearchSpec"}}}}
+}
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+def _view(session: Session, job: SearchJob) -> JobView:
+    return JobView.of(job, architectures.id_of_job(session, job.id))
+
+
+@router.post("", status_code=201, responses={200: {"model": JobView}})
+def submit_job(
+    spec: SearchSpec, caller: Authenticated, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
+) -> JobView:
+    """Submit a search. Refused with all that is wrong at once; nothing is spent before it can succeed."""
+    wanted = jobs.Submission(
+        spec=spec,
+        idempotency_key=idempotency_key,
+        threads=service.settings.threads,
+        requeue_seconds=service.settings.requeue_seconds,
+    )
+    with service.database.write() as session:
+        job, created = jobs.submit(session, caller.owner, wanted, service.bell.ring)
+        session.flush()
+        answer = _view(session, job)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/v1/search-jobs/{job.id}"
+    return answer
+
+
+@router.post("/validate", openapi_extra=_SPEC)
+def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authenticated, service: Parts) -> ValidationView:
+    """Tell what submitting a job would answer: errors, and the least and greatest reachable predicted latency."""
+    try:
+        spec = SearchSpec.model_validate(document)
+    except ValidationError as error:
+        _, wrong = field_problems(error.errors())
+        return ValidationView(valid=False, errors=[w.as_json() for w in wrong], reachable=[], architectures=None)
+    with service.database.read() as session:
+        found = submission.assess(session, caller.owner, spec)
+    return ValidationView.model_validate(
+        {
+            "valid": not found.errors, "errors": [problem.as_json() for _, problem in found.errors],
+            "reachable": found.reachable, "missing": found.missing, "architectures": found.space.size if found.space else None,
+        }
+    )  # fmt: skip
+
+
+@router.get("")
+def list_jobs(
+    caller: Authenticated,
+    service: Parts,
+    state: str | None = None,
+    label: Annotated[str | None, Query(description="name:value")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[JobView]:
+    """List your jobs, newest first."""
+    with service.database.read() as session:
+        found, following = jobs.list_page(session, caller.owner, state=state, label=label, cursor=cursor, limit=limit)
+        return Page(items=[_view(session, job) for job in found], next_cursor=following)
+
+
+@router.get("/{job_id}")
+def read_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+    """Read a job."""
+    with service.database.read() as session:
+        return _view(session, jobs.get(session, caller.owner, job_id))
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+    """End a job. A running one ends at its worker's next step: until then `asked` says cancel."""
+    with service.database.write() as session:
+        return _view(session, jobs.cancel(session, caller.owner, job_id))
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+    """Set a job aside. A running one leaves a checkpoint at its worker's next step."""
+    with service.database.write() as session:
+        return _view(session, jobs.pause(session, caller.owner, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+    """Take a paused job up again, at its checkpoint."""
+    with service.database.write() as session:
+        requeue = service.settings.requeue_seconds
+        return _view(
+            session, jobs.resume(session, caller.owner, job_id, requeue_seconds=requeue, ring=service.bell.ring)
+        )
+
+
+@router.get("/{job_id}/events", response_model=EventPage, responses=_STREAM)
+def read_events(
+    job_id: str,
+    request: Request,
+    caller: Authenticated,
+    service: Parts,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="Events behind this id.")] = 0,
+    limit: Limit = 100,
+    last_event_id: Annotated[int | None, Header(ge=0, lt=2**63)] = None,
+) -> EventPage | Response:
+    """List what happened to a job, or follow it live with `Accept: text/event-stream`."""
+    streams = "text/event-stream" in request.headers.get("accept", "")
+    with service.database.read() as session:
+        job = jobs.get(session, caller.owner, job_id)
+        if not streams:
+            found = [EventView.of(row) for row in events.after(session, job.id, after, limit + 1)]
+            more = len(found) > limit
+            return EventPage(items=found[:limit], next_cursor=str(found[limit - 1].id) if more else None)
+    start = after if last_event_id is None else last_event_id
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(_stream(service.tailer, job_id, start), headers=headers)
+
+
+async def _stream(tailer: Tailer, job_id: str, after: int) -> AsyncIterator[bytes]:
+    async for event in with_pings(tailer.follow(job_id, after)):
+        if event is None:
+            yield KEEPALIVE_COMMENT
+        else:
+            yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=str(event.id))
+
+
+@router.get("/{job_id}/artifacts")
+def list_artifacts(job_id: str, caller: Authenticated, service: Parts) -> Page[ArtifactView]:
+    """List the files that a job gave."""
+    with service.database.read() as session:
+        found = artifacts.of_job(session, jobs.get(session, caller.owner, job_id).id)
+        return Page(items=[ArtifactView.of(artifact) for artifact in found], next_cursor=None)
+
+
+@router.get("/{job_id}/architecture")
+def read_derived(job_id: str, caller: Authenticated, service: Parts) -> ArchitectureView:
+    """Read the architecture that a job gave."""
+    with service.database.read() as session:
+        job = jobs.get(session, caller.owner, job_id)
+        row = architectures.of_job(session, job.id, job.state)
+        return ArchitectureView.of(row, artifacts.of_job(session, job.id))

@@ -1,0 +1,199 @@
+"""Search jobs, on the side of those who submit them.
+
+JobUnknown (NotFound)         404  unknown-job
+JobFinished (DomainError)     409  job-finished: what was asked comes too late
+KeyReused (DomainError)       409  idempotency-key-reused: the same key with another body
+and those of api.jobs.submission
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.db.session import after_commit, at, db_now, insert
+from api.errors import DomainError, FieldProblem, InvalidRequest, NotFound
+from api.ids import new_id
+from api.jobs import events
+from api.jobs.models import CANCELLED, FINAL, PAUSED, QUEUED, RUNNING, STATES, JobLabel, SearchJob
+from api.jobs.submission import Assessment, assess
+from api.paging import page
+from search.spec import SearchSpec
+
+Ring = Callable[[str], None]
+
+
+class JobUnknown(NotFound):
+    """No job of that id."""
+
+    slug = "unknown-job"
+    title = "Unknown job"
+
+
+class JobFinished(DomainError):
+    """The job has come to its end."""
+
+    status = 409
+    slug = "job-finished"
+    title = "Job finished"
+
+
+class KeyReused(DomainError):
+    """The Idempotency-Key was used with another body."""
+
+    status = 409
+    slug = "idempotency-key-reused"
+    title = "Idempotency-Key reused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job as it arrives. `threads` is pinned; `requeue_seconds` is when it is announced again if nobody took it."""
+
+    spec: SearchSpec
+    idempotency_key: str | None
+    threads: int
+    requeue_seconds: float
+
+
+def submit(session: Session, owner: str, submission: Submission, ring: Ring) -> tuple[SearchJob, bool]:
+    """Queues a job and rings for it once committed. The second part is False where the key's first job answers instead.
+
+    Raises JobRefused, KeyReused.
+    """
+    key, spec_hash = submission.idempotency_key, _spec_hash(submission.spec)
+    if key is not None and (standing := _by_key(session, owner, key)) is not None:
+        return _same(standing, spec_hash), False
+    assessment = assess(session, owner, submission.spec)
+    assessment.raise_any()
+    job = _new_job(session, owner, submission, assessment, spec_hash)
+    if not insert(session, job):
+        assert key is not None  # ids are random: what else can be taken
+        standing = _by_key(session, owner, key)
+        assert standing is not None
+        return _same(standing, spec_hash), False
+    session.add_all(JobLabel(job_id=job.id, name=n, value=v) for n, v in submission.spec.labels.items())
+    events.set_state(session, job, QUEUED)
+    after_commit(session, lambda: ring(job.id))
+    return job, True
+
+
+def get(session: Session, owner: str, job_id: str) -> SearchJob:
+    """A job of `owner`; raises JobUnknown."""
+    job = session.get(SearchJob, job_id)
+    if job is None or job.owner != owner:
+        raise JobUnknown(f"There is no job {job_id!r}: `GET /v1/search-jobs` lists yours.")
+    return job
+
+
+def list_page(
+    session: Session, owner: str, *, state: str | None, label: str | None, cursor: str | None, limit: int
+) -> tuple[list[SearchJob], str | None]:
+    """The jobs of `owner`, newest first, in one state or with one label (`name:value`) if wanted."""
+    jobs = select(SearchJob).where(SearchJob.owner == owner)
+    if state is not None:
+        if state not in STATES:
+            raise InvalidRequest(
+                "There is no such state.", errors=[FieldProblem("state", f"is none of {', '.join(STATES)}")]
+            )
+        jobs = jobs.where(SearchJob.state == state)
+    if label is not None:
+        name, colon, value = label.partition(":")
+        if not colon:
+            raise InvalidRequest("The label cannot be read.", errors=[FieldProblem("label", "write it as name:value")])
+        labelled = select(JobLabel.job_id).where(JobLabel.name == name, JobLabel.value == value)
+        jobs = jobs.where(SearchJob.id.in_(labelled))
+    return page(session, jobs, SearchJob.id, cursor=cursor, limit=limit, newest_first=True)
+
+
+def cancel(session: Session, owner: str, job_id: str) -> SearchJob:
+    """Ends a job: at once if no worker has it, else at the worker's next step. Raises JobUnknown, JobFinished."""
+    job = _locked(session, owner, job_id)
+    if job.state == CANCELLED:
+        return job
+    _not_final(job, "cancelled")
+    if job.state == RUNNING:
+        job.wish = "cancel"
+        return job
+    job.finished_at = at(db_now(session))
+    events.set_state(session, job, CANCELLED, reason="cancelled by its user")
+    return job
+
+
+def pause(session: Session, owner: str, job_id: str) -> SearchJob:
+    """Sets a job aside: at once if no worker has it, else at the worker's next step. Raises JobUnknown, JobFinished."""
+    job = _locked(session, owner, job_id)
+    _not_final(job, "paused")
+    if job.state == RUNNING and not job.wish:
+        job.wish = "pause"
+    elif job.state == QUEUED:
+        events.set_state(session, job, PAUSED, reason="paused by its user")
+    return job
+
+
+def resume(session: Session, owner: str, job_id: str, *, requeue_seconds: float, ring: Ring) -> SearchJob:
+    """Takes a paused job up again, or takes back a pause. Raises JobUnknown, JobFinished."""
+    job = _locked(session, owner, job_id)
+    _not_final(job, "resumed")
+    if job.state == RUNNING and job.wish == "pause":
+        job.wish = ""
+    elif job.state == PAUSED:
+        job.rings, job.next_ring_us = 1, db_now(session) + round(requeue_seconds * 1_000_000)
+        events.set_state(session, job, QUEUED, reason="resumed by its user")
+        after_commit(session, lambda: ring(job.id))
+    return job
+
+
+def _locked(session: Session, owner: str, job_id: str) -> SearchJob:
+    get(session, owner, job_id)
+    job = events.locked(session, job_id)
+    assert job is not None  # jobs are never deleted
+    return job
+
+
+def _not_final(job: SearchJob, asked: str) -> None:
+    if job.state in FINAL:
+        raise JobFinished(f"The job {job.id} is {job.state} and cannot be {asked}.")
+
+
+def _new_job(session: Session, owner: str, submission: Submission, found: Assessment, spec_hash: str) -> SearchJob:
+    assert found.space is not None
+    assert found.dataset is not None
+    now, spec = db_now(session), submission.spec
+    tables = [
+        {"device": constraint.device, "table": table.id, "content_hash": table.content_hash}
+        for constraint, table in zip(spec.constraints, found.tables, strict=True)
+    ]
+    dataset_id = None if found.dataset.origin == "built-in" else found.dataset.id
+    pins = {
+        "tables": tables, "dataset_hash": found.dataset.content_hash, "dataset_id": dataset_id, "threads": submission.threads,
+    }  # fmt: skip
+    return SearchJob(
+        id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),
+        space=found.space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0, barren_attempts=0,
+        lease_worker=None, lease_expires_us=None, rings=1, next_ring_us=now + round(submission.requeue_seconds * 1_000_000),
+        last_event_id=0, idempotency_key=submission.idempotency_key,
+        idempotency_hash=spec_hash if submission.idempotency_key is not None else None,
+        created_at=at(now), started_at=None, finished_at=None,
+    )  # fmt: skip
+
+
+def _by_key(session: Session, owner: str, key: str) -> SearchJob | None:
+    mine = select(SearchJob).where(SearchJob.owner == owner, SearchJob.idempotency_key == key)
+    return session.scalars(mine).one_or_none()
+
+
+def _same(standing: SearchJob, spec_hash: str) -> SearchJob:
+    if standing.idempotency_hash != spec_hash:
+        raise KeyReused(
+            f"The Idempotency-Key was used for {standing.id}, which is another job.",
+            errors=[FieldProblem("Idempotency-Key", "belongs to a job with another body: take a new key")],
+        )
+    return standing
+
+
+def _spec_hash(spec: SearchSpec) -> str:
+    return hashlib.sha256(json.dumps(spec.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

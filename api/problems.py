@@ -1,0 +1,142 @@
+"""Errors as HTTP has them: application/problem+json (RFC 9457) for whatever goes wrong."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.db.types import Unstorable
+from api.errors import DomainError, FieldProblem, problem
+
+MEDIA_TYPE = "application/problem+json"
+_SOURCES = {"body", "query", "path", "header", "cookie"}
+_SLUGS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
+_logger = logging.getLogger(__name__)
+
+
+class ProblemItem(BaseModel):
+    """One thing that is wrong, by field and, where the input has rows, by row."""
+
+    field: str
+    detail: str
+    row: int | None = None
+
+
+class Problem(BaseModel):
+    """An error. `type` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ProblemItem] = []
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+}
+
+
+def install(app: FastAPI) -> None:
+    """Makes each error of `app` a problem."""
+    app.add_exception_handler(DomainError, _domain_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(StatementError, _statement_error)
+    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(PoolTimeout, _database_away)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def respond(found: Mapping[str, Any], instance: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as an answer."""
+    body = json.dumps({**found, "instance": instance}, allow_nan=False)
+    return Response(body, found["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def field_problems(errors: Sequence[Any]) -> tuple[str, list[FieldProblem]]:
+    """Slug and items for what pydantic found: `constraints[0].max_us`, never the input itself."""
+    slug = "not-built" if any(error["type"] == "not_built" for error in errors) else "invalid-request"
+    return slug, [FieldProblem(_path(error["loc"]), _sentence(error)) for error in errors]
+
+
+def _path(loc: Sequence[int | str]) -> str:
+    parts = list(loc[1:] if loc and loc[0] in _SOURCES else loc)
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "body"
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"is no JSON: {error['ctx']['error']}"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return respond(error.as_problem(), request.url.path, headers)
+
+
+def _invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    slug, wrong = field_problems(error.errors())
+    detail = "; ".join(f"{w.field}: {w.detail}" for w in wrong)
+    title = "Not built yet" if slug == "not-built" else "Invalid request"
+    return respond(problem(slug=slug, title=title, status=422, detail=detail, errors=wrong), request.url.path)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    detail = f"{request.url.path} does not exist." if status == 404 else error.detail
+    if status == 405:
+        detail = f"{request.url.path} does not take {request.method}."
+    found = problem(
+        slug=_SLUGS.get(status, f"http-{status}"), title=_TITLES.get(status, "Error"), status=status, detail=detail
+    )
+    return respond(found, request.url.path, error.headers)
+
+
+def _statement_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StatementError)
+    if not isinstance(error.orig, Unstorable):
+        return _unexpected(request, error)
+    found = problem(
+        slug="invalid-request", title="Invalid request", status=422, detail=f"The request cannot be kept: {error.orig}."
+    )
+    return respond(found, request.url.path)
+
+
+def _database_away(request: Request, error: Exception) -> Response:
+    _logger.error("the database did not answer", exc_info=error)
+    found = problem(
+        slug="database-unavailable",
+        title="Database unavailable",
+        status=503,
+        detail="The database did not answer: try again.",
+    )
+    return respond(found, request.url.path, {"Retry-After": "2"})
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    found = problem(
+        slug="internal",
+        title="Internal error",
+        status=500,
+        detail="Something went wrong here: the log of the API says what.",
+    )
+    return respond(found, request.url.path)

@@ -1,0 +1,96 @@
+"""Settings of the service, read from the environment: LUTNAS_DATABASE_URL and the like."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from platformdirs import user_data_dir
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _in_home(*parts: str) -> Any:
+    """Default: a place under `home`, which is read before."""
+    return lambda given: given["home"].joinpath(*parts) if "home" in given else Path()
+
+
+def _sqlite_in_home(given: dict[str, Any]) -> str:
+    return f"sqlite:///{given['home'] / 'lutnas.db'}" if "home" in given else ""
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Each field is an environment variable with the prefix LUTNAS_."""
+
+    model_config = SettingsConfigDict(env_prefix="LUTNAS_", frozen=True, validate_default=True, env_ignore_empty=True)
+
+    home: Folder = Field(
+        default_factory=lambda: Path(user_data_dir("lutnas")), description="Folder for all that the service keeps."
+    )
+    database_url: str = Field(
+        default_factory=_sqlite_in_home,
+        description="SQLAlchemy URL of a SQLite file or a Postgres. Default: lutnas.db in the home.",
+    )
+    broker_url: str = Field(
+        "filesystem://", description="Celery broker: filesystem:// (folders in the home) or redis://."
+    )
+    artifacts: Folder = Field(
+        default_factory=_in_home("artifacts"),
+        description="Folder for weights, models and data sets, shared by API and workers. Default: artifacts in the home.",
+    )
+    data_dir: Folder = Field(
+        default_factory=_in_home("data"), description="Cache of the built-in data sets. Default: data in the home."
+    )
+    fashion_mnist: str | None = Field(None, description="Folder or URL to take Fashion-MNIST from.")
+    token: SecretStr | None = Field(None, description="The access token, given by the operator. Else one is made.")
+    token_file: Folder | None = Field(None, description="File that holds the access token, such as a mounted secret.")
+    threads: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        description="Threads of a job's training, fixed at submission. Default: the cores of this machine.",
+    )
+    lease_seconds: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="A job whose worker is silent this long goes on elsewhere."
+    )
+    sweep_seconds: Annotated[float, Field(gt=0)] = Field(5.0, description="Time between two looks for lost jobs.")
+    requeue_seconds: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="A queued job that nobody took is announced again after this time, then less and less often."
+    )
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = Field(
+        20.0, description="Time between two checkpoints of a search."
+    )
+    max_attempts: Annotated[int, Field(ge=1)] = Field(
+        3, description="A job fails when this many workers in a row were lost without a new checkpoint."
+    )
+    max_table_rows: Annotated[int, Field(ge=1)] = Field(1_000_000, description="Rows a table may have.")
+    max_upload_bytes: Annotated[int, Field(ge=1)] = Field(
+        2**30, description="Bytes a table or data set may have as it is sent."
+    )
+    max_unpacked_bytes: Annotated[int, Field(ge=1)] = Field(
+        2**32, description="Bytes an upload may have once unpacked."
+    )
+
+    @model_validator(mode="after")
+    def _one_token(self) -> "Settings":
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("LUTNAS_TOKEN and LUTNAS_TOKEN_FILE are both set: keep one")
+        return self
+
+    @cached_property
+    def operator_token(self) -> str | None:
+        """The token that the operator gave, by value or by file; None where lutnas makes one. Raises OSError, ValueError."""
+        if self.token is not None:
+            given, source = self.token.get_secret_value().strip(), "LUTNAS_TOKEN"
+        elif self.token_file is not None:
+            given, source = self.token_file.read_text().strip(), str(self.token_file)
+        else:
+            return None
+        if len(given) < 16 or not given.isascii() or not given.isprintable() or " " in given:
+            raise ValueError(f"{source}: a token has at least 16 ASCII characters and no blanks")
+        return given

@@ -1,0 +1,1 @@
+"""Search spaces: the presets and people's own."""

@@ -1,0 +1,95 @@
+"""Search spaces: the presets and people's own, immutable.
+
+Errors:
+    SpaceExists (DomainError)   409  space-exists
+    SpaceUnknown (NotFound)     404  unknown-space
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.db.session import insert
+from api.errors import DomainError, FieldProblem, NotFound
+from api.ids import new_id
+from api.paging import decode_cursor, encode_cursor
+from api.spaces.models import SearchSpace
+from search.space import Space, preset, preset_names
+
+cached_preset = lru_cache(maxsize=None)(preset)
+
+
+class SpaceExists(DomainError):
+    """The name is taken by another space."""
+
+    status = 409
+    slug = "space-exists"
+    title = "Space exists"
+
+
+class SpaceUnknown(NotFound):
+    """No space of that name."""
+
+    slug = "unknown-space"
+    title = "Unknown space"
+
+
+def create(session: Session, owner: str, space: Space) -> tuple[SearchSpace, bool]:
+    """Keeps a space. The very same one answers again: then the second part is False. Raises SpaceExists."""
+    if space.name not in preset_names():
+        row = SearchSpace(
+            id=new_id("spc"),
+            owner=owner,
+            name=space.name,
+            document=space.model_dump(mode="json"),
+            created_at=datetime.now(UTC),
+        )
+        if insert(session, row):
+            return row, True
+        standing = _own(session, owner, space.name)
+        if standing is not None and Space.model_validate(standing.document) == space:
+            return standing, False
+    wrong = FieldProblem(
+        "name", f"{space.name!r} is the name of another space: spaces do not change, so take another name"
+    )
+    raise SpaceExists(f"There is a space {space.name!r} already.", errors=[wrong])
+
+
+def find(session: Session, owner: str, name: str) -> Space | None:
+    """A preset, or a space of `owner`."""
+    if name in preset_names():
+        return cached_preset(name)
+    row = _own(session, owner, name)
+    return None if row is None else Space.model_validate(row.document)
+
+
+def get(session: Session, owner: str, name: str) -> Space:
+    """A preset, or a space of `owner`; raises SpaceUnknown."""
+    space = find(session, owner, name)
+    if space is None:
+        raise SpaceUnknown(f"There is no space {name!r}: `GET /v1/spaces` lists them.")
+    return space
+
+
+def list_page(
+    session: Session, owner: str, *, cursor: str | None, limit: int
+) -> tuple[list[tuple[Space, datetime | None]], str | None]:
+    """Presets and own spaces with the time of making (None: preset), by name."""
+    after = "" if cursor is None else str(decode_cursor(cursor, str))
+    own = session.scalars(
+        select(SearchSpace)
+        .where(SearchSpace.owner == owner, SearchSpace.name > after)
+        .order_by(SearchSpace.name)
+        .limit(limit + 1)
+    )
+    rows: list[tuple[Space, datetime | None]] = [(cached_preset(name), None) for name in preset_names() if name > after]
+    rows += [(Space.model_validate(row.document), row.created_at) for row in own]
+    rows.sort(key=lambda row: row[0].name)
+    return rows[:limit], encode_cursor(rows[limit - 1][0].name) if len(rows) > limit else None
+
+
+def _own(session: Session, owner: str, name: str) -> SearchSpace | None:
+    mine = select(SearchSpace).where(SearchSpace.owner == owner, SearchSpace.name == name)
+    return session.scalars(mine).one_or_none()

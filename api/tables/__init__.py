@@ -1,0 +1,1 @@
+"""Latency tables of devices: immutable versions, taken whole or not at all."""

@@ -1,0 +1,108 @@
+"""Rows of a table in the database, in and out. A table may have a million, so they pass by in groups."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
+from typing import Any
+
+from sqlalchemy import Row, Select, insert, select
+from sqlalchemy.orm import Session
+
+from api.tables.models import Table, TableRow
+from latency.operator import FIELDS, Operator
+from latency.table import Entry, LatencyTable, TableInfo
+
+ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
+GROUP = 2000
+_MOST_BOUND = 500  # values in one IN: SQLite allows 999 in old builds
+_COLUMNS = [getattr(TableRow, name) for name in ("position", *FIELDS, *ENTRY_FIELDS)]
+
+Cells = list[Any]  # values of FIELDS, then of ENTRY_FIELDS
+
+
+def operator_hash(operator: Operator) -> str:
+    """32 hex digits that two operators share only if they are equal."""
+    values = [float(v) if isinstance(v, float) else v for v in astuple(operator)]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
+
+
+def cells(operator: Operator, entry: Entry) -> Cells:
+    """A row as plain values."""
+    return [*astuple(operator), *astuple(entry)]
+
+
+def insert_rows(session: Session, table_id: str, groups: Iterable[Sequence[Cells]]) -> None:
+    """Writes rows in their order; `position` counts from 0."""
+    position = 0
+    for group in groups:
+        values = []
+        for row in group:
+            operator = Operator(*row[: len(FIELDS)])
+            named = dict(zip((*FIELDS, *ENTRY_FIELDS), row, strict=True))
+            values.append(
+                {"table_id": table_id, "position": position, "operator_hash": operator_hash(operator), **named}
+            )
+            position += 1
+        session.execute(insert(TableRow), values)
+
+
+def info_of(table: Table) -> TableInfo:
+    """What holds for the whole table."""
+    return TableInfo(
+        device=table.device_name, runtime=table.runtime, runtime_version=table.runtime_version, threads=table.threads,
+        batch=table.batch, measured_at=table.measured_at, note=table.note,
+    )  # fmt: skip
+
+
+def load_table(session: Session, table_id: str) -> LatencyTable:
+    """A whole table."""
+    statement = _select(table_id).execution_options(yield_per=GROUP)
+    return LatencyTable(info_of(session.get_one(Table, table_id)), map(_pair, session.execute(statement)))
+
+
+def load_entries(session: Session, table: Table, operators: Iterable[Operator]) -> LatencyTable:
+    """The part of a table that answers for `operators`: what a space needs, however long the table is."""
+    hashes = [operator_hash(operator) for operator in dict.fromkeys(operators)]
+    entries: dict[Operator, Entry] = {}
+    for start in range(0, len(hashes), _MOST_BOUND):
+        chosen = _select(table.id).where(TableRow.operator_hash.in_(hashes[start : start + _MOST_BOUND]))
+        entries.update(map(_pair, session.execute(chosen)))
+    return LatencyTable(info_of(table), entries)
+
+
+def rows_after(session: Session, table_id: str, position: int, limit: int) -> list[tuple[int, Operator, Entry]]:
+    """Up to `limit` rows behind `position` (-1: from the start)."""
+    statement = _select(table_id).where(TableRow.position > position).limit(limit)
+    return [(row.position, *_pair(row)) for row in session.execute(statement)]
+
+
+def operator_json(operator: Operator) -> dict[str, Any]:
+    """An operator with all its fields by name."""
+    return dict(zip(FIELDS, astuple(operator), strict=True))
+
+
+def entry_json(entry: Entry) -> Mapping[str, Any]:
+    """An entry with all its fields by name."""
+    return dict(zip(ENTRY_FIELDS, astuple(entry), strict=True))
+
+
+def grouped(rows: Iterator[tuple[Operator, Entry]]) -> Iterator[list[Cells]]:
+    """Rows as plain values, in lists of GROUP."""
+    group: list[Cells] = []
+    for operator, entry in rows:
+        group.append(cells(operator, entry))
+        if len(group) == GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _select(table_id: str) -> Select[Any]:
+    return select(*_COLUMNS).where(TableRow.table_id == table_id).order_by(TableRow.position)
+
+
+def _pair(row: Row[Any]) -> tuple[Operator, Entry]:
+    values = tuple(row)[1:]
+    return Operator(*values[: len(FIELDS)]), Entry(*values[len(FIELDS) :])

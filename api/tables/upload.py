@@ -1,0 +1,214 @@
+"""Reading an uploaded table: checked to its last row before the database hears of it.
+
+Rows that were read wait in a temporary file, so that memory stays small and the database is locked for the writing alone.
+
+Errors:
+    TableRefused (DomainError)   422  invalid-table: names each row and field
+    SpaceNotCovered (DomainError)   422  space-not-covered: lists the missing operators
+"""
+
+import codecs
+import gzip
+import io
+import json
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, BinaryIO, cast
+
+from api.db.types import Unstorable, check_text
+from api.errors import DomainError, FieldProblem
+from api.tables.rows import Cells, grouped, operator_json
+from latency.formats import TableErrors, TableStream, stream_csv, stream_json
+from latency.operator import Operator
+from latency.table import ContentHash, Entry, TableInfo
+from search.space import Space
+
+_IN_MEMORY = 1 << 20
+_LONGEST_LINE = 1 << 20
+
+
+class TableRefused(DomainError):
+    """The upload is no table that this device can have."""
+
+    status = 422
+    slug = "invalid-table"
+    title = "Invalid table"
+
+
+class SpaceNotCovered(DomainError):
+    """A table lacks operators that a space needs."""
+
+    status = 422
+    slug = "space-not-covered"
+    title = "Space not covered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What was sent, and what it must be. Sizes in bytes, once unpacked."""
+
+    body: BinaryIO
+    media_type: str
+    gzipped: bool
+    device_name: str
+    space: Space | None
+    max_rows: int
+    max_bytes: int
+
+
+@dataclass
+class CheckedTable:
+    """A table that is right in every row. Close it to drop its rows."""
+
+    info: TableInfo
+    file: IO[str]
+    rows: int = 0
+    content_hash: str = ""
+    warnings: list[FieldProblem] = field(default_factory=list)
+
+    def groups(self) -> Iterator[list[Cells]]:
+        """The rows, in groups."""
+        self.file.seek(0)
+        return (json.loads(line) for line in self.file)
+
+    def close(self) -> None:
+        """Drops the rows."""
+        self.file.close()
+
+
+def check(upload: Upload) -> CheckedTable:
+    """Reads the whole upload; raises TableRefused, SpaceNotCovered."""
+    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, mode="w+", encoding="utf-8")  # noqa: SIM115 - closed by its owner
+    try:
+        stream = _open(upload)
+        if stream.info.device != upload.device_name:
+            wrong = FieldProblem(
+                "device", f"the table says {stream.info.device!r}, but it was sent to {upload.device_name!r}"
+            )
+            raise TableRefused("The table is another device's.", errors=[wrong])
+        checked = CheckedTable(stream.info, cast(IO[str], file))
+        _copy(stream, checked, upload)
+        return checked
+    except TableErrors as error:
+        file.close()
+        raise _refused(error) from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def missing_operators(missing: Iterable[Operator], space: str, what: str) -> SpaceNotCovered:
+    """The error for a table that lacks `missing`."""
+    listed = list(missing)
+    shown = ", ".join(operator.key for operator in listed[:3]) + (
+        f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    )
+    return SpaceNotCovered(
+        f"{what} lacks {len(listed)} of the operators that the space {space!r} needs: {shown}. "
+        f"GET /v1/spaces/{space}/operators lists all.",
+        errors=[FieldProblem("rows", f"missing operators: {shown}")],
+        missing=[operator_json(operator) for operator in listed],
+    )
+
+
+def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
+    content = ContentHash(stream.info)
+    missing = dict.fromkeys(upload.space.operators()) if upload.space else {}
+
+    def counted() -> Iterator[tuple[Operator, Entry]]:
+        for operator, entry in stream:
+            checked.rows += 1
+            if checked.rows > upload.max_rows:
+                raise TableRefused(
+                    f"A table may have {upload.max_rows} rows here.",
+                    errors=[
+                        FieldProblem(
+                            "rows", f"more than {upload.max_rows}: split the table, or raise LUTNAS_MAX_TABLE_ROWS"
+                        )
+                    ],
+                )
+            content.add(operator, entry)
+            missing.pop(operator, None)
+            yield operator, entry
+
+    for group in grouped(counted()):
+        checked.file.write(json.dumps(group) + "\n")
+    if missing and upload.space is not None:
+        raise missing_operators(missing, upload.space.name, "The table")
+    checked.content_hash = content.hexdigest()
+    checked.warnings = [FieldProblem(w.field, w.detail, w.row) for w in stream.warnings]
+
+
+def _open(upload: Upload) -> TableStream:
+    body = _unpacked(upload)
+    if upload.media_type == "application/json":
+        return stream_json(_whole_text(body))
+    return stream_csv(_lines(body))
+
+
+def _unpacked(upload: Upload) -> Iterator[bytes]:
+    """The body in pieces, unzipped, never more than `max_bytes`."""
+    source = gzip.GzipFile(fileobj=upload.body) if upload.gzipped else upload.body
+    size = 0
+    try:
+        while chunk := source.read(1 << 16):
+            size += len(chunk)
+            if size > upload.max_bytes:
+                raise TableRefused(f"The table has more than {upload.max_bytes} bytes once unpacked.")
+            yield chunk
+    except (OSError, EOFError, zlib.error) as error:
+        raise TableRefused(f"The body is not whole gzip, as Content-Encoding says: {error}") from error
+
+
+def _text(body: Iterator[bytes]) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        for chunk in body:
+            yield decoder.decode(chunk)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise TableRefused(f"The table is not UTF-8: {error.reason}.") from error
+
+
+def _whole_text(body: Iterator[bytes]) -> str:
+    text = io.StringIO()
+    for piece in _text(body):
+        text.write(piece)
+    return text.getvalue()
+
+
+def _lines(body: Iterator[bytes]) -> Iterator[str]:
+    """Lines with their ends, so that the reader counts them as an editor does."""
+    rest, number = "", 0
+    for piece in _text(body):
+        *whole, rest = (rest + piece).replace("\r\n", "\n").split("\n")
+        for line in whole:
+            number += 1
+            yield _checked(line + "\n", number)
+        if len(rest) > _LONGEST_LINE:
+            wrong = FieldProblem("", f"the line has more than {_LONGEST_LINE} characters", number + 1)
+            raise TableRefused("The table cannot be read.", errors=[wrong])
+    if rest:
+        yield _checked(rest, number + 1)
+
+
+def _checked(line: str, number: int) -> str:
+    try:
+        check_text(line)
+    except Unstorable as error:
+        raise TableRefused("The table cannot be read.", errors=[FieldProblem("", str(error), number)]) from error
+    return line
+
+
+def _refused(error: TableErrors) -> TableRefused:
+    wrong = [FieldProblem(e.field, e.detail, e.row) for e in error.errors]
+    count = "one thing is" if error.count == 1 else f"{error.count} things are"
+    counted_as = "lines of the file from 1" if error.place == "line" else "index into rows from 0"
+    return TableRefused(
+        f"Nothing was stored: {count} wrong with the table ({error}).",
+        errors=wrong,
+        error_count=error.count,
+        rows_count=counted_as,
+    )
