@@ -14,7 +14,6 @@ from latency.profiler.plan import Chain, Plan
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 PULL = 0.1  # chains are predicted to 1-2 %, operators alone are off by 10-20 %: the ratio of the two
-SWEEPS = 5000
 RESAMPLES = 24
 
 
@@ -41,7 +40,7 @@ def share(plan: Plan, measured_us: Vector, rng: np.random.Generator) -> Costs:
     draws = []
     for _ in range(RESAMPLES):
         drawn = rng.integers(len(chains_us), size=len(chains_us))
-        draws.append(fit(counts[drawn], chains_us[drawn], alone_us, start_us=costs))
+        draws.append(fit(counts[drawn], chains_us[drawn], alone_us))
     low, high = np.percentile(draws, [10, 90], axis=0)
     return Costs(costs, low, high)
 
@@ -55,26 +54,39 @@ def check(plan: Plan, measured_us: Vector) -> Check:
     return Check(float(errors.mean()), float(errors.max()), int(held_out.sum()))
 
 
-def fit(counts: Matrix, chains_us: Vector, alone_us: Vector, start_us: Vector | None = None) -> Vector:
+def fit(counts: Matrix, chains_us: Vector, alone_us: Vector) -> Vector:
     """Least squares under x >= 0: relative error of `counts @ x` against `chains_us`, and of x against `alone_us`.
 
-    `counts` (chains, operators). Coordinate descent on the normal equations; the pull makes them well-posed.
+    `counts` (chains, operators). The pull towards `alone_us` makes the normal equations well-posed.
     """
     scale = np.maximum(alone_us, 0.1 * alone_us[0])  # an operator that seems free alone is known to a tenth of a call
     a = counts / chains_us[:, None] * scale
     h = a.T @ a + PULL**2 * np.eye(len(scale))
     g = a.sum(axis=0) + PULL**2 * alone_us / scale
-    x = (alone_us if start_us is None else start_us) / scale
-    diagonal = h.diagonal().copy()
-    for _ in range(SWEEPS):
-        largest = 0.0
-        for i, row in enumerate(h):
-            step = max(-x[i], (g[i] - row @ x) / diagonal[i])
-            x[i] += step
-            largest = max(largest, abs(step))
-        if largest < 1e-6:
-            break
-    return np.asarray(x * scale)
+    return solve_nonnegative(h, g) * scale
+
+
+def solve_nonnegative(h: Matrix, g: Vector) -> Vector:
+    """The x >= 0 with the least x'hx/2 - g'x, `h` positive definite, by block principal pivoting.
+
+    (Kim and Park 2011, algorithm 1.) All that are on the wrong side change sides at once, or, where that goes round in
+    circles, the last of them alone.
+    """
+    free = np.ones(len(g), dtype=bool)
+    fewest, tries = len(g) + 1, 3
+    while True:
+        x = np.zeros(len(g))
+        x[free] = np.linalg.solve(h[np.ix_(free, free)], g[free])
+        wrong = np.where(free, x, h @ x - g) < -1e-12
+        if not wrong.any():
+            return np.maximum(x, 0.0)
+        if wrong.sum() < fewest:
+            fewest, tries = int(wrong.sum()), 3
+        elif tries:
+            tries -= 1
+        else:
+            wrong[: np.flatnonzero(wrong)[-1]] = False
+        free ^= wrong
 
 
 def _parts(plan: Plan, measured_us: Vector) -> tuple[Vector, Vector, Matrix]:

@@ -240,7 +240,7 @@ def test_good_rows_come_before_the_error_is_raised_at_the_end() -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
 def test_a_table_of_many_rows_stays_small_in_memory(kind: str) -> None:
-    rows, bytes_a_row = 20_000, 800
+    rows, bytes_a_row = 5_000, 800
     table = table_of(rows)
     write = write_csv if kind == "csv" else write_json
     pieces = list(write(table.info, table.entries.items()))

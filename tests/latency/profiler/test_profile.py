@@ -1,0 +1,107 @@
+"""Real timings by onnxruntime, few and short."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from latency.estimate import predict_us
+from latency.graph import chain, random_weights
+from latency.operator import BASE, Operator
+from latency.profiler import ProfilerError, measure_model, profile
+from latency.profiler.measure import LEAST_ROUNDS, Patience
+from latency.profiler.plan import make_plan
+from latency.table import LatencyTable
+
+STEM = Operator("stem", 16, 16, 1, 0, 16, 2, 3)
+BLOCKS = [Operator("mbconv", 8, 8, 16, 16 * e, 16, 1, k, g) for e, k, g in ((1, 3, 1), (3, 5, 1), (1, 3, 2))]
+HEAD = Operator("head", 8, 8, 16, 32, 10)
+OPERATORS = [BASE, STEM, *BLOCKS, HEAD]
+SHORT = Patience(least=0.5, most=2.0)
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+
+def short_profile(**options: object) -> LatencyTable:
+    return profile(OPERATORS, device="here", patience=SHORT, now=lambda: NOW, **options)  # type: ignore[arg-type]
+
+
+def test_a_profile_covers_its_operators_and_predicts_a_whole_network(tmp_path: Path) -> None:
+    table = short_profile(note="bench")
+    assert table.missing(OPERATORS) == []
+    assert all(entry.latency_us > 0 and entry.samples >= LEAST_ROUNDS for entry in table.entries.values())
+    assert (table.info.device, table.info.runtime, table.info.threads) == ("here", "onnxruntime", 1)
+    assert table.info.runtime_version == onnxruntime.__version__
+    assert table.info.measured_at == NOW
+    assert table.info.note.startswith("bench; 10th percentile of thread CPU time; ")
+    network = [STEM, BLOCKS[1], BLOCKS[0], BLOCKS[1], HEAD]
+    rng = np.random.default_rng(0)
+    path = tmp_path / "model.onnx"
+    onnx.save(chain(network, [random_weights(o, rng) for o in network], map(str, range(5)), batch="N"), path)
+    measured = measure_model(path, patience=SHORT)
+    assert measured.latency_us == measured.p10_us <= measured.p50_us <= measured.p90_us
+    assert measured.samples >= 100
+    # 4 % on a quiet machine; tests run on busy ones, where fast moments may not come in a second.
+    assert predict_us(table, network) == pytest.approx(measured.latency_us, rel=0.5)
+
+
+def test_progress_ends_at_its_total_with_no_time_left() -> None:
+    seen: list[tuple[int, int, float]] = []
+    short_profile(progress=lambda *numbers: seen.append(numbers))
+    done = [numbers[0] for numbers in seen]
+    assert done == [*range(1, len(done)), len(done) - 1]
+    assert all(done <= total and left >= 0 for done, total, left in seen)
+    assert seen[-1] == (done[-1], done[-1], 0.0)
+
+
+def test_a_stopped_profile_goes_on_from_its_draft_and_deletes_it_in_the_end(tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int, seconds_left: float) -> None:
+        if done == 100:
+            raise Stopped
+
+    draft = tmp_path / "draft"
+    with pytest.raises(Stopped):
+        short_profile(draft=draft, progress=stop)
+    with draft.open("a") as file:
+        file.write("3,123")  # cut off by the end of the power
+    counted: list[int] = []
+    table = short_profile(draft=draft, progress=lambda done, total, left: counted.append(total))
+    graphs = len(make_plan(OPERATORS, seed=0).graphs)
+    assert table.missing(OPERATORS) == []
+    assert counted[-1] >= graphs * LEAST_ROUNDS - 100
+    assert not draft.exists()
+
+
+def test_the_samples_of_a_draft_count(tmp_path: Path) -> None:
+    draft = tmp_path / "draft"
+
+    def keep(done: int, total: int, left: float) -> None:
+        if left == 0.0 and done == total:
+            (tmp_path / "kept").write_text(draft.read_text())
+
+    first = short_profile(draft=draft, progress=keep)
+    lines = (tmp_path / "kept").read_text().splitlines()
+    graph, *calls = lines[1].split(",")
+    draft.write_text("\n".join([lines[0], *lines[1:]]) + "\n" + ",".join([graph, *calls]) + "\n")
+    again = profile(OPERATORS, device="here", patience=Patience(0.0, 0.0), draft=draft)
+    assert again.entries[BASE].samples == first.entries[BASE].samples + len(calls)
+
+
+def test_a_draft_of_another_profile_is_refused_and_kept(tmp_path: Path) -> None:
+    draft = tmp_path / "draft"
+    draft.write_text("lutnas profile draft,0123456789abcdef\n0,100\n")
+    with pytest.raises(ProfilerError, match="is no draft of this profile: delete it, or name another file"):
+        short_profile(draft=draft)
+    assert draft.exists()
+
+
+def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ProfilerError, match=r"model\.onnx: onnxruntime .* cannot load it"):
+        measure_model(path)

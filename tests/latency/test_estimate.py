@@ -1,0 +1,86 @@
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from latency.estimate import layer_costs_us, predict_us
+from latency.formats import read_csv
+from latency.operator import BASE, Operator
+from latency.table import Entry, LatencyTable, MissingOperator, TableInfo
+from search.architecture import Architecture
+from search.space import Space, preset
+
+INFO = TableInfo(device="d", runtime="r", threads=1, batch=1)
+
+
+def table_of(space: Space) -> LatencyTable:
+    return LatencyTable(INFO, {o: Entry(float(i + 1)) for i, o in enumerate(space.operators())})
+
+
+def test_a_network_takes_the_base_and_the_sum_of_its_operators() -> None:
+    block, identity = Operator("mbconv", 14, 14, 24, 48, 24, 1, 3, 1), Operator("skip", 14, 14, 24, 0, 24, 1)
+    table = LatencyTable(INFO, {BASE: Entry(10.0), block: Entry(5.0)})
+    assert predict_us(table, [block, identity, block]) == 20.0
+
+
+def test_a_network_with_an_operator_that_the_table_lacks_is_refused() -> None:
+    with pytest.raises(MissingOperator):
+        predict_us(LatencyTable(INFO, {BASE: Entry(10.0)}), [Operator("stem", 28, 28, 1, 0, 16, 1, 3)])
+
+
+def test_layer_costs_add_up_to_the_prediction_of_every_architecture() -> None:
+    space = preset("fbnet-mini")
+    table = table_of(space)
+    costs = layer_costs_us(table, space)
+    for shift in range(9):
+        indices = [(layer.number * 5 + shift) % len(layer.candidates) for layer in space.layers]
+        sum_us = costs.fixed_us + sum(layer[i] for layer, i in zip(costs.layers, indices, strict=True))
+        assert sum_us == predict_us(table, Architecture.from_indices(space, indices).operators())
+        assert costs.min_us <= sum_us <= costs.max_us
+
+
+def test_the_reachable_latencies_are_those_of_the_cheapest_and_the_dearest_architecture() -> None:
+    space = preset("fbnet-mini")
+    table = table_of(space)
+    costs = layer_costs_us(table, space)
+    for reach_us, pick in ((costs.min_us, min), (costs.max_us, max)):
+        indices = [pick(range(len(layer)), key=layer.__getitem__) for layer in costs.layers]
+        assert predict_us(table, Architecture.from_indices(space, indices).operators()) == reach_us
+
+
+def as_lutnas_csv(folder: Path, device: str, space: Space) -> list[str]:
+    """A public table in our columns. Rows are relative to `skip`, the rest of a network is the base."""
+    base = json.loads((folder / f"fbnet_cifar_{device}.json").read_text())
+    lines = [f"# device: {device}", "# runtime: unknown", "# threads: 1", "# batch: 1"]
+    lines += ["kind,h,w,c_in,expansion,c_mid,c_out,stride,kernel,groups,latency_ms,provenance"]
+    lines += [f"base,,,,,,,,,,{base['base_ms']},published"]
+    for o in (space.stem_operator, space.head_operator):
+        numbers = (o.h, o.w, o.c_in, "", o.c_mid or "", o.c_out, o.stride or "", o.kernel or "", "")
+        lines += [",".join(map(str, (o.kind, *numbers, 0.0, "published")))]
+    seen = set()
+    with (folder / f"fbnet_cifar_{device}.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            block = ",".join(row[name] for name in ("op", "h", "w", "c_in", "expansion"))
+            rest = ",".join(row[name] for name in ("c_out", "stride", "kernel", "groups", "latency_ms"))
+            line = f"{block},,{rest},published"
+            if line not in seen:  # layers of one shape repeat their rows
+                seen.add(line)
+                lines.append(line)
+    return lines
+
+
+@pytest.mark.skipif("LUTNAS_REAL_TABLES" not in os.environ, reason="LUTNAS_REAL_TABLES names no folder of real tables")
+@pytest.mark.parametrize("device", ["raspi4", "pixel3"])
+def test_four_hundred_measured_networks_are_predicted_from_a_public_table(device: str) -> None:
+    folder, space = Path(os.environ["LUTNAS_REAL_TABLES"]) / "luts", preset("fbnet-cifar")
+    table = read_csv(as_lutnas_csv(folder, device, space))
+    assert table.missing(space.operators()) == []
+    with (folder / "fbnet_cifar_measured.csv").open(newline="") as file:
+        networks = list(csv.DictReader(file))
+    assert len(networks) == 400
+    for network in networks:
+        architecture = Architecture.of(space, network["architecture"].split())
+        predicted_ms = predict_us(table, architecture.operators()) / 1000
+        assert predicted_ms == pytest.approx(float(network[f"{device}_ms"]), abs=1e-4)
