@@ -63,7 +63,7 @@ def profile(
         operators = read_operators(file) if file is not None else client.operators(str(space))  # type: ignore[union-attr]
         if upload and client is not None:
             ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
-        draft = None if to is None else to.with_name(to.name + ".draft")
+        draft = _draft(to)
         table = measure(operators, device=device, threads=threads, seed=seed, note=note, draft=draft)
         text = "".join(write_csv(table.info, table.entries.items()))
         if to is not None:
@@ -119,8 +119,18 @@ def _operator(file: Path, number: int, row: Any) -> Operator:
         refuse("--operators", f"{file}: operators[{number}]: {json.dumps(row)} is no operator")
 
 
+def _draft(to: Path | None) -> Path | None:
+    """Where a profile keeps what it has so far; a folder that cannot be made is said before minutes are spent."""
+    if to is None:
+        return None
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        refuse("--output", f"cannot make the folder {to.parent}: {error.strerror}")
+    return to.with_name(to.name + ".draft")
+
+
 def _write(to: Path, text: str) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
     beside = to.with_name(f".{to.name}.part")
     beside.write_text(text, encoding="utf-8", newline="")
     beside.replace(to)

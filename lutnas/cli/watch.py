@@ -38,7 +38,7 @@ class View:
                 self.state = data["state"]
                 return f"{self.state}" + (f": {data['reason']}" if data.get("reason") else "")
             case "progress":
-                return self._progress(data)
+                return self._progress({"step": event["step"], **data})
             case "derived":
                 return "derived " + " ".join(data.get("candidates", []))
             case "warning":

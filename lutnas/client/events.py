@@ -7,8 +7,8 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from lutnas.client.documents import FINAL_STATES, Event
-from lutnas.client.errors import UnreachableError
-from lutnas.client.transport import Transport
+from lutnas.client.errors import ProblemError, UnreachableError
+from lutnas.client.transport import UNAVAILABLE, Transport
 
 QUIET_SECONDS = 60.0  # the service sends a comment now and then; a connection silent for longer is dead
 LONGEST_WAIT = 5.0
@@ -45,8 +45,11 @@ def follow(
             if silent and ended:
                 return
             ended = transport.json("GET", f"/v1/search-jobs/{job}")["state"] in FINAL_STATES
-        except UnreachableError:
-            if clock() - heard >= patience_seconds:
+        except (UnreachableError, ProblemError) as error:
+            away = (
+                not isinstance(error, ProblemError) or error.status in UNAVAILABLE
+            )  # such as a database that restarts
+            if not away or clock() - heard >= patience_seconds:
                 raise
         transport.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT)

@@ -38,8 +38,7 @@ class Transport:
         for attempt in self._attempts(again):
             with attempt, self._reach():
                 response = self._client.request(method, path, **arguments)
-                if response.status_code in UNAVAILABLE and _problem(response) is None:
-                    raise httpx.RemoteProtocolError(f"the gateway answered {response.status_code}")
+                _pass_gateway(response)
         return checked(response)
 
     def json(self, method: str, path: str, **arguments: Any) -> Any:
@@ -69,6 +68,7 @@ class Transport:
         with self._reach(), self._client.stream("GET", path, **arguments) as response:
             if response.is_error:
                 response.read()
+                _pass_gateway(response)
             yield checked(response)
 
     def foreign(self, what: str) -> ForeignAnswerError:
@@ -104,6 +104,12 @@ def checked(response: httpx.Response) -> httpx.Response:
         detail = f"{url} answered {response.status_code} {response.reason_phrase} without a problem document"
         raise ForeignAnswerError(detail, hint="is this the address of a lutnas service?")
     raise ProblemError(problem)
+
+
+def _pass_gateway(response: httpx.Response) -> None:
+    """Makes an answer that is not the service's own, but tells that it is away, what it is: a broken way to it."""
+    if response.status_code in UNAVAILABLE and _problem(response) is None:
+        raise httpx.RemoteProtocolError(f"a gateway answered {response.status_code}")
 
 
 def _problem(response: httpx.Response) -> dict[str, Any] | None:

@@ -197,10 +197,11 @@ RUNNING, STEP, DONE = (
 
 
 def test_events_go_on_behind_the_last_one_when_the_connection_breaks() -> None:
-    answers = [stream(RUNNING, STEP, cut=True), Answer(status=0), stream(STEP, DONE)]
+    away = as_json({**REFUSAL, "status": 503}, status=503, media_type=PROBLEM)
+    answers = [stream(RUNNING, STEP, cut=True), Answer(status=0), Answer(status=502), away, stream(STEP, DONE)]
     with scripted(answers) as server, client_of(server.url) as client:
         assert [event["id"] for event in client.events("job_1")] == [1, 2, 3]
-    assert [asked.headers["last-event-id"] for asked in server.asked] == ["0", "2", "2"]
+    assert [asked.headers["last-event-id"] for asked in server.asked] == ["0", "2", "2", "2", "2"]
 
 
 def test_a_stream_that_ends_early_is_opened_again() -> None:

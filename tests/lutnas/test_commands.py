@@ -119,7 +119,7 @@ def test_spaces_are_listed_shown_created_and_taken_apart(service: Service, tmp_p
     assert service.data("spaces", "show", "own")["name"] == "own"
     operators = service.data("spaces", "operators", "fbnet-mini")
     assert len(operators["operators"]) == len(list(preset("fbnet-mini").operators()))
-    assert "stem 28x28 1-0-16 s1 k3" in service.lutnas("spaces", "operators", "fbnet-mini").stdout
+    assert preset("fbnet-mini").stem_operator.key in service.lutnas("spaces", "operators", "fbnet-mini").stdout
 
 
 @pytest.mark.parametrize(("text", "said"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
