@@ -1,0 +1,107 @@
+"""Data sets: the catalogue tells the truth, readers refuse what is wrong, fetching leaves nothing half done."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search.batches import Batches, shifted, split_for_search, tensors
+from search.datasets import BUILT_IN, DatasetError, DatasetOutOfReach, ImageData, load
+from search.datasets.catalog import FASHION_MNIST_SHA256
+from search.datasets.data import load_digits, load_npz, read_idx
+from search.datasets.fetch import fashion_mnist
+
+
+def test_the_catalogue_knows_the_digits_that_scikit_learn_carries() -> None:
+    digits, facts = load_digits(), BUILT_IN["digits"]
+    assert (digits.input, len(digits.y_train), len(digits.y_test)) == (
+        facts.input,
+        facts.train_examples,
+        facts.test_examples,
+    )
+    assert digits.x_train.max() == 255
+
+
+def test_an_idx_file_is_read_and_a_cut_off_one_refused(tmp_path: Path) -> None:
+    header = b"\x00\x00\x08\x03" + np.array([2, 3, 4], ">u4").tobytes()
+    (tmp_path / "whole.gz").write_bytes(gzip.compress(header + bytes(range(24))))
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(header + bytes(range(20))))
+    (tmp_path / "text.gz").write_bytes(gzip.compress(b"hello"))
+    assert read_idx(tmp_path / "whole.gz").shape == (2, 3, 4)
+    with pytest.raises(DatasetError, match="holds 20 values, its header promises 24"):
+        read_idx(tmp_path / "cut.gz")
+    with pytest.raises(DatasetError, match="no IDX file"):
+        read_idx(tmp_path / "text.gz")
+
+
+def test_files_with_another_checksum_are_refused_and_not_kept(tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "kept"
+    source.mkdir()
+    for file in FASHION_MNIST_SHA256:
+        (source / file).write_bytes(b"something else")
+    with pytest.raises(DatasetOutOfReach, match=r"another checksum.*LUTNAS_FASHION_MNIST"):
+        fashion_mnist(folder, print, source=str(source))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_source_out_of_reach_says_what_was_tried(tmp_path: Path) -> None:
+    with pytest.raises(DatasetOutOfReach, match=r"http://127\.0\.0\.1:9/data: .*refused"):
+        load("fashion-mnist", folder=tmp_path, say=print, source="http://127.0.0.1:9/data")
+
+
+def test_an_unknown_name_lists_the_built_in_sets(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="fashion-mnist, digits"):
+        load("imagenet", folder=tmp_path, say=print)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"x_train": np.zeros((4, 8, 8), np.uint8)}, "x_train"),
+        ({"x_test": np.zeros((2, 1, 8, 9), np.uint8)}, "x_test"),
+        ({"y_train": np.array([0, 1, 2, 3], np.int64)}, "y_train: needs labels from 0 to 2"),
+        ({"y_test": np.array([0], np.int64)}, "y_test"),
+    ],
+)
+def test_arrays_that_are_no_data_set_are_refused_by_name(
+    change: dict[str, np.ndarray], named: str, tmp_path: Path
+) -> None:
+    arrays = {
+        "x_train": np.zeros((4, 1, 8, 8), np.uint8),
+        "y_train": np.array([0, 1, 2, 0], np.int64),
+        "x_test": np.zeros((2, 1, 8, 8), np.uint8),
+        "y_test": np.array([0, 1], np.int64),
+    }
+    np.savez(tmp_path / "good.npz", **arrays)
+    assert load_npz("mine", tmp_path / "good.npz", 3).classes == 3
+    np.savez(tmp_path / "bad.npz", **(arrays | change))
+    with pytest.raises(DatasetError, match=named):
+        load_npz("mine", tmp_path / "bad.npz", 3)
+
+
+def test_weights_and_theta_learn_from_different_pictures_that_are_all_used() -> None:
+    x = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+    data = ImageData("counted", x, np.zeros(100, np.int64), x, np.zeros(100, np.int64), 10)
+    weights, theta = split_for_search(data, examples=None, theta_share=0.2, batch_size=10, seed=0)
+    seen = [set(batches.x_NCHW.flatten().tolist()) for batches in (weights, theta)]
+    assert (len(seen[0]), len(seen[1])) == (80, 20)
+    assert seen[0] | seen[1] == set(range(100))
+
+
+def test_an_epoch_shows_each_picture_once_in_an_order_of_its_own() -> None:
+    x, y = tensors(np.zeros((30, 1, 2, 2), np.uint8), np.arange(30))
+    batches = Batches(x, y, 10, 0, "test")
+    epochs = [torch.cat([batches.batch(batches.order(epoch), n)[1] for n in range(3)]).tolist() for epoch in (0, 1)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(30))
+    assert epochs[0] != epochs[1]
+
+
+def test_shifting_moves_whole_pictures_and_fills_with_black() -> None:
+    x = torch.rand(50, 2, 6, 5) + 0.1
+    moved = shifted(x, 1, seed=0, index=3)
+    assert moved.shape == x.shape
+    kept = [torch.equal(a, b) for a, b in zip(moved, x, strict=True)]
+    assert 0 < sum(kept) < 50
+    assert torch.equal(moved, shifted(x, 1, seed=0, index=3))

@@ -1,0 +1,120 @@
+"""A whole search: repeatable to the bit through any interruption, within its budget, and different for another one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from search import state
+from search.datasets.data import ImageData
+from search.derive import Budget
+from search.run import MisfitError, Result, SearchRun, use_threads
+from search.spec import SearchSpec
+from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    use_threads(1)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return tiny_digits()
+
+
+def start(digits: ImageData, *, share: float = 0.6, spec: SearchSpec | None = None) -> SearchRun:
+    space = tiny_space()
+    return SearchRun(spec or tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, share)])
+
+
+def carried_out(run: SearchRun, folder: Path) -> Result:
+    for _ in run:
+        pass
+    folder.mkdir()
+    return run.export(folder)
+
+
+@pytest.fixture(scope="module")
+def calm(digits: ImageData, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run that nobody interrupts."""
+    return carried_out(start(digits), tmp_path_factory.mktemp("calm") / "out")
+
+
+def contents(result: Result) -> list[bytes]:
+    return [file.read_bytes() for file in result.files]
+
+
+@pytest.mark.parametrize("form", ["shared", "reference"])
+def test_a_search_interrupted_at_many_steps_ends_bit_identical(form: str, digits: ImageData, tmp_path: Path) -> None:
+    spec = tiny_spec(supernet=form)
+    undisturbed = carried_out(start(digits, spec=spec), tmp_path / "undisturbed")
+    run, phases = start(digits, spec=spec), set[str]()
+    for number in range(1, 1000):
+        report = next(iter(run), None)
+        if report is None:
+            break
+        if number % 3 == 0 or report.phase == "derive":
+            phases.add(report.phase)
+            state.save(run.state_dict(), tmp_path / "state")
+            torch.rand(number)  # whatever else draws random numbers does not matter
+            run = start(digits, spec=spec)
+            run.load_state_dict(state.load(tmp_path / "state"))
+    assert phases == {"search", "derive", "finish"}
+    assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
+
+
+def test_another_seed_gives_other_weights(calm: Result, digits: ImageData, tmp_path: Path) -> None:
+    other = carried_out(start(digits, spec=tiny_spec(seed=1)), tmp_path / "out")
+    assert contents(other)[1] != contents(calm)[1]
+
+
+def test_another_budget_gives_another_architecture_within_it(calm: Result, digits: ImageData, tmp_path: Path) -> None:
+    tight = carried_out(start(digits, share=0.35), tmp_path / "out")
+    assert tight.architecture != calm.architecture
+    assert tight.predicted["pi4"] <= weight_budget(tiny_space(), 0.35).maximum
+    assert calm.predicted["pi4"] <= weight_budget(tiny_space(), 0.6).maximum
+
+
+def test_the_architecture_comes_from_the_trained_theta(digits: ImageData) -> None:
+    """With the budget out of play, what theta likes best in each layer is what is derived."""
+    run = start(digits, share=1.0)
+    for _ in run.searcher:
+        pass
+    with torch.no_grad():
+        run.searcher.supernet.theta.copy_(torch.eye(3, 9)[[2, 0, 1]] * 9)
+    assert run.searcher.derive() == (2, 0, 1)
+
+
+def test_theta_moves_away_from_what_exceeds_the_budget(digits: ImageData) -> None:
+    spec = tiny_spec(epochs=4)
+    run = start(digits, share=0.3, spec=spec)
+    expected = [report.data["expected"]["pi4"] for report in run.searcher]
+    assert expected[-1] < 0.9 * expected[0]
+
+
+def test_several_budgets_hold_at_once(digits: ImageData) -> None:
+    space = tiny_space()
+    first = weight_budget(space, 0.6)
+    reverse = Budget("other", [[9.0 - cost / 3 for cost in row] for row in first.costs_LK], 0.0, 24.0)
+    run = SearchRun(tiny_spec(), space=space, data=digits, budgets=[first, reverse])
+    for _ in run.searcher:
+        pass
+    indices = run.searcher.derive()
+    assert first.total(indices) <= first.maximum
+    assert reverse.total(indices) <= reverse.maximum
+
+
+def test_a_space_that_does_not_fit_the_data_is_refused(digits: ImageData) -> None:
+    space = tiny_space(input={"channels": 3, "height": 8, "width": 8})
+    with pytest.raises(MisfitError, match="takes 3x8x8 pictures of 10 classes, digits has 1x8x8"):
+        SearchRun(tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, 0.6)])
+
+
+def test_training_from_scratch_uses_none_of_the_supernets_weights(
+    calm: Result, digits: ImageData, tmp_path: Path
+) -> None:
+    document = tiny_spec().model_dump() | {"finish": {"epochs": 1, "batch_size": 32, "weights": "scratch"}}
+    result = carried_out(start(digits, spec=SearchSpec.model_validate(document)), tmp_path / "out")
+    assert result.architecture == calm.architecture
+    assert contents(result)[1] != contents(calm)[1]
