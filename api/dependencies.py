@@ -1,7 +1,8 @@
 """What routes ask for: the service's parts, the caller, a page.
 
-A route opens its unit of work itself (`with service.database.write() as session`). As a generator dependency it would take a thread
-of the pool to begin and another to end: on SQLite, forty writers that wait would keep the one that holds the lock from its thread.
+A route opens its unit of work itself (`with service.database.write() as session`). As a generator dependency it would
+take a thread of the pool to begin and another to end: on SQLite, forty writers that wait would keep the one that
+holds the lock from its thread.
 """
 
 from dataclasses import dataclass

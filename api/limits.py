@@ -20,7 +20,7 @@ _UPLOADS = re.compile(r"/v1/(devices/[^/]+/tables|datasets)/?")
 
 
 class BodyLimit:
-    """Refuses bodies above `max_upload_bytes` on routes for uploads, above 1 MiB elsewhere: those are held in memory."""
+    """Refuses bodies above `max_upload_bytes` on routes for uploads, above 1 MiB elsewhere: memory holds those."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
     artifacts: Folder = Field(
         default_factory=_in_home("artifacts"),
-        description="Folder for weights, models and data sets, shared by API and workers. Default: artifacts in the home.",
+        description="Folder for weights, models and data sets, shared by all. Default: artifacts in the home.",
     )
     data_dir: Folder = Field(
         default_factory=_in_home("data"), description="Cache of the built-in data sets. Default: data in the home."
@@ -84,7 +84,10 @@ class Settings(BaseSettings):
 
     @cached_property
     def operator_token(self) -> str | None:
-        """The token that the operator gave, by value or by file; None where lutnas makes one. Raises OSError, ValueError."""
+        """The token that the operator gave, by value or by file; None where lutnas makes one.
+
+        Raises OSError, ValueError.
+        """
         if self.token is not None:
             given, source = self.token.get_secret_value().strip(), "LUTNAS_TOKEN"
         elif self.token_file is not None:

@@ -1,6 +1,7 @@
 """Alembic's entry: runs the revisions on the connection that `api.db.migrate` gives.
 
-It has foreign keys off on SQLite: a batch migration rebuilds a table, and dropping the old one would cascade its children away.
+It has foreign keys off on SQLite: a batch migration rebuilds a table, and dropping the old one would cascade its
+children away.
 """
 
 from alembic import context

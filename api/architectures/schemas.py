@@ -11,7 +11,10 @@ from api.artifacts.schemas import ArtifactView
 
 
 class LayerView(BaseModel):
-    """What one layer became, and what it costs by the first constraint's table. `operator` has the operator's fields, or its key."""
+    """What one layer became, and what it costs by the first constraint's table.
+
+    `operator` has the operator's fields, or its key.
+    """
 
     layer: int | str
     candidate: str

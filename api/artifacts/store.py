@@ -1,7 +1,7 @@
 """The artifact store: a folder that API and workers share.
 
-A file is written to the side, synced, summed and renamed, so that a name never shows half a file. It is real only once a row
-names it: an attempt that lost its lease leaves files that nobody sees, in a folder of its own.
+A file is written to the side, synced, summed and renamed, so that a name never shows half a file. It is real only
+once a row names it: an attempt that lost its lease leaves files that nobody sees, in a folder of its own.
 
 Errors:
     StoreError (Exception)   a path outside the store, or a file that is not there
@@ -48,7 +48,10 @@ class ArtifactStore:
     def put(
         self, path_in_store: str, source: bytes | BinaryIO | Path, *, media_type: str, name: str | None = None
     ) -> StoredFile:
-        """Keeps `source` under `path_in_store`, replacing what is there. `name` is by default the last part of the path."""
+        """Keeps `source` under `path_in_store`, replacing what is there.
+
+        `name` is by default the last part of the path.
+        """
         target = self.path(path_in_store)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")

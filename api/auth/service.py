@@ -58,8 +58,9 @@ def make_token(session: Session, *, owner: str, name: str) -> str:
 def ensure_token(settings: Settings, database: Database | None = None) -> Path | None:
     """Sees to it that somebody can use the service, and gives the file the token is in.
 
-    The operator's secret where there is one (another secret than last time replaces that); else the one in HOME/token, made now if
-    it is not there, readable for its owner alone. None where the secret came by value. Raises OSError, ValueError.
+    The operator's secret where there is one (another secret than last time replaces that); else the one in
+    HOME/token, made now if it is not there, readable for its owner alone. None where the secret came by value. Raises
+    OSError, ValueError.
     """
     if database is None:
         opened = Database(settings.database_url)

@@ -1,7 +1,7 @@
 """Data sets that come as a folder of images in a zip or tar: SPLIT/CLASS/FILE or CLASS/FILE, SPLIT being train or test.
 
-Nothing is unpacked to a path of the archive's choosing: members are read one by one. Two passes over the archive, one that looks
-at each picture's size and one that decodes, so that memory holds a single picture.
+Nothing is unpacked to a path of the archive's choosing: members are read one by one. Two passes over the archive, one
+that looks at each picture's size and one that decodes, so that memory holds a single picture.
 """
 
 import tarfile

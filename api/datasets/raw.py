@@ -37,7 +37,7 @@ class DatasetRefused(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class RawPictures:
-    """`file` holds uint8 (N, *shape) one behind the other; `shape` is (channels, height, width), `labels` int64 (N,)."""
+    """`file` holds uint8 (N, *shape), one behind the other; `shape` is (channels, height, width), labels int64 (N,)."""
 
     file: IO[bytes]
     shape: tuple[int, int, int]
@@ -114,7 +114,10 @@ def check_classes(dataset: RawDataset) -> None:
 
 
 def write_canonical(dataset: RawDataset, file: IO[bytes]) -> str:
-    """Writes the one .npz form: uint8 x (N, C, H, W) and int64 y, stored flat, without dates. Gives its content hash."""
+    """Writes the one .npz form: uint8 x (N, C, H, W) and int64 y, stored flat, without dates.
+
+    Gives its content hash.
+    """
     digest = hashlib.sha256()
     parts = (
         ("train", dataset.train, dataset.train_index, dataset.train_labels),

@@ -71,14 +71,17 @@ def convert(body: BinaryIO, store: ArtifactStore, *, max_bytes: int) -> Converte
 
 
 def create(session: Session, owner: str, name: str, converted: Converted) -> tuple[Dataset, bool]:
-    """Keeps a data set under `name`. The very same data answers again: then the second part is False. Raises DatasetExists."""
+    """Keeps a data set under `name`.
+
+    The very same data answers again: then the second part is False. Raises DatasetExists.
+    """
     channels, height, width = converted.shape
     standing = find(session, owner, name)
     if standing is None and name not in BUILT_IN:
         row = Dataset(
             id=new_id("dst"), owner=owner, name=name, channels=channels, height=height, width=width,
-            classes=len(converted.class_names), class_names=converted.class_names, train_examples=converted.train_examples,
-            test_examples=converted.test_examples, content_hash=converted.content_hash,
+            classes=len(converted.class_names), class_names=converted.class_names, content_hash=converted.content_hash,
+            train_examples=converted.train_examples, test_examples=converted.test_examples,
             artifact_id=artifacts.record(session, owner, converted.file).id, created_at=datetime.now(UTC),
         )  # fmt: skip
         if insert(session, row):

@@ -1,7 +1,7 @@
 """The engine: one SQLite file or one Postgres, with the same promises.
 
-SQLAlchemy's defaults lose writes on SQLite: the driver begins a transaction at the first write, so that two processes read,
-both change, and one change is gone. Here a writer says BEGIN IMMEDIATE, and a reader cannot write.
+SQLAlchemy's defaults lose writes on SQLite: the driver begins a transaction at the first write, so that two processes
+read, both change, and one change is gone. Here a writer says BEGIN IMMEDIATE, and a reader cannot write.
 """
 
 from typing import Any

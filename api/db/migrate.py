@@ -23,7 +23,10 @@ _CHECKOUT = Path(__file__).parents[2] / "migrations"
 
 
 def upgrade(url: str) -> None:
-    """Brings the database behind `url` to the newest revision; raises SQLAlchemy's OperationalError, ValueError for a wrong URL."""
+    """Brings the database behind `url` to the newest revision.
+
+    Raises SQLAlchemy's OperationalError where it does not answer, ValueError for a wrong URL.
+    """
     engine = make_engine(url, foreign_keys=False)
     try:
         with _alone(engine), engine.begin() as connection:

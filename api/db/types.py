@@ -1,7 +1,7 @@
 """Column types that take the same values on SQLite and on Postgres.
 
-SQLite takes text with NUL and JSON with NaN, and gives times back without a zone; Postgres refuses and keeps. What one of
-them refuses is refused here, before it reaches either.
+SQLite takes text with NUL and JSON with NaN, and gives times back without a zone; Postgres refuses and keeps. What
+one of them refuses is refused here, before it reaches either.
 
 Errors:
     Unstorable (ValueError)   a value that no store may take; SQLAlchemy wraps it in a StatementError

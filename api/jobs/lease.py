@@ -1,7 +1,7 @@
 """The worker's door: what a worker does to a job, each write fenced by the lease.
 
-Plain functions on a session; the caller commits. A lease is (job, attempt, worker): once another attempt has begun, or the job has
-left the state `running`, nothing that the old one says is taken.
+Plain functions on a session; the caller commits. A lease is (job, attempt, worker): once another attempt has begun,
+or the job has left the state `running`, nothing that the old one says is taken.
 
 Errors:
     LeaseLost (Exception)   the job is no longer this attempt's: stop, and leave it alone
@@ -25,8 +25,8 @@ from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDE
 from api.jobs.pins import JobInputs, load
 
 __all__ = [
-    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "fail", "heartbeat", "latest_checkpoint", "load",
-    "release", "report", "save_checkpoint", "succeed",
+    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "fail", "heartbeat", "latest_checkpoint",
+    "load", "release", "report", "save_checkpoint", "succeed",
 ]  # fmt: skip
 
 PROGRESS_FIELDS = ("phase", "step", "steps", "seconds_left")
@@ -67,7 +67,8 @@ class NewArchitecture:
 def claim(session: Session, job_id: str, *, worker: str, lease_seconds: float, max_attempts: int = 3) -> Lease | None:
     """Takes a job that is queued, or whose lease has run out. None: somebody else has it, or it is not to be run.
 
-    A job whose last `max_attempts` attempts were lost without a new checkpoint fails instead: it would take the next worker too.
+    A job whose last `max_attempts` attempts were lost without a new checkpoint fails instead: it would take the next
+    worker too.
     """
     job = events.locked(session, job_id)
     if job is None:
@@ -106,7 +107,10 @@ def report(session: Session, lease: Lease, *, kind: str, step: int, data: dict[s
 
 
 def save_checkpoint(session: Session, lease: Lease, *, step: int, artifact: StoredFile) -> list[str]:
-    """Makes a stored file the job's checkpoint. Gives paths in the store that nothing names any more. Raises LeaseLost."""
+    """Makes a stored file the job's checkpoint.
+
+    Gives paths in the store that nothing names any more. Raises LeaseLost.
+    """
     job = _fenced(session, lease)
     stale = _forget_checkpoint(session, job)
     job.barren_attempts = 0
@@ -130,9 +134,9 @@ def succeed(session: Session, lease: Lease, *, architecture: NewArchitecture, ar
     job = _fenced(session, lease)
     now = at(db_now(session))
     derived = DerivedArchitecture(
-        id=new_id("arc"), owner=job.owner, job_id=job.id, space=job.space["name"], candidates=list(architecture.candidates),
-        predicted_latency_us=architecture.predicted_latency_us, test_accuracy=architecture.test_accuracy,
-        layers=architecture.layers, created_at=now,
+        id=new_id("arc"), owner=job.owner, job_id=job.id, space=job.space["name"], created_at=now,
+        candidates=list(architecture.candidates), predicted_latency_us=architecture.predicted_latency_us,
+        test_accuracy=architecture.test_accuracy, layers=architecture.layers,
     )  # fmt: skip
     files = [
         Artifact(

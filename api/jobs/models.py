@@ -17,9 +17,9 @@ FINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 class SearchJob(Base):
     """A job. Times that end in `_us` are epoch microseconds of the database's clock.
 
-    `attempt` counts claims; with `lease_worker` it fences all that a worker writes. `barren_attempts` counts those since the last
-    checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts announcements since it was
-    queued, and `next_ring_us` is when the sweeper makes the next.
+    `attempt` counts claims; with `lease_worker` it fences all that a worker writes. `barren_attempts` counts those
+    since the last checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts
+    announcements since it was queued, and `next_ring_us` is when the sweeper makes the next.
     """
 
     __tablename__ = "search_jobs"

@@ -70,7 +70,8 @@ def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authentica
     return ValidationView.model_validate(
         {
             "valid": not found.errors, "errors": [problem.as_json() for _, problem in found.errors],
-            "reachable": found.reachable, "missing": found.missing, "architectures": found.space.size if found.space else None,
+            "reachable": found.reachable, "missing": found.missing,
+            "architectures": found.space.size if found.space else None,
         }
     )  # fmt: skip
 

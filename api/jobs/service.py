@@ -169,13 +169,15 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
     ]
     dataset_id = None if found.dataset.origin == "built-in" else found.dataset.id
     pins = {
-        "tables": tables, "dataset_hash": found.dataset.content_hash, "dataset_id": dataset_id, "threads": submission.threads,
+        "tables": tables, "dataset_hash": found.dataset.content_hash, "dataset_id": dataset_id,
+        "threads": submission.threads,
     }  # fmt: skip
     return SearchJob(
         id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),
-        space=found.space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0, barren_attempts=0,
-        lease_worker=None, lease_expires_us=None, rings=1, next_ring_us=now + round(submission.requeue_seconds * 1_000_000),
-        last_event_id=0, idempotency_key=submission.idempotency_key,
+        space=found.space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0,
+        barren_attempts=0, lease_worker=None, lease_expires_us=None, rings=1,
+        next_ring_us=now + round(submission.requeue_seconds * 1_000_000), last_event_id=0,
+        idempotency_key=submission.idempotency_key,
         idempotency_hash=spec_hash if submission.idempotency_key is not None else None,
         created_at=at(now), started_at=None, finished_at=None,
     )  # fmt: skip

@@ -92,12 +92,14 @@ def _fit(found: Assessment, space: Space, dataset: DatasetView) -> None:
     if space.input != dataset.input:
         found.refuse(
             "space-does-not-fit", "space",
-            f"{space.name} takes pictures of {space.input}, those of {dataset.name} are {dataset.input}: POST a space of that shape",
+            f"{space.name} takes pictures of {space.input}, those of {dataset.name} are {dataset.input}: "
+            "POST a space of that shape",
         )  # fmt: skip
     if space.classes != dataset.classes:
         found.refuse(
             "space-does-not-fit", "space",
-            f"{space.name} tells {space.classes} classes apart, {dataset.name} has {dataset.classes}: POST a space with as many",
+            f"{space.name} tells {space.classes} classes apart, {dataset.name} has {dataset.classes}: "
+            "POST a space with as many",
         )  # fmt: skip
 
 
@@ -119,8 +121,8 @@ def _constraint(
         shown = ", ".join(operator.key for operator in missing[:3]) + (" ..." if len(missing) > 3 else "")
         found.refuse(
             "space-not-covered", f"constraints[{number}].device",
-            f"the table {table.id} of {constraint.device} lacks {len(missing)} operators of the space {space.name}: {shown}; "
-            "profile them and upload the table again",
+            f"the table {table.id} of {constraint.device} lacks {len(missing)} operators of the space {space.name}: "
+            f"{shown}; profile them and upload the table again",
         )  # fmt: skip
         named = {"device": constraint.device, "table": table.id}
         found.missing += [{**named, **operator_json(operator)} for operator in missing]
@@ -132,8 +134,8 @@ def _constraint(
     if constraint.max_us < reach.min_us:
         found.refuse(
             "unreachable-budget", f"constraints[{number}].max_us",
-            f"{constraint.max_us:g} us cannot be reached on {constraint.device}: by its table architectures of {space.name} take "
-            f"{reach.min_us:.6g} to {reach.max_us:.6g} us",
+            f"{constraint.max_us:g} us cannot be reached on {constraint.device}: by its table architectures of "
+            f"{space.name} take {reach.min_us:.6g} to {reach.max_us:.6g} us",
         )  # fmt: skip
     return entries
 

@@ -14,7 +14,10 @@ _LEASE_NAME = "sweeper"
 
 
 def sweep(session: Session, now: int | None = None, *, requeue_seconds: float = 30.0) -> list[str]:
-    """One round at `now` (by default the database's clock). Gives the jobs to ring for, once this unit of work is committed."""
+    """One round at `now` (by default the database's clock).
+
+    Gives the jobs to ring for, once this unit of work is committed.
+    """
     now = db_now(session) if now is None else now
     for job_id in session.scalars(_expired(now)).all():
         job = events.locked(session, job_id)

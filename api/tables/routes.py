@@ -48,7 +48,10 @@ def upload_table(
     space: SpaceName = None,
     content_encoding: Annotated[str | None, Header(description="gzip, or nothing.")] = None,
 ) -> TableView:
-    """Upload a latency table as CSV or JSON. Taken whole or not at all; the same content again gives the table that stands (200)."""
+    """Upload a latency table as CSV or JSON.
+
+    Taken whole or not at all; the same content again gives the table that stands (200).
+    """
     with service.database.read() as session:
         owner = devices.get(session, caller.owner, device)
         covered = spaces.get(session, caller.owner, space) if space is not None else None

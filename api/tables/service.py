@@ -29,7 +29,10 @@ class TableUnknown(NotFound):
 
 
 def store(session: Session, device: Device, checked: CheckedTable) -> tuple[Table, bool]:
-    """Stores a table as the device's next version. One with the same content answers instead: then the second part is False."""
+    """Stores a table as the device's next version.
+
+    One with the same content answers instead: then the second part is False.
+    """
     owner = session.scalars(select(Device).where(Device.id == device.id).with_for_update()).one()
     same = select(Table).where(Table.device_id == owner.id, Table.content_hash == checked.content_hash)
     standing = session.scalars(same).one_or_none()
@@ -38,9 +41,10 @@ def store(session: Session, device: Device, checked: CheckedTable) -> tuple[Tabl
     owner.last_version += 1
     info = checked.info
     table = Table(
-        id=new_id("tbl"), owner=owner.owner, device_id=owner.id, version=owner.last_version, content_hash=checked.content_hash,
-        rows=checked.rows, device_name=info.device, runtime=info.runtime, runtime_version=info.runtime_version,
-        threads=info.threads, batch=info.batch, measured_at=info.measured_at, note=info.note, created_at=datetime.now(UTC),
+        id=new_id("tbl"), owner=owner.owner, device_id=owner.id, version=owner.last_version, rows=checked.rows,
+        content_hash=checked.content_hash, device_name=info.device, runtime=info.runtime,
+        runtime_version=info.runtime_version, threads=info.threads, batch=info.batch, measured_at=info.measured_at,
+        note=info.note, created_at=datetime.now(UTC),
     )  # fmt: skip
     session.add(table)
     session.flush()

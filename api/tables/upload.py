@@ -1,6 +1,7 @@
 """Reading an uploaded table: checked to its last row before the database hears of it.
 
-Rows that were read wait in a temporary file, so that memory stays small and the database is locked for the writing alone.
+Rows that were read wait in a temporary file, so that memory stays small and the database is locked for the writing
+alone.
 
 Errors:
     TableRefused (DomainError)   422  invalid-table: names each row and field
