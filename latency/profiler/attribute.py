@@ -63,7 +63,7 @@ def fit(counts: Matrix, chains_us: Vector, alone_us: Vector) -> Vector:
     a = counts / chains_us[:, None] * scale
     h = a.T @ a + PULL**2 * np.eye(len(scale))
     g = a.sum(axis=0) + PULL**2 * alone_us / scale
-    return solve_nonnegative(h, g) * scale
+    return np.asarray(solve_nonnegative(h, g) * scale)
 
 
 def solve_nonnegative(h: Matrix, g: Vector) -> Vector:
@@ -79,7 +79,7 @@ def solve_nonnegative(h: Matrix, g: Vector) -> Vector:
         x[free] = np.linalg.solve(h[np.ix_(free, free)], g[free])
         wrong = np.where(free, x, h @ x - g) < -1e-12
         if not wrong.any():
-            return np.maximum(x, 0.0)
+            return np.asarray(np.maximum(x, 0.0))
         if wrong.sum() < fewest:
             fewest, tries = int(wrong.sum()), 3
         elif tries:

@@ -14,7 +14,7 @@ from latency.profiler.runtimes import Call
 
 Nanoseconds = Sequence[int]
 WARM_UP = 3  # calls when a graph is loaded: memory is taken and kept then
-BURST_NS = 1_000_000
+BURST_NS = 5_000_000
 LONGEST_BURST = 8
 LEAST_ROUNDS = 12
 TOLERANCE = 0.02
@@ -85,7 +85,7 @@ def time_in_turns(
 
 
 def _burst_size(calls_ns: Nanoseconds) -> int:
-    """As many calls as fit a millisecond, at least one and at most eight."""
+    """As many calls as fit five milliseconds, at least one and at most eight."""
     return max(1, min(LONGEST_BURST, BURST_NS // max(1, min(calls_ns)))) if calls_ns else 1
 
 

@@ -17,7 +17,7 @@ from latency.profiler.errors import ProfilerError
 Chain = tuple[Operator, ...]
 Shape = tuple[int, int, int]
 Neighbours = Mapping[Shape, Sequence[Operator]]
-CHAINS_PER_OPERATOR = 4  # with 1 the error is half as much again, with 10 a tenth less: docs/concepts/latency-tables.md
+OCCURRENCES = 30  # of an operator in chains, on average: what that buys is in docs/concepts/latency-tables.md
 LONGEST = 60  # operators of a chain; spaces whose shapes come back would walk for ever
 
 
@@ -49,7 +49,7 @@ def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
             shapes_of(operator)
         except ValueError as error:
             raise ProfilerError(f"{error}: it cannot be timed") from error
-    return Plan((BASE, *timed), tuple(_chains(timed, random.Random(seed))))
+    return Plan((BASE, *timed), tuple(dict.fromkeys(_chains(timed, random.Random(seed)))))
 
 
 def _chains(operators: Sequence[Operator], rng: random.Random) -> Iterable[Chain]:
@@ -61,7 +61,7 @@ def _chains(operators: Sequence[Operator], rng: random.Random) -> Iterable[Chain
         if operator.kind != "head":
             before[_gives(operator)].append(operator)
     used = Counter[Operator]()
-    for _ in range(CHAINS_PER_OPERATOR * len(operators)):
+    while used.total() < OCCURRENCES * len(operators):
         start = _rare(operators, used, rng)
         head = _walk(start, "stem", before, _takes, used, rng)
         tail = _walk(start, "head", after, _gives, used, rng)
