@@ -1,0 +1,130 @@
+"""The API on both stores: in the test's own process, or as a real server."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.auth.service import ensure_token, make_token
+from api.db.migrate import upgrade
+from api.db.models import Base
+from api.db.session import Database
+from api.settings import Settings
+from tests.api.making import a_table_csv, submit
+from tests.servers.postgres import libpq_url
+from tests.servers.running import is_healthy, running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database on each store, made once: a new one for each test would take longer than the tests."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'lutnas.db'}"
+        upgrade(url)
+        yield url
+        return
+    server: str = request.getfixturevalue("postgres_server")
+    with psycopg.connect(libpq_url(server), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE test_api TEMPLATE template0")
+        url = server.rpartition("/")[0] + "/test_api"
+        upgrade(url)
+        yield url
+        admin.execute("DROP DATABASE test_api WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def settings(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings on each store. The sweeper sleeps: tests sweep themselves."""
+    home = tmp_path_factory.mktemp("api") / "home"
+    return Settings(home=home, database_url=migrated_url, sweep_seconds=3600, threads=1, max_table_rows=100_000)
+
+
+@pytest.fixture(scope="session")
+def running_client(settings: Settings) -> Iterator[TestClient]:
+    """The API in this process, started once a store."""
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """The database, emptied."""
+    database = Database(settings.database_url)
+    with database.engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def token(settings: Settings, database: Database) -> str:
+    """The token of this home."""
+    path = ensure_token(settings, database)
+    assert path is not None
+    return path.read_text().strip()
+
+
+@pytest.fixture
+def client(running_client: TestClient, token: str) -> TestClient:
+    """The API, asked by its main owner."""
+    running_client.headers["Authorization"] = f"Bearer {token}"
+    return running_client
+
+
+@pytest.fixture
+def stranger(client: TestClient, database: Database) -> httpx.Headers:
+    """Headers of another owner."""
+    with database.write() as session:
+        return httpx.Headers({"Authorization": f"Bearer {make_token(session, owner='stranger', name='test')}"})
+
+
+@pytest.fixture
+def device(client: TestClient) -> str:
+    """A device `cpu` with a table that covers fbnet-mini."""
+    assert client.post("/v1/devices", json={"name": "cpu"}).status_code == 201
+    answer = client.post("/v1/devices/cpu/tables", content=a_table_csv(), headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 201, answer.text
+    return "cpu"
+
+
+@pytest.fixture
+def job(client: TestClient, device: str) -> str:
+    """A queued job."""
+    return submit(client)
+
+
+@pytest.fixture
+def serve(
+    settings: Settings, token: str, tmp_path: Path
+) -> Callable[[], AbstractContextManager[tuple[httpx.Client, int]]]:
+    """Starts a real server; gives a client of it and its process id."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def start() -> Iterator[tuple[httpx.Client, int]]:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        url, folder = f"http://127.0.0.1:{port}", tmp_path / "elsewhere"
+        folder.mkdir()
+        env = {
+            **os.environ, "LUTNAS_HOME": str(settings.home), "LUTNAS_DATABASE_URL": settings.database_url,
+            "LUTNAS_SWEEP_SECONDS": "3600",
+        }  # fmt: skip
+        command = [sys.executable, "-P", "-m", "uvicorn", "api.app:app", "--port", str(port), "--log-level", "warning"]
+        headers = {"Authorization": f"Bearer {token}"}
+        with (
+            running(command, lambda: is_healthy(url), cwd=folder, env=env, log=tmp_path / "api.log") as process,
+            httpx.Client(base_url=url, headers=headers, timeout=60) as client,
+        ):
+            yield client, process.pid
+
+    return start

@@ -1,0 +1,106 @@
+"""What tests of the API send."""
+
+import io
+import zipfile
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+import numpy as np
+from sqlalchemy import func, select
+
+from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
+from api.db.base import Base
+from api.db.session import Database
+from api.jobs.lease import Lease, NewArchitecture
+from latency.formats import write_csv
+from latency.operator import Operator
+from latency.table import Entry, TableInfo
+from search.space import preset
+
+CSV = {"Content-Type": "text/csv"}
+
+
+def a_table_csv(
+    *, device: str = "cpu", space: str = "fbnet-mini", without: int = 0, scale: float = 1.0, lines: Iterable[str] = ()
+) -> str:
+    """A table that covers `space` but for its last `without` operators; then `lines`."""
+    info = TableInfo(device=device, runtime="onnxruntime", runtime_version="1.32", threads=1, batch=1)
+    operators = list(preset(space).operators())
+    kept = operators[: len(operators) - without]
+    rows = [(operator, Entry(scale * (10.0 + number), samples=20)) for number, operator in enumerate(kept)]
+    return "".join([*write_csv(info, rows), *lines])
+
+
+def a_long_csv(rows: int) -> Iterable[bytes]:
+    """A table of `rows` distinct operators, in pieces."""
+    head = "# device: cpu\n# runtime: test\n# threads: 1\n# batch: 1\n"
+    yield (head + "kind,h,w,c_in,c_mid,c_out,stride,kernel,groups,latency_us,p10,p90,samples\n").encode()
+    for start in range(0, rows, 1000):
+        lines = (
+            f"mbconv,{1 + n % 512},{1 + n // 512},16,48,24,1,3,1,{10 + n / 7!r},{9 + n / 7!r},{11 + n / 7!r},30\n"
+            for n in range(start, min(rows, start + 1000))
+        )
+        yield "".join(lines).encode()
+
+
+def a_job(**changes: Any) -> dict[str, Any]:
+    """A job document on the device `cpu`."""
+    return {
+        "name": "test", "space": "fbnet-mini", "dataset": "fashion-mnist",
+        "constraints": [{"device": "cpu", "max_us": 250.0}], **changes,
+    }  # fmt: skip
+
+
+def submit(client: httpx.Client, **changes: Any) -> str:
+    """Submits a job and gives its id."""
+    answer = client.post("/v1/search-jobs", json=a_job(**changes))
+    assert answer.status_code == 201, answer.text
+    job_id: str = answer.json()["id"]
+    return job_id
+
+
+def an_npz(**arrays: Any) -> bytes:
+    """An .npz of `arrays`."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def a_zip(files: dict[str, bytes]) -> bytes:
+    """A zip of `files`."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return body.getvalue()
+
+
+def stored(store: ArtifactStore, lease: Lease, name: str, content: bytes = b"content") -> StoredFile:
+    """A file of an attempt."""
+    path = attempt_path(lease.job_id, lease.attempt, name)
+    return store.put(path, content, media_type="application/octet-stream")
+
+
+def an_architecture() -> NewArchitecture:
+    """What a search of fbnet-mini may give."""
+    layers = preset("fbnet-mini").layers
+    rows = [
+        {
+            "layer": number, "candidate": "k3_e1", "latency_us": 10.0,
+            "operator": Operator("mbconv", layer.h, layer.w, layer.c_in, layer.c_in, layer.c_out, layer.stride, 3, 1).key,
+        }
+        for number, layer in enumerate(layers)
+    ]  # fmt: skip
+    return NewArchitecture(
+        candidates=("k3_e1",) * len(layers), predicted_latency_us={"cpu": 200.0}, test_accuracy=0.9, layers=rows
+    )
+
+
+def row_counts(database: Database) -> dict[str, int]:
+    """How many rows each table of the database has."""
+    with database.read() as session:
+        return {
+            table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in Base.metadata.sorted_tables
+        }

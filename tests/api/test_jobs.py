@@ -1,0 +1,193 @@
+"""Submission: all that is wrong in one answer, nothing kept; what is right is pinned."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.artifacts.store import ArtifactStore
+from api.db.session import Database
+from api.jobs.pins import load
+from api.settings import Settings
+from latency.formats import read_csv
+from search.space import preset
+from tests.api.making import CSV, a_job, a_table_csv, an_npz, row_counts, submit
+
+JOBS = "/v1/search-jobs"
+
+
+def constrained(**changes: Any) -> dict[str, Any]:
+    return a_job(constraints=[{"device": "cpu", "max_us": 250.0, **changes}])
+
+
+REFUSED = {
+    "an unknown device": (constrained(device="nowhere"), "unknown-device", "constraints[0].device"),
+    "an unknown table": (constrained(table="tbl_none"), "unknown-table", "constraints[0].table"),
+    "an unreachable budget": (constrained(max_us=5), "unreachable-budget", "constraints[0].max_us"),
+    "an unknown space": (a_job(space="nothing"), "unknown-space", "space"),
+    "an unknown data set": (a_job(dataset="nothing"), "unknown-dataset", "dataset"),
+    "data of another shape": (a_job(dataset="digits"), "space-does-not-fit", "space"),
+    "a space without table": (a_job(space="fbnet"), "job-refused", "space"),
+    "what is not built": (a_job(choices={"precision": ["w8a8"]}), "not-built", "choices.precision"),
+    "a metric not built": (a_job(constraints=[{"metric": "size", "max_bytes": 1}]), "not-built", "constraints"),
+    "finalists": (a_job(finalists=3), "not-built", "finalists"),
+    "an unknown field": (a_job(colour="red"), "invalid-request", "colour"),
+    "an infinite budget": (constrained(max_us="inf"), "invalid-request", "constraints[0].max_us"),
+    "no constraint": (a_job(constraints=[]), "invalid-request", "constraints"),
+    "a NUL": (a_job(name="a\0b"), "invalid-request", None),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_job_that_cannot_run_is_refused_by_field_and_changes_nothing(
+    client: TestClient, database: Database, device: str, name: str
+) -> None:
+    document, slug, field = REFUSED[name]
+    before = row_counts(database)
+    answer = client.post(JOBS, json=document)
+    assert (answer.status_code, answer.json()["type"]) == (422, f"urn:lutnas:problem:{slug}"), answer.text
+    if field is not None:
+        assert answer.json()["errors"][0]["field"] == field
+    assert row_counts(database) == before
+
+
+def test_an_unreachable_budget_is_answered_with_what_can_be_reached(client: TestClient, device: str) -> None:
+    table = read_csv(a_table_csv().splitlines(keepends=True))
+    space = preset("fbnet-mini")
+    fixed = sum(map(table.latency_us, (space.stem_operator, space.head_operator))) + 10.0
+    costs = [[table.latency_us(layer.operator(c)) for c in layer.candidates] for layer in space.layers]
+    (reach,) = client.post(JOBS, json=constrained(max_us=5)).json()["reachable"]
+    assert reach["min_us"] == pytest.approx(fixed + sum(map(min, costs)))
+    assert reach["max_us"] == pytest.approx(fixed + sum(map(max, costs)))
+    just_reachable = constrained(max_us=reach["min_us"])
+    assert client.post(JOBS, json=just_reachable).status_code == 201
+
+
+def test_a_space_that_the_table_does_not_cover_is_answered_with_the_missing_operators(client: TestClient) -> None:
+    client.post("/v1/devices", json={"name": "cpu"})
+    client.post("/v1/devices/cpu/tables", content=a_table_csv(without=4), headers=CSV)
+    answer = client.post(JOBS, json=a_job()).json()
+    assert answer["type"] == "urn:lutnas:problem:space-not-covered"
+    assert answer["errors"][0]["field"] == "constraints[0].device"
+    assert [(m["device"], m["kind"]) for m in answer["missing"]] == [("cpu", "mbconv")] * 4
+
+
+def test_budgets_that_only_hold_alone_are_refused_together(client: TestClient, device: str) -> None:
+    """On the second device the cheap candidates are the dear ones: each budget is reachable, both are not."""
+    lines = a_table_csv(device="odd").splitlines(keepends=True)
+    odd = [_turned(line) if line.startswith(("mbconv", "skip")) else line for line in lines]
+    client.post("/v1/devices", json={"name": "odd"})
+    assert client.post("/v1/devices/odd/tables", content="".join(odd), headers=CSV).status_code == 201
+    reach = client.post(
+        f"{JOBS}/validate", json=a_job(constraints=[{"device": d, "max_us": 1e6} for d in ("cpu", "odd")])
+    )
+    least = {r["device"]: r["min_us"] for r in reach.json()["reachable"]}
+    tight = [{"device": device, "max_us": least[device] + 5} for device in ("cpu", "odd")]
+    assert [client.post(JOBS, json=a_job(constraints=[one])).status_code for one in tight] == [201, 201]
+    answer = client.post(JOBS, json=a_job(constraints=tight))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "constraints")
+
+
+def _turned(line: str) -> str:
+    cells = line.split(",")
+    cells[13] = repr(500.0 - float(cells[13]))
+    return ",".join(cells)
+
+
+def test_all_that_is_wrong_comes_in_one_answer(client: TestClient, device: str) -> None:
+    document = a_job(dataset="nothing", constraints=[{"device": "cpu", "max_us": 1}, {"device": "x", "max_us": 1}])
+    fields = [error["field"] for error in client.post(JOBS, json=document).json()["errors"]]
+    assert fields == ["dataset", "constraints[0].max_us", "constraints[1].device"]
+
+
+def test_a_device_with_several_tables_wants_one_named(client: TestClient, database: Database, device: str) -> None:
+    other = client.post("/v1/devices/cpu/tables", content=a_table_csv(scale=2), headers=CSV).json()
+    answer = client.post(JOBS, json=constrained())
+    assert answer.json()["errors"][0]["field"] == "constraints[0].table"
+    named = client.post(JOBS, json=constrained(table=other["id"], max_us=600))
+    assert named.json()["pins"]["tables"] == [
+        {"device": "cpu", "table": other["id"], "content_hash": other["content_hash"]}
+    ]
+
+
+def test_validation_tells_what_submitting_would_and_keeps_nothing(
+    client: TestClient, database: Database, device: str
+) -> None:
+    before = row_counts(database)
+    good = client.post(f"{JOBS}/validate", json=a_job()).json()
+    assert (good["valid"], good["errors"], good["architectures"]) == (True, [], preset("fbnet-mini").size)
+    for document, _, field in REFUSED.values():
+        if field is None:
+            continue
+        found = client.post(f"{JOBS}/validate", json=document)
+        assert found.status_code == 200
+        assert not found.json()["valid"]
+        assert found.json()["errors"][0]["field"] == field
+    assert row_counts(database) == before
+
+
+def test_the_same_key_answers_the_first_job_and_another_body_is_a_conflict(
+    client: TestClient, database: Database, device: str
+) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first, again = (client.post(JOBS, json=a_job(), headers=headers) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["id"] == first.json()["id"]
+    assert first.headers["location"] == f"{JOBS}/{first.json()['id']}"
+    other = client.post(JOBS, json=a_job(seed=1), headers=headers)
+    assert (other.status_code, other.json()["type"]) == (409, "urn:lutnas:problem:idempotency-key-reused")
+    assert row_counts(database)["search_jobs"] == 1
+
+
+def test_jobs_are_listed_by_state_and_label_in_pages(client: TestClient, device: str) -> None:
+    made = [submit(client, labels={"team": "cam" if number % 2 else "mic"}) for number in range(5)]
+    client.post(f"{JOBS}/{made[0]}/cancel")
+    listed, cursor = [], ""
+    while cursor is not None:
+        page = client.get(JOBS, params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        listed += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+    assert sorted(listed) == sorted(made)
+    assert len(client.get(JOBS, params={"label": "team:cam"}).json()["items"]) == 2
+    assert [job["id"] for job in client.get(JOBS, params={"state": "cancelled"}).json()["items"]] == [made[0]]
+    for wrong in ({"state": "asleep"}, {"label": "team"}, {"cursor": "?"}, {"limit": 0}):
+        answer = client.get(JOBS, params=wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, next(iter(wrong)))
+
+
+def test_a_worker_gets_what_was_pinned(client: TestClient, database: Database, settings: Settings, device: str) -> None:
+    rng = np_pictures()
+    answer = client.post("/v1/datasets", data={"name": "own"}, files={"file": ("own.npz", an_npz(**rng))})
+    assert answer.status_code == 201, answer.text
+    document = {**json.loads(preset("fbnet-mini").model_dump_json()), "name": "tiny", "classes": 2}
+    assert client.post("/v1/spaces", json=document).status_code == 201
+    operators = client.get("/v1/spaces/tiny/operators").json()["operators"]
+    rows = [{**{k: v for k, v in o.items() if v}, "latency_us": 10.0} for o in operators]
+    table = {"device": "own", "runtime": "test", "threads": 1, "batch": 1, "rows": rows}
+    client.post("/v1/devices", json={"name": "own"})
+    assert client.post("/v1/devices/own/tables?space=tiny", json=table).status_code == 201
+    job = submit(client, space="tiny", dataset="own", constraints=[{"device": "own", "max_us": 1e4}])
+    with database.read() as session:
+        inputs = load(session, job)
+    assert inputs.space.classes == 2
+    assert inputs.tables[0].missing(inputs.space.operators()) == []
+    assert inputs.threads == 1
+    assert inputs.dataset.artifact_path is not None
+    assert ArtifactStore(settings.artifacts).existing(inputs.dataset.artifact_path).is_file()
+    assert inputs.dataset.content_hash == answer.json()["content_hash"]
+
+
+def np_pictures() -> dict[str, Any]:
+    import numpy as np
+
+    return {"x": np.zeros((20, 28, 28), np.uint8), "y": np.arange(20) % 2}
+
+
+def test_events_are_listed_behind_an_id(client: TestClient, job: str) -> None:
+    client.post(f"{JOBS}/{job}/pause")
+    client.post(f"{JOBS}/{job}/resume")
+    page = client.get(f"{JOBS}/{job}/events", params={"limit": 2}).json()
+    assert [event["data"]["state"] for event in page["items"]] == ["queued", "paused"]
+    rest = client.get(f"{JOBS}/{job}/events", params={"after": page["next_cursor"]}).json()
+    assert ([event["id"] for event in rest["items"]], rest["next_cursor"]) == ([3], None)
