@@ -18,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 def make_celery(settings: Settings) -> Celery:
     """The Celery app, without results: what became of a job is in its row."""
-    app = Celery("lutnas", broker=settings.broker_url)
+    app = Celery("lutnas", broker=_with_host(settings.broker_url))
     app.conf.update(
         task_ignore_result=True,
         task_acks_late=False,  # the lease sees to lost jobs; late acks run long ones twice (docs/decisions)
@@ -54,6 +54,11 @@ class Bell:
     def close(self) -> None:
         """Gives the broker's connections back."""
         self._app.close()
+
+
+def _with_host(url: str) -> str:
+    """`filesystem://` with a host: kombu warns of a missing one at every connection."""
+    return "filesystem://localhost/" if url == "filesystem://" else url
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

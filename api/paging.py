@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Integer, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.errors import FieldProblem, InvalidRequest
@@ -40,7 +40,7 @@ def page(
 ) -> tuple[list[Any], str | None]:
     """Up to `limit` objects of `statement` in the order of the unique column `key`, and the cursor of the next page."""
     if cursor is not None:
-        after = decode_cursor(cursor, key.type.python_type)
+        after = decode_cursor(cursor, int if isinstance(key.type, Integer) else str)
         beyond: ColumnElement[bool] = key < after if newest_first else key > after
         statement = statement.where(beyond)
     statement = statement.order_by(key.desc() if newest_first else key.asc()).limit(limit + 1)

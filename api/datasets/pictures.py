@@ -46,6 +46,13 @@ class Picture(NamedTuple):
 
 def read_archive(body: BinaryIO, max_bytes: int) -> RawDataset:
     """The data set in a zip or tar(.gz) of images; raises DatasetRefused. Close what it gives."""
+    try:
+        return _read(body, max_bytes)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
+
+
+def _read(body: BinaryIO, max_bytes: int) -> RawDataset:
     places, shape = _survey(body, max_bytes)
     order = sorted(places)
     labels = sorted({picture.label for picture in order})
@@ -155,28 +162,17 @@ def _members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
     """The picture files of the archive, in its order; raises DatasetRefused for what is unsafe or too large."""
     body.seek(0)
     count = total = 0
-    try:
-        for member in _zip_members(body) if zipfile.is_zipfile(body) else _tar_members(body):
-            _check_path(member.path)
-            count, total = count + 1, total + member.size
-            if count > _MAX_FILES:
-                raise DatasetRefused("file", f"holds more than {_MAX_FILES} files")
-            if member.size > _MAX_FILE_BYTES or total > max_bytes:
-                raise DatasetRefused(
-                    member.path, f"unpacks to too much: {_MAX_FILE_BYTES} bytes a file, {max_bytes} in all"
-                )
-            if not _is_junk(member.path):
-                yield member
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
+    for member in _zip_members(body) if zipfile.is_zipfile(body) else _tar_members(body):
+        _check_path(member.path)
+        count, total = count + 1, total + member.size
+        if count > _MAX_FILES:
+            raise DatasetRefused("file", f"holds more than {_MAX_FILES} files")
+        if member.size > _MAX_FILE_BYTES or total > max_bytes:
+            raise DatasetRefused(
+                member.path, f"unpacks to too much: {_MAX_FILE_BYTES} bytes a file, {max_bytes} in all"
+            )
+        if not _is_junk(member.path):
+            yield member
 
 
 def _zip_members(body: BinaryIO) -> Iterator[Member]:

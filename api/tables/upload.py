@@ -151,7 +151,7 @@ def _open(upload: Upload) -> TableStream:
 
 def _unpacked(upload: Upload) -> Iterator[bytes]:
     """The body in pieces, unzipped, never more than `max_bytes`."""
-    source = gzip.GzipFile(fileobj=upload.body) if upload.gzipped else upload.body
+    source = cast(BinaryIO, gzip.GzipFile(fileobj=upload.body, mode="rb")) if upload.gzipped else upload.body
     size = 0
     try:
         while chunk := source.read(1 << 16):

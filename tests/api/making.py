@@ -14,9 +14,8 @@ from api.db.base import Base
 from api.db.session import Database
 from api.jobs.lease import Lease, NewArchitecture
 from latency.formats import write_csv
-from latency.operator import Operator
 from latency.table import Entry, TableInfo
-from search.space import preset
+from search.space import Candidate, preset
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -88,7 +87,7 @@ def an_architecture() -> NewArchitecture:
     rows = [
         {
             "layer": number, "candidate": "k3_e1", "latency_us": 10.0,
-            "operator": Operator("mbconv", layer.h, layer.w, layer.c_in, layer.c_in, layer.c_out, layer.stride, 3, 1).key,
+            "operator": layer.operator(Candidate.parse("k3_e1")).key,
         }
         for number, layer in enumerate(layers)
     ]  # fmt: skip

@@ -100,7 +100,8 @@ def test_spaces_are_listed_by_name_in_pages(client: TestClient) -> None:
     document = json.loads(preset("fbnet-mini").model_dump_json())
     for name in ("aaa", "fbnet-lite", "zzz"):
         client.post("/v1/spaces", json={**document, "name": name})
-    names, cursor = [], ""
+    names: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = client.get("/v1/spaces", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
         names += [space["name"] for space in page["items"]]

@@ -143,7 +143,8 @@ def test_the_same_key_answers_the_first_job_and_another_body_is_a_conflict(
 def test_jobs_are_listed_by_state_and_label_in_pages(client: TestClient, device: str) -> None:
     made = [submit(client, labels={"team": "cam" if number % 2 else "mic"}) for number in range(5)]
     client.post(f"{JOBS}/{made[0]}/cancel")
-    listed, cursor = [], ""
+    listed: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = client.get(JOBS, params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
         listed += [job["id"] for job in page["items"]]

@@ -1,10 +1,12 @@
 """The lease: one attempt at a time writes, whatever is lost, killed or late."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database, db_now
@@ -73,7 +75,7 @@ def test_a_lost_lease_can_write_nothing(database: Database, settings: Settings, 
     before = job_row(database, job).last_event_id
     with database.write() as session:
         assert heartbeat(session, old, 60) is Order.LOST
-    writes = [
+    writes: list[Callable[[Session], object]] = [
         lambda session: report(session, old, kind="progress", step=1, data={"phase": "search"}),
         lambda session: save_checkpoint(session, old, step=1, artifact=late),
         lambda session: succeed(session, old, architecture=an_architecture(), artifacts=[late]),

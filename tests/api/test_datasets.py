@@ -1,0 +1,216 @@
+"""Data sets that people bring, harmless and hostile. One store is enough where the database is not asked."""
+
+import io
+import struct
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from api.artifacts.store import ArtifactStore
+from api.datasets.raw import DatasetRefused
+from api.datasets.service import Converted, convert
+from api.db.session import Database
+from search.datasets.data import load_npz
+from tests.api.making import a_zip, an_npz, row_counts
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (20, 6, 5), np.uint8)
+Y = np.arange(20) % 4
+
+
+def converted(body: bytes, folder: Path, max_bytes: int = 1 << 24) -> tuple[Converted, Any]:
+    with tempfile.TemporaryFile() as file:
+        file.write(body)
+        file.seek(0)
+        found = convert(file, ArtifactStore(folder), max_bytes=max_bytes)
+    path = ArtifactStore(folder).existing(found.file.path_in_store)
+    return found, load_npz("own", path, classes=len(found.class_names))
+
+
+def refused(body: bytes, folder: Path, max_bytes: int = 1 << 24) -> DatasetRefused:
+    with pytest.raises(DatasetRefused) as caught:
+        converted(body, folder, max_bytes)
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    return caught.value
+
+
+def a_picture(size: tuple[int, int] = (5, 6), mode: str = "L", kind: str = "PNG", level: int = 0) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, size, level if mode == "L" else (level, 0, 0)).save(file, kind)
+    return file.getvalue()
+
+
+def a_tar(members: dict[str, bytes], *, links: dict[str, str] | None = None) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return body.getvalue()
+
+
+def test_a_split_npz_is_kept_pixel_by_pixel(tmp_path: Path) -> None:
+    found, data = converted(an_npz(x_train=X, y_train=Y, x_test=X[:8], y_test=Y[:8]), tmp_path)
+    assert (found.shape, found.train_examples, found.test_examples) == ((1, 6, 5), 20, 8)
+    assert (data.x_train[:, 0] == X).all()
+    assert (data.y_train == Y).all()
+    assert (data.x_test[:, 0] == X[:8]).all()
+
+
+def test_without_a_split_every_fifth_is_for_testing_and_always_the_same(tmp_path: Path) -> None:
+    body = an_npz(x=X, y=Y)
+    (first, data), (again, _) = converted(body, tmp_path), converted(body, tmp_path)
+    assert (first.train_examples, first.test_examples) == (16, 4)
+    assert first.content_hash == again.content_hash
+    both = np.concatenate([data.x_train, data.x_test])[:, 0]
+    assert sorted(map(bytes, both)) == sorted(map(bytes, X))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (X.astype(np.float32) / 255, X[:, None]),
+        (X.astype(np.int64), X[:, None]),
+        (np.stack([X] * 3, 1), np.stack([X] * 3, 1)),
+        (np.stack([X] * 3, -1), np.stack([X] * 3, 1)),
+    ],
+)
+def test_pixels_may_come_as_floats_or_with_channels_first_or_last(tmp_path: Path, pixels: Any, expected: Any) -> None:
+    _, data = converted(an_npz(x_train=pixels, y_train=Y, x_test=pixels, y_test=Y), tmp_path)
+    assert (data.x_train == expected).all()
+
+
+@pytest.mark.parametrize("pack", [a_zip, a_tar])
+@pytest.mark.parametrize("above", ["", "flowers/", "./"])
+def test_a_folder_of_images_becomes_classes(tmp_path: Path, pack: Any, above: str) -> None:
+    files = {f"{above}{c}/{n}.png": a_picture(level=10 * n) for c in ("rose", "tulip") for n in range(10)}
+    files[f"{above}.DS_Store"] = b"junk"
+    found, data = converted(pack(files), tmp_path)
+    assert (found.class_names, found.shape) == (["rose", "tulip"], (1, 6, 5))
+    assert (found.train_examples, found.test_examples) == (16, 4)
+    assert set(np.unique(np.concatenate([data.x_train, data.x_test]))) == {10 * n for n in range(10)}
+
+
+def test_train_and_test_folders_are_the_split_and_one_colour_picture_makes_all_colour(tmp_path: Path) -> None:
+    files = {f"train/{c}/{n}.png": a_picture() for c in "ab" for n in range(3)} | {
+        f"test/{c}/0.jpg": a_picture(mode="RGB", kind="JPEG") for c in "ab"
+    }
+    found, data = converted(a_zip(files), tmp_path)
+    assert (found.train_examples, found.test_examples, found.shape) == (6, 2, (3, 6, 5))
+    assert data.x_test.shape == (2, 3, 6, 5)
+
+
+def pickled() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, x=np.array([print, X], object), y=Y)
+    return file.getvalue()
+
+
+def lying_npz(shape: tuple[int, ...], data: bytes) -> bytes:
+    """An .npz whose header promises `shape`."""
+    header = io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    labels = io.BytesIO()
+    np.save(labels, Y)
+    return a_zip({"x.npy": header.getvalue() + data, "y.npy": labels.getvalue()})
+
+
+def huge_png() -> bytes:
+    """A picture of 60000x60000 in a few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+GOOD = {f"{c}/{n}.png": a_picture() for c in "ab" for n in range(3)}
+HOSTILE = {
+    "a pickle": (pickled(), "x"),
+    "rows that are not there": (lying_npz((20, 6, 5), b"\0" * 10), "x"),
+    "more rows than labels": (lying_npz((10**12, 6, 5), b"\0" * 10), "x"),
+    "pictures too large": (lying_npz((20, 10**6, 10**6), b"\0" * 10), "x"),
+    "labels below 0": (an_npz(x=X, y=Y - 1), "y"),
+    "labels beyond sense": (an_npz(x=X, y=Y * 10**12), "y"),
+    "a class without pictures": (an_npz(x=X, y=Y * 2), "classes"),
+    "one class": (an_npz(x=X, y=Y * 0), "classes"),
+    "not a number": (an_npz(x=np.full(X.shape, np.nan), y=Y), "x"),
+    "pixels beyond 255": (an_npz(x=X.astype(np.int64) + 300, y=Y), "x"),
+    "floats beyond 1": (an_npz(x=X.astype(np.float32), y=Y), "x"),
+    "other arrays": (an_npz(x=X, y=Y, z=Y), "file"),
+    "texts": (an_npz(x=np.array(["a"] * 20), y=Y), "x"),
+    "nothing": (b"", "file"),
+    "noise": (b"noise" * 100, "file"),
+    "half a zip": (a_zip(GOOD)[:-30], "file"),
+    "an empty zip": (a_zip({}), "file"),
+    "a way out": (a_zip({**GOOD, "../../evil.png": a_picture()}), "../../evil.png"),
+    "a way out in a tar": (a_tar({**GOOD, "/etc/evil.png": a_picture()}), "/etc/evil.png"),
+    "a link": (a_tar(GOOD, links={"a/link.png": "/etc/passwd"}), "a/link.png"),
+    "not an image": (a_zip({**GOOD, "a/4.png": b"GIF no image"}), "a/4.png"),
+    "half an image": (a_zip({**GOOD, "a/4.png": a_picture((5, 6))[:-20]}), "a/4.png"),
+    "a picture of another size": (a_zip({**GOOD, "a/4.png": a_picture((9, 9))}), "a/4.png"),
+    "a picture that unpacks to gigabytes": (a_zip({"a/0.png": huge_png(), "b/0.png": huge_png()}), "a/0.png"),
+    "files outside of classes": (a_zip({**GOOD, "c.png": a_picture()}), "c.png"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_upload_is_named_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    body, field = HOSTILE[name]
+    assert refused(body, tmp_path).errors[0].field == field
+
+
+def test_an_archive_may_not_unpack_to_more_than_allowed(tmp_path: Path) -> None:
+    bomb = a_zip({"x.npy": b"\0" * (1 << 24), "y.npy": b""})
+    assert len(bomb) < 1 << 16
+    assert refused(bomb, tmp_path, max_bytes=1 << 20).errors[0].field == "file"
+    pictures = a_zip({"a/0.png": b"\0" * (1 << 22), "b/0.png": b""})
+    assert refused(pictures, tmp_path, max_bytes=1 << 20).errors[0].field == "a/0.png"
+    packed = a_tar({"a/0.png": b"\0" * (1 << 22)})
+    assert refused(packed, tmp_path, max_bytes=1 << 20).errors[0].field == "a/0.png"
+
+
+def test_a_member_that_lies_about_its_size_is_cut_off(tmp_path: Path) -> None:
+    body = bytearray(a_zip({"a/0.png": b"\0" * 5000, "b/0.png": a_picture()}))
+    with zipfile.ZipFile(io.BytesIO(bytes(body))) as archive:
+        start = archive.start_dir
+    body[start + 24 : start + 28] = struct.pack("<I", 10)  # the directory's size of the first member
+    assert refused(bytes(body), tmp_path).errors[0].field in ("file", "a/0.png")
+
+
+def test_a_data_set_is_kept_under_its_name(client: TestClient, database: Database) -> None:
+    def bring(name: str, body: bytes) -> Any:
+        return client.post("/v1/datasets", data={"name": name}, files={"file": ("data.bin", body)})
+
+    first, again, other = (
+        bring("own", an_npz(x=X, y=Y)),
+        bring("own", an_npz(x=X, y=Y)),
+        bring("own", an_npz(x=~X, y=Y)),
+    )
+    assert [answer.status_code for answer in (first, again, other)] == [201, 200, 409]
+    assert first.json() == again.json() == client.get("/v1/datasets/own").json()
+    assert first.json()["input"] == {"channels": 1, "height": 6, "width": 5}
+    assert [d["name"] for d in client.get("/v1/datasets").json()["items"]] == ["digits", "fashion-mnist", "own"]
+    before = row_counts(database)
+    for name, body in (("own2", pickled()), ("digits", an_npz(x=X, y=Y)), ("NO NAME", an_npz(x=X, y=Y))):
+        assert bring(name, body).status_code in (409, 422)
+    assert client.post("/v1/datasets", data={"name": "x"}).status_code == 422
+    assert client.post("/v1/datasets", json={"name": "x"}).status_code == 422
+    assert row_counts(database) == before
