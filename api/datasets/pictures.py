@@ -4,6 +4,7 @@ Nothing is unpacked to a path of the archive's choosing: members are read one by
 that looks at each picture's size and one that decodes, so that memory holds a single picture.
 """
 
+import lzma
 import tarfile
 import tempfile
 import warnings
@@ -48,7 +49,11 @@ def read_archive(body: BinaryIO, max_bytes: int) -> RawDataset:
     """The data set in a zip or tar(.gz) of images; raises DatasetRefused. Close what it gives."""
     try:
         return _read(body, max_bytes)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's, not the archive's
+            raise
         raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
 
 

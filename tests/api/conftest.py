@@ -44,7 +44,7 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def settings(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings on each store. The sweeper sleeps: tests sweep themselves."""
     home = tmp_path_factory.mktemp("api") / "home"
-    return Settings(home=home, database_url=migrated_url, sweep_seconds=3600, threads=1, max_table_rows=100_000)
+    return Settings(home=home, database_url=migrated_url, sweep_seconds=3600, threads=1, max_table_rows=5_000)
 
 
 @pytest.fixture(scope="session")

@@ -159,6 +159,7 @@ HOSTILE = {
     "nothing": (b"", "file"),
     "noise": (b"noise" * 100, "file"),
     "half a zip": (a_zip(GOOD)[:-30], "file"),
+    "half a tar": (a_tar(GOOD)[:-30], "file"),
     "an empty zip": (a_zip({}), "file"),
     "a way out": (a_zip({**GOOD, "../../evil.png": a_picture()}), "../../evil.png"),
     "a way out in a tar": (a_tar({**GOOD, "/etc/evil.png": a_picture()}), "/etc/evil.png"),
