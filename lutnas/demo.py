@@ -6,7 +6,9 @@ latency -> train -> download -> measure
 
 import json
 import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,14 +27,15 @@ from lutnas.cli.failure import ExitCode, Failure, extra
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import measure
 from lutnas.cli.tables import ensure_device
-from lutnas.cli.watch import watch
+from lutnas.cli.watch import follow
 from lutnas.client import Client
-from lutnas.client.documents import Architecture, Document, Table
+from lutnas.client.documents import Architecture, Document, Job, Table
 from lutnas.process import Child, ChildError
 
 BUDGET_SHARE = 0.6  # of the greatest predicted latency that the space can reach
 NO_LIMIT_US = 1e12
 USUAL_PORT = 8000
+LABEL = "made-by:lutnas-demo"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,14 @@ class Trial:
     finish: Mapping[str, Any]
 
 
-# Sized for ten minutes on two cores. The digits are few, so they get more epochs of fewer steps.
-FASHION = Trial("fashion-mnist", "fbnet-mini", search={}, finish={})
+# Sized for less than ten minutes on two cores: a search step takes 0.25 s there, one of the final training 0.09 s. The
+# search sees a part of the pictures, the final training all. The digits are few, so they get more epochs.
+FASHION = Trial(
+    "fashion-mnist",
+    "fbnet-mini",
+    search={"examples": 12_000, "epochs": 10, "warmup_epochs": 2},
+    finish={"epochs": 4},
+)
 DIGITS = Trial(
     "digits",
     "fbnet-mini-8x8",
@@ -75,6 +84,8 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
     folder = settings.home_path(os.environ) / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environ = {**os.environ, "LUTNAS_HOME": str(folder)}
+    # Told to end, it stops what it started first; Ctrl-C does so by itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
     with Child(_serve_command(port), environ=environ, log=folder / "service.log", piped=True) as child:
         client = _connect(child, environ)
         with client:
@@ -91,6 +102,7 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
 def _do(
     client: Client, folder: Path, environ: Mapping[str, str], given: LatencyTable | None, seed: int, started: float
 ) -> tuple[Report, Architecture]:
+    _cancel_leftovers(client)
     trial = _trial(client, environ, folder)
     table = given or _profile(client, folder, trial.space)
     device = table.info.device
@@ -98,8 +110,7 @@ def _do(
     target_us = _target(client, trial, device, stored["id"])
     job = client.submit(_spec(trial, device, stored["id"], target_us, seed))
     say(f"submitted {job['id']}: {trial.space} on {trial.dataset}, at most {target_us:.1f} us on {device}")
-    if watch(client, Output(as_json=False), job) != ExitCode.OK:
-        raise Failure(f"the search did not succeed: see {folder / 'service.log'}")
+    _await(client, job, folder)
     architecture = client.architecture(str(client.job(job["id"])["architecture"]))
     into = folder / "results" / job["id"]
     names = tuple(artifact["name"] for artifact in architecture["artifacts"])
@@ -244,7 +255,26 @@ def _spec(trial: Trial, device: str, table: str, max_us: float, seed: int) -> Do
         "constraints": [{"metric": "latency", "device": device, "table": table, "max_us": max_us}],
         "search": dict(trial.search),
         "finish": dict(trial.finish),
+        "labels": dict([LABEL.split(":")]),
     }
+
+
+def _cancel_leftovers(client: Client) -> None:
+    """Ends what a demo that was cut off left: the worker would take it up again before the search of this one."""
+    for state in ("queued", "running", "paused"):
+        for job in client.jobs(state=state, label=LABEL):
+            say(f"cancelling {job['id']}, which an earlier demo left")
+            client.cancel(job["id"])
+
+
+def _await(client: Client, job: Job, folder: Path) -> None:
+    try:
+        code = follow(client, Output(as_json=False), job)
+    except (KeyboardInterrupt, SystemExit):
+        client.cancel(job["id"])
+        raise
+    if code != ExitCode.OK:
+        raise Failure(f"the search did not succeed: see {folder / 'service.log'}")
 
 
 def _measure(model: Path, threads: int) -> float:

@@ -34,6 +34,7 @@ class ExitCode(IntEnum):
     CANCELLED = 3  # the job was cancelled
     UNREACHABLE = 4  # the service could not be reached
     INTERRUPTED = 130  # Ctrl-C, as shells have it
+    TERMINATED = 143  # SIGTERM, likewise
 
 
 class Failure(click.ClickException):

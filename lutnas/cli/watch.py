@@ -81,13 +81,18 @@ class View:
 
 
 def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
-    """Follows `job` to its end and gives the exit code that it stands for. Ctrl-C raises Failure with code 130."""
+    """As `follow`; Ctrl-C raises Failure with code 130, and the job goes on."""
     try:
-        show = _lines_of_json if output.as_json else _for_people
-        show(client, output, job, after)
+        return follow(client, output, job, after=after)
     except KeyboardInterrupt:
         hint = f"the job goes on: `lutnas jobs watch {job['id']}`, or end it with `lutnas jobs cancel {job['id']}`"
         raise Failure("stopped watching", hint=hint, exit_code=ExitCode.INTERRUPTED) from None
+
+
+def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
+    """Shows the events of `job` to its end and gives the exit code that it stands for."""
+    show = _lines_of_json if output.as_json else _for_people
+    show(client, output, job, after)
     ended = client.job(job["id"])
     if output.as_json:
         output.line(ended)
