@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LUTNAS_", frozen=True, validate_default=True, env_ignore_empty=True)
 
     home: Folder = Field(
-        default_factory=lambda: Path(user_data_dir("lutnas")), description="Folder for all that the service keeps."
+        default_factory=lambda: Path(user_data_dir("lutnas")),
+        description="Folder for all that the service keeps. Default: lutnas in the user's data folder.",
     )
     database_url: str = Field(
         default_factory=_sqlite_in_home,

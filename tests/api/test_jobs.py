@@ -1,6 +1,7 @@
 """Submission: all that is wrong in one answer, nothing kept; what is right is pinned."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -192,3 +193,11 @@ def test_events_are_listed_behind_an_id(client: TestClient, job: str) -> None:
     assert [event["data"]["state"] for event in page["items"]] == ["queued", "paused"]
     rest = client.get(f"{JOBS}/{job}/events", params={"after": page["next_cursor"]}).json()
     assert ([event["id"] for event in rest["items"]], rest["next_cursor"]) == ([3], None)
+
+
+def test_the_same_key_sent_at_once_makes_one_job(client: TestClient, database: Database, device: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post(JOBS, json=a_job(), headers={"Idempotency-Key": "k"}), range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert row_counts(database)["search_jobs"] == 1

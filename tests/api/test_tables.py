@@ -1,6 +1,7 @@
 """Uploads of tables: whole or not at all, with problems that name field and row."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
@@ -148,3 +149,10 @@ def test_a_noisy_row_is_taken_with_a_warning(client: TestClient, cpu: str) -> No
     answer = client.post(cpu, content=body, headers=CSV)
     assert answer.status_code == 201
     assert [(w["row"], w["field"]) for w in answer.json()["warnings"]] == [(6, "p90")]
+
+
+def test_the_same_table_sent_at_once_is_stored_once(client: TestClient, database: Database, cpu: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: client.post(cpu, content=a_table_csv(), headers=CSV), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [201]
+    assert row_counts(database)["tables"] == 1

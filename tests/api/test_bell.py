@@ -1,0 +1,94 @@
+"""The bell and the sweeper: a ring that is lost is rung again, and none holds a request up."""
+
+import json
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from api.app import create_app
+from api.bell import QUEUE, TASK, Bell
+from api.db.session import Database
+from api.jobs.models import SearchJob
+from api.jobs.sweeper import Sweeper
+from api.settings import Settings
+from tests.api.making import a_job
+
+
+def waiting(home: Path) -> list[dict[str, object]]:
+    """Headers of the messages in the filesystem's queue."""
+    files = sorted((home / "bell" / "queue").glob(f"*.{QUEUE}.msg"))
+    return [json.loads(file.read_text())["headers"] for file in files]
+
+
+def test_a_ring_waits_in_private_folders_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        bell = Bell(Settings(home=tmp_path))
+        bell.ring("job_x")
+        bell.close()
+    finally:
+        os.umask(before)
+    (message,) = waiting(tmp_path)
+    assert (message["task"], message["argsrepr"]) == (TASK, "['job_x']")
+    folders = [tmp_path / "bell", *(path for path in (tmp_path / "bell").iterdir())]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
+def test_a_ring_reaches_redis(fresh_redis_url: str, tmp_path: Path) -> None:
+    bell = Bell(Settings(home=tmp_path, broker_url=fresh_redis_url))
+    bell.ring("job_x")
+    bell.close()
+    with redis.Redis.from_url(fresh_redis_url) as client:
+        assert client.llen(QUEUE) == 1
+
+
+def test_a_broker_that_is_away_costs_a_moment_and_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    bell = Bell(Settings(home=tmp_path, broker_url=f"redis://127.0.0.1:{port}/0"))
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING, "api.bell"):
+        bell.ring("job_x")
+    bell.close()
+    assert time.monotonic() - started < 10
+    assert "could not ring for job_x" in caplog.text
+
+
+def test_submitting_rings_after_the_commit_and_a_refused_job_does_not(client: TestClient, device: str) -> None:
+    home = client.app.state.service.settings.home  # type: ignore[attr-defined]
+    before = len(waiting(home))
+    job = client.post("/v1/search-jobs", json=a_job()).json()["id"]
+    client.post("/v1/search-jobs", json=a_job(space="nothing"))
+    rung = waiting(home)[before:]
+    assert [message["argsrepr"] for message in rung] == [f"['{job}']"]
+
+
+def test_only_the_elected_sweeper_rings(client: TestClient, database: Database, settings: Settings, job: str) -> None:
+    with database.write() as session:
+        session.execute(update(SearchJob).values(next_ring_us=0))
+    rung: list[str] = []
+    one, two = (Sweeper(database, settings, rung.append) for _ in range(2))
+    assert one.round() == [job]
+    with database.write() as session:
+        session.execute(update(SearchJob).values(next_ring_us=0))
+    assert two.round() == []
+    assert one.round() == [job]
+    assert rung == [job, job]
+
+
+def test_the_service_sweeps_while_it_runs(database: Database, settings: Settings, client: TestClient, job: str) -> None:
+    quick = settings.model_copy(update={"sweep_seconds": 0.05, "home": settings.home / "quick"})
+    with database.write() as session:
+        session.execute(update(SearchJob).values(next_ring_us=0))
+    with TestClient(create_app(quick)):
+        deadline = time.monotonic() + 20
+        while not waiting(quick.home) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert [message["argsrepr"] for message in waiting(quick.home)] == [f"['{job}']"]
