@@ -10,6 +10,7 @@ from api.db.session import Database
 from api.jobs.lease import Lease, Order, heartbeat
 
 BEATS_PER_LEASE = 4
+MOST_SECONDS = 1.0  # between two beats: a cancel or a pause should not wait for the lease
 _logger = logging.getLogger(__name__)
 
 
@@ -19,6 +20,7 @@ class Heart:
     def __init__(self, database: Database, lease: Lease, *, lease_seconds: float) -> None:
         self.order = Order.CONTINUE
         self._database, self._lease, self._lease_seconds = database, lease, lease_seconds
+        self._pause_seconds = min(MOST_SECONDS, lease_seconds / BEATS_PER_LEASE)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name=f"heart of {lease.job_id}", daemon=True)
 
@@ -33,7 +35,7 @@ class Heart:
         self._thread.join()
 
     def _beat_on(self) -> None:
-        while not self._stop.wait(self._lease_seconds / BEATS_PER_LEASE):
+        while not self._stop.wait(self._pause_seconds):
             try:
                 with self._database.write() as session:
                     self.order = heartbeat(session, self._lease, self._lease_seconds)

@@ -10,23 +10,27 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._last = clock()
+        self._last: float | None = None
         self._seconds: dict[str, float] = {}
         self._steps: dict[str, int] = {}
 
     def step(self, phase: str) -> None:
-        """One step of `phase` was done since the last call."""
+        """A step of `phase` was done. The first of an attempt only starts the clock: it pays for warming up."""
         now = self._clock()
-        self._seconds[phase] = self._seconds.get(phase, 0.0) + now - self._last
-        self._steps[phase] = self._steps.get(phase, 0) + 1
+        if self._last is not None:
+            self._seconds[phase] = self._seconds.get(phase, 0.0) + now - self._last
+            self._steps[phase] = self._steps.get(phase, 0) + 1
         self._last = now
 
-    def seconds_left(self, search_steps: int, finish_steps: int) -> float:
-        """Seconds for that many steps of each phase."""
-        search = self._rate("search")
-        finish = self._rate("finish") or FINISH_SHARE * search
-        return search * search_steps + finish * finish_steps
+    def seconds_left(self, search_steps: int, finish_steps: int) -> float | None:
+        """Seconds for that many steps of each phase; None before anything is known."""
+        search, finish = self._rate("search"), self._rate("finish")
+        if search is None and finish is None:
+            return None
+        if finish is None:
+            finish = FINISH_SHARE * (search or 0.0)
+        return (search or 0.0) * search_steps + finish * finish_steps
 
-    def _rate(self, phase: str) -> float:
+    def _rate(self, phase: str) -> float | None:
         steps = self._steps.get(phase, 0)
-        return self._seconds[phase] / steps if steps else 0.0
+        return self._seconds[phase] / steps if steps else None

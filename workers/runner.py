@@ -160,8 +160,9 @@ class Attempt:
             )
 
     def _tell(self, run: SearchRun, report: StepReport) -> None:
-        left = {"seconds_left": round(self.pace.seconds_left(*run.steps_left), 1)}
-        data = {"phase": report.phase, "step": report.step, "steps": report.steps, **left, **_named(report.data)}
+        left = self.pace.seconds_left(*run.steps_left)
+        known = {} if left is None else {"seconds_left": round(left, 1)}
+        data = {"phase": report.phase, "step": report.step, "steps": report.steps, **known, **_named(report.data)}
         with self.database.write() as session:
             door.report(session, self.lease, kind="progress", step=report.step, data=data)
             if report.distribution:
@@ -194,7 +195,7 @@ class Attempt:
             self.store.delete(path)
 
     def _finish(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
-        steps = run.spec.finish.epochs and run.trainer.steps if run.trainer else 0
+        steps = run.trainer.steps if run.trainer else 0
         self._write("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
         with tempfile.TemporaryDirectory() as folder:
             result = run.export(Path(folder))

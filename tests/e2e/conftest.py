@@ -1,0 +1,143 @@
+"""The service as its users run it: an API process, worker processes, and a store; on both kinds of store."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import update
+
+from api.db.session import Database
+from api.jobs.models import SearchJob
+from latency.formats import write_csv
+from latency.table import Entry, LatencyTable, TableInfo
+from lutnas.client import Client
+from search.space import Space
+from tests.search.builders import tiny_space
+from tests.servers.running import is_healthy, running
+from tests.servers.server import free_port
+
+PROGRAM = [sys.executable, "-P", "-m", "lutnas"]
+PATIENCE_SECONDS = 90.0
+
+
+@dataclass
+class Site:
+    """A service on one store. Checkpoints come after every step, so that any moment is a good one to kill."""
+
+    folder: Path
+    database_url: str
+    broker_url: str
+    port: int = field(default_factory=free_port)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "LUTNAS_HOME": str(self.folder / "home"),
+            "LUTNAS_DATABASE_URL": self.database_url,
+            "LUTNAS_BROKER_URL": self.broker_url,
+            "LUTNAS_FASHION_MNIST": "http://127.0.0.1:9/nobody-listens",
+            "LUTNAS_THREADS": "1",
+            "LUTNAS_SWEEP_SECONDS": "0.2",
+            "LUTNAS_CHECKPOINT_SECONDS": "0.001",
+        }
+
+    @contextmanager
+    def serve(self) -> Iterator[Client]:
+        """The API, with the tiny space and a device that covers it."""
+        url = f"http://127.0.0.1:{self.port}"
+        command = [*PROGRAM, "serve", "--port", str(self.port)]
+        log = self.folder / "serve.log"
+        with running(command, lambda: is_healthy(url), cwd=self.folder, env=self.environ, log=log):
+            client = Client(url, (self.folder / "home" / "token").read_text().strip())
+            with client:
+                client.create_device("board")
+                client.create_space(tiny_space().model_dump(mode="json"))
+                client.upload_table("board", made_up_table(tiny_space()), media_type="text/csv", space="tiny")
+                yield client
+
+    def worker(self, name: str) -> AbstractContextManager[Any]:
+        """A worker process; its child runs the jobs."""
+        log = self.folder / f"{name}.log"
+        started = lambda: b"ready" in log.read_bytes()  # noqa: E731  # Celery's own word for it
+        return running([*PROGRAM, "worker"], started, cwd=self.folder, env=self.environ, log=log)
+
+    def expire_lease(self, job_id: str) -> None:
+        """Lets the lease of a job run out now instead of in a minute."""
+        database = Database(self.database_url)
+        with database.write() as session:
+            session.execute(update(SearchJob).where(SearchJob.id == job_id).values(lease_expires_us=1))
+        database.close()
+
+
+def made_up_table(space: Space) -> bytes:
+    """Latencies that grow with the block."""
+    info = TableInfo(device="board", runtime="made-up", threads=1, batch=1)
+    rows = {o: Entry(1.0 + o.h * o.c_mid / 40) for o in space.operators()}
+    return "".join(write_csv(info, LatencyTable(info, rows).entries.items())).encode()
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    """A search of some seconds on the real digits."""
+    return {
+        "space": "tiny",
+        "dataset": "digits",
+        "constraints": [{"metric": "latency", "device": "board", "max_us": 60.0}],
+        "search": {"epochs": 8, "warmup_epochs": 1, "batch_size": 64},
+        "finish": {"epochs": 8, "batch_size": 64},
+        **changes,
+    }
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """The first true answer of `found`; fails after a good while without one."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.05)  # between two looks at another process
+    raise AssertionError(f"nothing in {PATIENCE_SECONDS:g} s")
+
+
+def weights_sha256(client: Client, job_id: str) -> str:
+    """Checksum of the weights that a succeeded job gave."""
+    job = client.job(job_id)
+    assert job["state"] == "succeeded", job
+    by_name = {artifact["name"]: artifact["sha256"] for artifact in client.job_artifacts(job_id)}
+    assert set(by_name) == {"architecture.json", "weights.safetensors", "model.onnx", "report.json"}
+    return str(by_name["weights.safetensors"])
+
+
+def finished(client: Client, job_id: str) -> str:
+    """Waits for a job to succeed and gives the checksum of its weights."""
+    until(lambda: client.job(job_id)["state"] in ("succeeded", "failed", "cancelled"))
+    return weights_sha256(client, job_id)
+
+
+@pytest.fixture
+def sqlite_site(tmp_path: Path) -> Site:
+    """SQLite and folders: no server at all."""
+    return Site(tmp_path, f"sqlite:///{tmp_path / 'lutnas.sqlite'}", "filesystem://")
+
+
+@pytest.fixture
+def postgres_site(tmp_path: Path, postgres_url: str, fresh_redis_url: str) -> Site:
+    """A real Postgres and a real Redis."""
+    assert urlsplit(fresh_redis_url).scheme == "redis"
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    return Site(folder, postgres_url, fresh_redis_url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def site(request: pytest.FixtureRequest) -> Site:
+    """The service on each store."""
+    found: Site = request.getfixturevalue(f"{request.param}_site")
+    return found

@@ -1,0 +1,118 @@
+"""Whatever happens to a worker, a job ends as if nothing had: the same architecture, the same weights, to the bit."""
+
+import json
+from typing import Any
+
+from lutnas.client import Client
+from search.space import preset
+from tests.e2e.conftest import Site, finished, made_up_table, spec, until
+
+
+def progress(client: Client, job_id: str, phase: str) -> dict[str, Any] | None:
+    """The job's progress once it has done some steps, and checkpoints, of `phase`."""
+    found = dict(client.job(job_id)["progress"] or {})
+    return found if found.get("phase") == phase and found["step"] >= 2 else None
+
+
+def all_events(client: Client, job_id: str) -> list[dict[str, Any]]:
+    """All events of a job that has ended."""
+    return [dict(event) for event in client.events(job_id)]
+
+
+def test_a_job_whose_workers_are_killed_ends_bit_identical(site: Site) -> None:
+    with site.serve() as client:
+        with site.worker("calm"):
+            calm = finished(client, client.submit(spec())["id"])
+        job = client.submit(spec())["id"]
+        for name, phase in (("first", "search"), ("second", "finish")):
+            with site.worker(name) as worker:
+                until(lambda phase=phase: progress(client, job, phase))
+                worker.kill()
+                worker.wait()
+            assert client.job(job)["state"] == "running"
+            site.expire_lease(job)
+        with site.worker("third"):
+            assert finished(client, job) == calm
+        events = all_events(client, job)
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    resumed = {
+        attempt: next(e for e in events if e["attempt"] == attempt and e["kind"] == "progress") for attempt in (2, 3)
+    }
+    assert resumed[2]["data"]["phase"] == "search"
+    assert resumed[2]["step"] > 1
+    assert resumed[3]["data"]["phase"] == "finish"
+    assert resumed[3]["step"] > 1
+    assert sum(event["kind"] == "derived" for event in events) == 1
+
+
+def test_sigterm_pause_and_cancel_take_effect_at_the_next_step(site: Site) -> None:
+    with site.serve() as client:
+        with site.worker("drained") as worker:
+            job = client.submit(spec())["id"]
+            until(lambda: progress(client, job, "search"))
+            worker.terminate()
+            assert worker.wait(timeout=30) == 0
+        assert client.job(job)["state"] == "queued"
+        with site.worker("paused"):
+            until(lambda: client.job(job)["state"] == "running")
+            client.pause(job)
+            until(lambda: client.job(job)["state"] == "paused")
+            client.resume(job)
+            interrupted = finished(client, job)
+            calm = finished(client, client.submit(spec())["id"])
+            assert interrupted == calm
+            unwanted = client.submit(spec())["id"]
+            until(lambda: progress(client, unwanted, "search"))
+            client.cancel(unwanted)
+            until(lambda: client.job(unwanted)["state"] == "cancelled")
+            assert list(client.job_artifacts(unwanted)) == []
+
+
+def test_both_stores_give_the_same_architecture_and_weights(sqlite_site: Site, postgres_site: Site) -> None:
+    found = []
+    for site in (sqlite_site, postgres_site):
+        with site.serve() as client, site.worker("worker"):
+            job = client.submit(spec())["id"]
+            found.append(
+                (finished(client, job), client.architecture(str(client.job(job)["architecture"]))["candidates"])
+            )
+    assert found[0] == found[1]
+
+
+def test_another_budget_gives_another_network_and_each_holds_its_own(sqlite_site: Site) -> None:
+    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
+        networks = []
+        for max_us in (25.0, 60.0):
+            constraint = {"metric": "latency", "device": "board", "max_us": max_us}
+            job = client.submit(spec(constraints=[constraint]))["id"]
+            weights_of = finished(client, job)
+            architecture = client.architecture(str(client.job(job)["architecture"]))
+            assert architecture["predicted_latency_us"]["board"] <= max_us
+            networks.append((architecture["candidates"], weights_of))
+    assert networks[0][0] != networks[1][0]
+
+
+def test_a_job_that_fails_says_why_and_leaves_nothing(sqlite_site: Site) -> None:
+    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
+        client.upload_table("board", made_up_table(preset("fbnet-mini")), media_type="text/csv", space="fbnet-mini")
+        table = max(client.tables("board"), key=lambda table: table["version"])["id"]
+        constraint = {"metric": "latency", "device": "board", "table": table, "max_us": 1e4}
+        job = client.submit(spec(space="fbnet-mini", dataset="fashion-mnist", constraints=[constraint]))["id"]
+        until(lambda: client.job(job)["state"] == "failed")
+        error = client.job(job)["error"]
+        assert error["type"] == "urn:lutnas:problem:dataset-out-of-reach"
+        assert "LUTNAS_FASHION_MNIST" in error["detail"]
+        assert list(client.job_artifacts(job)) == []
+
+
+def test_the_report_and_the_onnx_file_download_and_agree(sqlite_site: Site) -> None:
+    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
+        job = client.submit(spec())["id"]
+        finished(client, job)
+        by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
+        report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
+        architecture = client.architecture(str(client.job(job)["architecture"]))
+    assert report["test_accuracy"] == architecture["test_accuracy"] > 0.5
+    total = sum(row["latency_us"] for row in report["layers"] + report["fixed"])
+    assert abs(total - architecture["predicted_latency_us"]["board"]) < 1e-6
+    assert report["environment"]["threads"] == 1
