@@ -27,7 +27,7 @@ from lutnas.cli.failure import ExitCode, Failure, extra
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import measure
 from lutnas.cli.tables import ensure_device
-from lutnas.cli.watch import follow
+from lutnas.cli.watch import follow, why_failed
 from lutnas.client import Client
 from lutnas.client.documents import Architecture, Document, Job, Table
 from lutnas.process import Child, ChildError
@@ -110,8 +110,7 @@ def _do(
     target_us = _target(client, trial, device, stored["id"])
     job = client.submit(_spec(trial, device, stored["id"], target_us, seed))
     say(f"submitted {job['id']}: {trial.space} on {trial.dataset}, at most {target_us:.1f} us on {device}")
-    _await(client, job, folder)
-    architecture = client.architecture(str(client.job(job["id"])["architecture"]))
+    architecture = client.architecture(_await(client, job, folder))
     into = folder / "results" / job["id"]
     names = tuple(artifact["name"] for artifact in architecture["artifacts"])
     files = download_all(client, architecture, into, only=names)
@@ -267,14 +266,18 @@ def _cancel_leftovers(client: Client) -> None:
             client.cancel(job["id"])
 
 
-def _await(client: Client, job: Job, folder: Path) -> None:
+def _await(client: Client, job: Job, folder: Path) -> str:
+    """Watches the job to its end and gives the id of what it derived."""
     try:
-        code = follow(client, Output(as_json=False), job)
+        ended = follow(client, Output(as_json=False), job)
     except (KeyboardInterrupt, SystemExit):
         client.cancel(job["id"])
         raise
-    if code != ExitCode.OK:
-        raise Failure(f"the search did not succeed: see {folder / 'service.log'}")
+    if ended["state"] == "failed":
+        raise Failure(why_failed(ended), hint=f"the log of the worker is {folder / 'service.log'}")
+    if ended["architecture"] is None:
+        raise Failure(f"the job was {ended['state']}")
+    return ended["architecture"]
 
 
 def _measure(model: Path, threads: int) -> float:

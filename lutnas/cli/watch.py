@@ -47,6 +47,8 @@ class View:
 
     def _progress(self, data: Document) -> str | None:
         before = self.progress.get("phase"), self.known.get("epoch")
+        if data.get("phase") != before[0]:
+            self.known = {}
         self.progress = data
         self.known.update({name: value for name, value in data.items() if value is not None})
         changed = (data.get("phase"), self.known.get("epoch")) != before
@@ -81,24 +83,24 @@ class View:
 
 
 def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
-    """As `follow`; Ctrl-C raises Failure with code 130, and the job goes on."""
+    """Follows `job` to its end and gives the exit code that it stands for. Ctrl-C raises Failure with code 130."""
     try:
-        return follow(client, output, job, after=after)
+        ended = follow(client, output, job, after=after)
     except KeyboardInterrupt:
         hint = f"the job goes on: `lutnas jobs watch {job['id']}`, or end it with `lutnas jobs cancel {job['id']}`"
         raise Failure("stopped watching", hint=hint, exit_code=ExitCode.INTERRUPTED) from None
-
-
-def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
-    """Shows the events of `job` to its end and gives the exit code that it stands for."""
-    show = _lines_of_json if output.as_json else _for_people
-    show(client, output, job, after)
-    ended = client.job(job["id"])
     if output.as_json:
         output.line(ended)
     else:
         _show_end(ended)
     return CODES[ended["state"]]
+
+
+def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
+    """Shows the events of `job` up to its end and gives the job as it ended."""
+    show = _lines_of_json if output.as_json else _for_people
+    show(client, output, job, after)
+    return client.job(job["id"])
 
 
 def _lines_of_json(client: Client, output: Output, job: Job, after: int) -> None:
@@ -126,10 +128,15 @@ def _live(view: View, console: Console) -> Iterator[Live | None]:
         yield live
 
 
+def why_failed(job: Job) -> str:
+    """The reason of a failed job, as the worker gave it."""
+    error: dict[str, Any] = job["error"] or {}
+    return f"the job failed: {error.get('detail') or error.get('title') or 'no reason was given'}"
+
+
 def _show_end(job: Job) -> None:
     if job["state"] == "failed":
-        error: dict[str, Any] = job["error"] or {}
-        say(f"error: the job failed: {error.get('detail') or error.get('title') or 'no reason was given'}")
+        say(f"error: {why_failed(job)}")
     elif job["architecture"]:
         out.stdout().print(Text(job["architecture"]))
         say(f"`lutnas architectures download {job['architecture']}` fetches its files")

@@ -68,15 +68,15 @@ def test_an_unknown_name_lists_the_built_in_sets(tmp_path: Path) -> None:
 def test_arrays_that_are_no_data_set_are_refused_by_name(
     change: dict[str, np.ndarray], named: str, tmp_path: Path
 ) -> None:
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "x_train": np.zeros((4, 1, 8, 8), np.uint8),
         "y_train": np.array([0, 1, 2, 0], np.int64),
         "x_test": np.zeros((2, 1, 8, 8), np.uint8),
         "y_test": np.array([0, 1], np.int64),
     }
-    np.savez(tmp_path / "good.npz", **arrays)
+    np.savez(tmp_path / "good.npz", allow_pickle=False, **arrays)
     assert load_npz("mine", tmp_path / "good.npz", 3).classes == 3
-    np.savez(tmp_path / "bad.npz", **(arrays | change))
+    np.savez(tmp_path / "bad.npz", allow_pickle=False, **(arrays | change))
     with pytest.raises(DatasetError, match=named):
         load_npz("mine", tmp_path / "bad.npz", 3)
 

@@ -33,7 +33,7 @@ def test_tensors_that_share_memory_are_kept_apart(tmp_path: Path) -> None:
 def test_an_optimizer_goes_on_from_its_saved_state(tmp_path: Path) -> None:
     def step(weight: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()
-        (weight**2).sum().backward()
+        (weight**2).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     one = torch.ones(3, requires_grad=True)
