@@ -160,8 +160,8 @@ def _connect(child: Child, environ: Mapping[str, str]) -> Client:
 
 
 def _stay(child: Child, url: str, folder: Path) -> int:
-    hint = f"the API goes on at {url} (pages at {url}/docs, token in {folder / 'token'}); Ctrl-C ends it"
-    say(hint)
+    say(f"ask it with: LUTNAS_HOME={folder} lutnas jobs list")
+    say(f"the API goes on at {url} (pages at {url}/docs) until Ctrl-C")
     try:
         code = child.process.wait()
     except KeyboardInterrupt:
