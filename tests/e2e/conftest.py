@@ -1,6 +1,7 @@
 """The service as its users run it: an API process, worker processes, and a store; on both kinds of store."""
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -63,17 +64,21 @@ class Site:
                 client.upload_table("board", made_up_table(tiny_space()), media_type="text/csv", space="tiny")
                 yield client
 
-    def worker(self, name: str) -> AbstractContextManager[Any]:
+    def worker(self, name: str) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         """A worker process; its child runs the jobs."""
         log = self.folder / f"{name}.log"
         started = lambda: b"ready" in log.read_bytes()  # noqa: E731  # Celery's own word for it
         return running([*PROGRAM, "worker"], started, cwd=self.folder, env=self.environ, log=log)
 
-    def expire_lease(self, job_id: str) -> None:
-        """Lets the lease of a job run out now instead of in a minute."""
+    def kill(self, worker: "subprocess.Popen[bytes]", job_id: str) -> None:
+        """SIGKILL in the middle of a job, whose lease then runs out at once instead of in a minute."""
+        worker.kill()
+        worker.wait()
         database = Database(self.database_url)
         with database.write() as session:
-            session.execute(update(SearchJob).where(SearchJob.id == job_id).values(lease_expires_us=1))
+            running_job = (SearchJob.id == job_id) & (SearchJob.state == "running")
+            expired = session.execute(update(SearchJob).where(running_job).values(lease_expires_us=1))
+            assert expired.rowcount == 1  # type: ignore[attr-defined]  # of a CursorResult
         database.close()
 
 
@@ -94,6 +99,12 @@ def spec(**changes: Any) -> dict[str, Any]:
         "finish": {"epochs": 16, "batch_size": 64},
         **changes,
     }
+
+
+BRIEF = {
+    "search": {"epochs": 3, "warmup_epochs": 1, "batch_size": 64},
+    "finish": {"epochs": 2, "batch_size": 64},
+}  # for tests that need a job's end and not its way
 
 
 def until(found: Callable[[], Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lutnas.client import Client
 from search.space import preset
-from tests.e2e.conftest import Site, finished, made_up_table, spec, until
+from tests.e2e.conftest import BRIEF, Site, finished, made_up_table, spec, until
 
 
 def progress(client: Client, job_id: str, phase: str) -> dict[str, Any] | None:
@@ -22,16 +22,14 @@ def all_events(client: Client, job_id: str) -> list[dict[str, Any]]:
 
 def test_a_job_whose_workers_are_killed_ends_bit_identical(site: Site) -> None:
     with site.serve() as client:
-        with site.worker("calm"):
+        with site.worker("first") as worker:
             calm = finished(client, client.submit(spec())["id"])
-        job = client.submit(spec())["id"]
-        for name, phase in (("first", "search"), ("second", "finish")):
-            with site.worker(name) as worker:
-                until(partial(progress, client, job, phase))
-                worker.kill()
-                worker.wait()
-            assert client.job(job)["state"] == "running"
-            site.expire_lease(job)
+            job = client.submit(spec())["id"]
+            until(partial(progress, client, job, "search"))
+            site.kill(worker, job)
+        with site.worker("second") as worker:
+            until(partial(progress, client, job, "finish"))
+            site.kill(worker, job)
         with site.worker("third"):
             assert finished(client, job) == calm
         events = all_events(client, job)
@@ -73,7 +71,7 @@ def test_both_stores_give_the_same_architecture_and_weights(sqlite_site: Site, p
     found = []
     for site in (sqlite_site, postgres_site):
         with site.serve() as client, site.worker("worker"):
-            job = client.submit(spec())["id"]
+            job = client.submit(spec(**BRIEF))["id"]
             found.append(
                 (finished(client, job), client.architecture(str(client.job(job)["architecture"]))["candidates"])
             )
@@ -83,9 +81,9 @@ def test_both_stores_give_the_same_architecture_and_weights(sqlite_site: Site, p
 def test_another_budget_gives_another_network_and_each_holds_its_own(sqlite_site: Site) -> None:
     with sqlite_site.serve() as client, sqlite_site.worker("worker"):
         networks = []
-        for max_us in (25.0, 60.0):
+        for max_us in (12.0, 60.0):
             constraint = {"metric": "latency", "device": "board", "max_us": max_us}
-            job = client.submit(spec(constraints=[constraint]))["id"]
+            job = client.submit(spec(**BRIEF, constraints=[constraint]))["id"]
             weights_of = finished(client, job)
             architecture = client.architecture(str(client.job(job)["architecture"]))
             assert architecture["predicted_latency_us"]["board"] <= max_us
@@ -109,7 +107,7 @@ def test_a_job_that_fails_says_why_and_leaves_nothing(sqlite_site: Site) -> None
 
 def test_the_report_and_the_onnx_file_download_and_agree(sqlite_site: Site) -> None:
     with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        job = client.submit(spec())["id"]
+        job = client.submit(spec(**BRIEF))["id"]
         finished(client, job)
         by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
         report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
