@@ -42,8 +42,8 @@ def pixels(x_NCHW: Tensor) -> Tensor:
 
 
 def tensors(x_NCHW: np.ndarray, y_N: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Arrays of a data set as tensors."""
-    return torch.from_numpy(np.ascontiguousarray(x_NCHW)), torch.from_numpy(np.ascontiguousarray(y_N))
+    """Arrays of a data set as tensors of their own: arrays read from a file may be read-only."""
+    return torch.tensor(x_NCHW), torch.tensor(y_N)
 
 
 def split_for_search(
