@@ -31,7 +31,7 @@ def measured_us(architecture: Architecture, file: Path) -> float:
 
 def random_architecture(space: Space, rng: random.Random) -> Architecture:
     """Each layer's candidate drawn evenly."""
-    return Architecture.of(space, [rng.choice(layer.candidates).name for layer in space.layers])
+    return Architecture.of(space, [rng.choice(layer.blocks).candidate.name for layer in space.layers])
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ class LayerLike(Protocol):
     """A searchable position, as `search.space.Layer` is one."""
 
     @property
-    def candidates(self) -> Sequence[Any]: ...
+    def choices(self) -> Sequence[Any]: ...
 
-    def operator(self, candidate: Any, /) -> Operator:
-        """The operator that `candidate` is here."""
+    def operator(self, choice: Any, /) -> Operator:
+        """The operator that `choice` is here."""
         ...
 
 
@@ -35,7 +35,7 @@ class SpaceLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LayerCosts:
-    """Latency of each candidate of each layer, (layers, candidates of the layer), and of the fixed rest."""
+    """Latency of each choice of each layer, (layers, choices of the layer), and of the fixed rest."""
 
     fixed_us: float
     layers: tuple[tuple[float, ...], ...]
@@ -61,7 +61,6 @@ def layer_costs_us(table: LatencyTable, space: SpaceLike) -> LayerCosts:
     return LayerCosts(
         fixed_us=predict_us(table, [space.stem_operator, space.head_operator]),
         layers=tuple(
-            tuple(table.latency_us(layer.operator(candidate)) for candidate in layer.candidates)
-            for layer in space.layers
+            tuple(table.latency_us(layer.operator(choice)) for choice in layer.choices) for layer in space.layers
         ),
     )

@@ -14,7 +14,6 @@ import torch
 
 from search.architecture import Architecture
 from search.batches import evaluation, tensors
-from search.budgets import indices_of
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.export import write_onnx
@@ -99,7 +98,7 @@ class SearchRun:
 
     def predicted(self) -> dict[str, float]:
         """The derived architecture's total of each budget, by the budget's name and in its unit."""
-        indices = indices_of(self.architecture)
+        indices = self.architecture.indices
         return {budget.name: budget.total(indices) for budget in self.budgets}
 
     def _derived(self) -> StepReport:
@@ -125,7 +124,7 @@ class SearchRun:
         """All that the remaining work depends on."""
         if self.trainer is None:
             return {"phase": "search", "searcher": self.searcher.state_dict()}
-        indices = list(indices_of(self.architecture))
+        indices = list(self.architecture.indices)
         return {"phase": "finish", "indices": indices, "trainer": self.trainer.state_dict()}
 
     def load_state_dict(self, state: State) -> None:

@@ -143,7 +143,7 @@ class Searcher:
     def probabilities(self) -> list[list[float]]:
         """softmax(theta), a list a layer over that layer's candidates."""
         p_LK = self.supernet.probabilities_LK.detach()
-        return [row[: len(layer.candidates)].tolist() for layer, row in zip(self.space.layers, p_LK, strict=True)]
+        return [row[: len(layer.blocks)].tolist() for layer, row in zip(self.space.layers, p_LK, strict=True)]
 
     def expected(self) -> dict[str, float]:
         """Expected total of each budget under theta, by the budget's name and in its unit."""
@@ -154,7 +154,7 @@ class Searcher:
     def derive(self) -> tuple[int, ...]:
         """The choice of each layer that theta thinks most likely among those that hold every budget; exact."""
         log_p = torch.log_softmax(self.supernet.theta_LK.detach().double(), dim=1)
-        worth = [row[: len(layer.candidates)].tolist() for layer, row in zip(self.space.layers, log_p, strict=True)]
+        worth = [row[: len(layer.blocks)].tolist() for layer, row in zip(self.space.layers, log_p, strict=True)]
         return solve(worth, self.budgets)
 
     def state_dict(self) -> State:

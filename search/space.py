@@ -7,64 +7,22 @@ Errors:
     SpaceError (ValueError)   a document that is no space, or a name that is none of the presets
 """
 
-import re
 from collections.abc import Iterator
 from functools import cached_property
 from importlib import resources
 from typing import Annotated, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from latency.operator import Operator
+from search.choices import NINE_CANDIDATES, Block, Candidate, Choice, Choices, Precision
+from search.document import Document, Name
 
-NINE_CANDIDATES = (
-    "k3_e1",
-    "k3_e1_g2",
-    "k3_e3",
-    "k3_e6",
-    "k5_e1",
-    "k5_e1_g2",
-    "k5_e3",
-    "k5_e6",
-    "skip",
-)  # FBNet, table 2
 Channels = Annotated[int, Field(ge=1, le=8192)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
 
 class SpaceError(ValueError):
     """A document that is no space, or a name that is none of the presets."""
-
-
-class Candidate(NamedTuple):
-    """A block that a layer may use. `kernel` 0 is `skip`."""
-
-    kernel: int
-    expansion: int
-    groups: int
-
-    @property
-    def name(self) -> str:
-        """`k3_e6`, `k5_e1_g2` or `skip`."""
-        if not self.kernel:
-            return "skip"
-        return f"k{self.kernel}_e{self.expansion}" + (f"_g{self.groups}" if self.groups > 1 else "")
-
-    @classmethod
-    def parse(cls, name: str) -> "Candidate":
-        """Reads a candidate's name; raises ValueError on anything else."""
-        if name == "skip":
-            return cls(0, 0, 0)
-        found = re.fullmatch(r"k([3579])_e([1-9])(?:_g([2-8]))?", name)
-        if not found:
-            raise ValueError(f"{name!r} is no candidate: write skip, or kernel and expansion as in k3_e6 or k5_e1_g2")
-        return cls(int(found[1]), int(found[2]), int(found[3] or 1))
-
-
-class Document(BaseModel):
-    """A strict JSON document: a field nobody knows is refused, never ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Input(Document):
@@ -102,7 +60,10 @@ class Head(Document):
 
 
 class Layer(NamedTuple):
-    """A searchable position: its input (h, w, c_in), what it must give (c_out, stride) and what it may be."""
+    """A searchable position: its input (h, w, c_in), what it must give (c_out, stride) and what it may be.
+
+    `choices` are all pairs of a block with what else may be chosen for it; their order is that of every cost matrix.
+    """
 
     number: int
     h: int
@@ -110,15 +71,27 @@ class Layer(NamedTuple):
     c_in: int
     c_out: int
     stride: int
-    candidates: tuple[Candidate, ...]
+    blocks: tuple[Block, ...]
+    choices: tuple[Choice, ...]
 
-    def operator(self, candidate: Candidate) -> Operator:
-        """The operator that `candidate` is at this position, fp32 and dense."""
-        h, w, c_in, c_out, stride = self.h, self.w, self.c_in, self.c_out, self.stride
-        if not candidate.kernel:
-            return Operator("skip", h, w, c_in, 0, c_out, stride)
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether a block here adds its input, and skip is the identity."""
+        return self.stride == 1 and self.c_in == self.c_out
+
+    def operator(self, choice: Choice) -> Operator:
+        """The operator that `choice` is at this position."""
+        (kernel, _, groups), (weight_bits, activation_bits) = choice.candidate, choice.precision
+        shape = (self.h, self.w, self.c_in, choice.c_mid, self.c_out, self.stride)
         return Operator(
-            "mbconv", h, w, c_in, candidate.expansion * c_in, c_out, stride, candidate.kernel, candidate.groups
+            "mbconv" if kernel else "skip",
+            *shape,
+            kernel,
+            groups,
+            weight_bits,
+            activation_bits,
+            choice.level.sparsity,
+            choice.level.pattern,
         )
 
 
@@ -132,6 +105,7 @@ class Space(Document):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=64)]
     candidates: Annotated[tuple[str, ...], Field(min_length=1)] = NINE_CANDIDATES
     head: Head
+    choices: Choices = Choices()
     note: Annotated[str, Field(max_length=2000)] = ""
 
     @field_validator("candidates")
@@ -165,7 +139,9 @@ class Space(Document):
             candidates = tuple(Candidate.parse(name) for name in stage.candidates or self.candidates)
             for number in range(stage.layers):
                 stride = stage.stride if number == 0 else 1
-                layers.append(Layer(len(layers), h, w, c_in, stage.channels, stride, candidates))
+                blocks = self.choices.blocks(candidates, c_in)
+                choices = self.choices.of(blocks, keeps_shape=stride == 1 and c_in == stage.channels)
+                layers.append(Layer(len(layers), h, w, c_in, stage.channels, stride, blocks, choices))
                 h, w, c_in = -(-h // stride), -(-w // stride), stage.channels
         return tuple(layers)
 
@@ -173,21 +149,27 @@ class Space(Document):
     def stem_operator(self) -> Operator:
         """The stem as an operator."""
         i, s = self.input, self.stem
-        return Operator("stem", i.height, i.width, i.channels, 0, s.channels, s.stride, s.kernel)
+        bits = Precision.parse(self.choices.ends)
+        return Operator("stem", i.height, i.width, i.channels, 0, s.channels, s.stride, s.kernel, 0, *bits)
 
     @property
     def head_operator(self) -> Operator:
         """The head as an operator."""
         last = self.layers[-1]
         h, w = -(-last.h // last.stride), -(-last.w // last.stride)
-        return Operator("head", h, w, last.c_out, self.head.channels, self.classes)
+        bits = Precision.parse(self.choices.ends)
+        return Operator("head", h, w, last.c_out, self.head.channels, self.classes, 0, 0, 0, *bits)
 
     def operators(self) -> Iterator[Operator]:
         """Every distinct operator that a table needs an entry for. An identity costs nothing and needs none."""
         seen = dict.fromkeys([Operator("base"), self.stem_operator, self.head_operator])
         for layer in self.layers:
-            seen.update(dict.fromkeys(map(layer.operator, layer.candidates)))
+            seen.update(dict.fromkeys(map(layer.operator, layer.choices)))
         return (o for o in seen if not (o.kind == "skip" and o.keeps_shape))
+
+    def offering(self, choices: Choices | None) -> "Space":
+        """The same space with these choices beside the candidates; with its own where `choices` is None."""
+        return self if choices is None else Space.model_validate({**self.model_dump(), "choices": choices.model_dump()})
 
     def resized(self, *, name: str, input: Input, classes: int) -> "Space":
         """The same space over other pictures and classes."""
@@ -200,7 +182,7 @@ class Space(Document):
         """The number of architectures."""
         count = 1
         for layer in self.layers:
-            count *= len(layer.candidates)
+            count *= len(layer.choices)
         return count
 
 

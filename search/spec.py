@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from search.space import Document, Name
+from search.choices import Choices
+from search.document import Document, Name
 
 Label = Annotated[str, Field(max_length=200)]
 LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
@@ -17,42 +18,6 @@ LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
 def not_built(what: str, instead: str) -> PydanticCustomError:
     """The error for a request that lutnas knows but cannot do yet."""
     return PydanticCustomError("not_built", "{what} is not built yet: {instead}", {"what": what, "instead": instead})
-
-
-class Sparsity(Document):
-    """Levels of zeros that a layer may choose from."""
-
-    pattern: str = "unstructured"
-    levels: tuple[float, ...] = (0.0,)
-
-    @field_validator("levels")
-    @classmethod
-    def _dense(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        if set(levels) != {0.0}:
-            raise not_built("a search over sparsity", "leave sparsity away, or write levels [0]")
-        return levels
-
-
-class Choices(Document):
-    """What a layer may choose beside its candidate."""
-
-    precision: tuple[str, ...] = ("fp32",)
-    width: tuple[float, ...] = (1.0,)
-    sparsity: Sparsity | None = None
-
-    @field_validator("precision")
-    @classmethod
-    def _float(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if set(names) != {"fp32"}:
-            raise not_built("a search over precision", 'write precision ["fp32"], or leave it away')
-        return names
-
-    @field_validator("width")
-    @classmethod
-    def _full(cls, widths: tuple[float, ...]) -> tuple[float, ...]:
-        if set(widths) != {1.0}:
-            raise not_built("a search over width", "write width [1], or leave it away")
-        return widths
 
 
 class LatencyConstraint(Document):
@@ -116,7 +81,7 @@ class SearchSpec(Document):
     space: Name
     dataset: Name
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    choices: Choices = Choices()
+    choices: Choices | None = None
     constraints: Annotated[tuple[LatencyConstraint, ...], Field(min_length=1, max_length=16)]
     search: Search = Search()
     finish: Finish = Finish()
@@ -132,6 +97,13 @@ class SearchSpec(Document):
             if metric in ("size", "energy", "memory", "macs"):
                 raise not_built(f"constraints[{number}]: the metric {metric}", 'constrain "latency"')
         return constraints
+
+    @field_validator("choices")
+    @classmethod
+    def _blocks_alone(cls, choices: Choices | None) -> Choices | None:
+        if choices is not None and choices != Choices():
+            raise not_built("a search over precision, width or sparsity", "leave choices away")
+        return choices
 
     @field_validator("finalists")
     @classmethod

@@ -13,7 +13,7 @@ from api.datasets.schemas import DatasetView
 from api.dependencies import Authenticated, Cursor, Limit, Parts
 from api.errors import FieldProblem, InvalidRequest
 from api.pages import Page
-from search.space import Name
+from search.document import Name
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 _FORM = {

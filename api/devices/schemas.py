@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.space import Document, Name
+from search.document import Document, Name
 from search.spec import Label, LabelName
 
 

@@ -35,7 +35,7 @@ def are_reachable_together(tables: Sequence[LatencyTable], maxima_us: Sequence[f
         for number, (table, maximum) in enumerate(zip(tables, maxima_us, strict=True))
     ]
     try:
-        solve([[0.0] * len(layer.candidates) for layer in space.layers], budgets)
+        solve([[0.0] * len(layer.choices) for layer in space.layers], budgets)
     except Unreachable:
         return False
     return True
@@ -52,4 +52,4 @@ def _fixed(table: LatencyTable, space: Space) -> float:
 
 
 def _costs(table: LatencyTable, space: Space) -> list[list[float]]:
-    return [[table.latency_us(layer.operator(candidate)) for candidate in layer.candidates] for layer in space.layers]
+    return [[table.latency_us(layer.operator(choice)) for choice in layer.choices] for layer in space.layers]

@@ -26,8 +26,8 @@ class Supernet(nn.Module):
         self.stem = build(space.stem_operator)
         self.layers = nn.ModuleList(FORMS[form](layer) for layer in space.layers)
         self.head = build(space.head_operator)
-        most = max(len(layer.candidates) for layer in space.layers)
-        available = torch.tensor([[k < len(layer.candidates) for k in range(most)] for layer in space.layers])
+        most = max(len(layer.blocks) for layer in space.layers)
+        available = torch.tensor([[k < len(layer.blocks) for k in range(most)] for layer in space.layers])
         self.register_buffer("available_LK", available, persistent=False)
         self.theta = nn.Parameter(torch.zeros(len(space.layers), most))
 

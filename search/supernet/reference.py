@@ -13,7 +13,7 @@ class ReferenceLayer(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         self.layer = layer
-        self.blocks = nn.ModuleList(build(layer.operator(candidate)) for candidate in layer.candidates)
+        self.blocks = nn.ModuleList(build(layer.operator(choice)) for choice in layer.choices)
 
     def forward(self, x_NCHW: Tensor, p_K: Tensor) -> Tensor:
         """(N, c_in, h, w) to (N, c_out, h / stride, w / stride): sum over candidates of p_k * block_k(x)."""

@@ -86,7 +86,7 @@ class SharedLayer(nn.Module):
         super().__init__()
         self.layer = layer
         members: dict[tuple[int, int], list[int]] = {}
-        for index, candidate in enumerate(layer.candidates):
+        for index, (candidate, _) in enumerate(layer.blocks):
             if candidate.kernel:
                 own = (candidate.groups, candidate.expansion if candidate.groups > 1 else 0)
                 members.setdefault(own, []).append(index)
@@ -95,13 +95,13 @@ class SharedLayer(nn.Module):
             SharedPath(layer, [self._view(index) for index in indices], groups)
             for (groups, _), indices in members.items()
         )  # fmt: skip
-        names = [candidate.name for candidate in layer.candidates]
+        names = [block.candidate.name for block in layer.blocks]
         self.skip_index = names.index("skip") if "skip" in names else None
         if self.skip_index is not None:
-            self.skip = Skip(layer.operator(layer.candidates[self.skip_index]))
+            self.skip = Skip(layer.operator(layer.choices[self.skip_index]))
 
     def _view(self, index: int) -> tuple[int, int]:
-        operator = self.layer.operator(self.layer.candidates[index])
+        operator = self.layer.operator(self.layer.choices[index])
         return operator.kernel, operator.c_mid
 
     def forward(self, x_NCHW: Tensor, p_K: Tensor) -> Tensor:

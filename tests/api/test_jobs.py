@@ -57,7 +57,7 @@ def test_an_unreachable_budget_is_answered_with_what_can_be_reached(client: Test
     table = read_csv(a_table_csv().splitlines(keepends=True))
     space = preset("fbnet-mini")
     fixed = sum(map(table.latency_us, (space.stem_operator, space.head_operator))) + 10.0
-    costs = [[table.latency_us(layer.operator(c)) for c in layer.candidates] for layer in space.layers]
+    costs = [[table.latency_us(layer.operator(c)) for c in layer.choices] for layer in space.layers]
     (reach,) = client.post(JOBS, json=constrained(max_us=5)).json()["reachable"]
     assert reach["min_us"] == pytest.approx(fixed + sum(map(min, costs)))
     assert reach["max_us"] == pytest.approx(fixed + sum(map(max, costs)))

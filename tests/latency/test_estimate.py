@@ -35,7 +35,7 @@ def test_layer_costs_add_up_to_the_prediction_of_every_architecture() -> None:
     table = table_of(space)
     costs = layer_costs_us(table, space)
     for shift in range(9):
-        indices = [(layer.number * 5 + shift) % len(layer.candidates) for layer in space.layers]
+        indices = [(layer.number * 5 + shift) % len(layer.choices) for layer in space.layers]
         sum_us = costs.fixed_us + sum(layer[i] for layer, i in zip(costs.layers, indices, strict=True))
         assert sum_us == predict_us(table, Architecture.from_indices(space, indices).operators())
         assert costs.min_us <= sum_us <= costs.max_us

@@ -26,7 +26,7 @@ def weight_budget(space: Space, share: float, name: str = "pi4") -> Budget:
     costs = [
         [
             0.0 if operator.kind == "skip" and operator.keeps_shape else 2.0 + operator.c_mid * operator.h / 40
-            for operator in map(layer.operator, layer.candidates)
+            for operator in map(layer.operator, layer.choices)
         ]
         for layer in space.layers
     ]

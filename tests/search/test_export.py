@@ -67,4 +67,4 @@ def test_blocks_of_the_export_are_the_operators_that_are_timed() -> None:
     convolutions = sum(node.op_type == "Conv" for node in onnx_model(network).graph.node)
     assert convolutions == sum({"stem": 1, "mbconv": 3, "skip": 0, "head": 1}[o.kind] for o in operators)
     assert isinstance(operators[0], Operator)
-    assert json.loads(network.architecture.model_dump_json())["layers"][0] == {"candidate": "k3_e6"}
+    assert json.loads(network.architecture.model_dump_json())["layers"][0]["candidate"] == "k3_e6"

@@ -4,9 +4,11 @@ import itertools
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from search.architecture import Architecture
-from search.space import NINE_CANDIDATES, Input, SpaceError, parse, preset, preset_names
+from search.choices import NINE_CANDIDATES, Choices, Sparsity
+from search.space import Input, SpaceError, parse, preset, preset_names
 from tests.search.builders import tiny_space
 
 
@@ -14,7 +16,7 @@ from tests.search.builders import tiny_space
 def test_each_preset_has_its_layers_and_all_nine_candidates(name: str, layers: int) -> None:
     space = preset(name)
     assert len(space.layers) == layers
-    assert all(tuple(c.name for c in layer.candidates) == NINE_CANDIDATES for layer in space.layers)
+    assert all(tuple(b.candidate.name for b in layer.blocks) == NINE_CANDIDATES for layer in space.layers)
     assert space.size == 9**layers
 
 
@@ -76,3 +78,43 @@ def test_an_architecture_outside_its_space_is_refused_by_layer() -> None:
         Architecture.of(space, ["skip", "skip"])
     with pytest.raises(ValueError, match=r"layers\[1\]: 'k7_e1'"):
         Architecture.of(space, ["skip", "k7_e1", "skip"])
+
+
+def test_width_and_expansion_give_one_block_for_each_distinct_number_of_middle_channels() -> None:
+    choices = Choices(width=(1, 0.75, 0.5))
+    layer = preset("fbnet-mini").offering(choices).layers[0]
+    ungrouped = [b for b in layer.blocks if b.candidate.kernel == 5 and b.candidate.groups == 1]
+    assert sorted(b.c_mid for b in ungrouped) == [8, 16, 24, 32, 48, 72, 96]
+    assert {b.c_mid: b.candidate.name for b in ungrouped}[72] == "k5_e6"
+    assert len(set(map(layer.operator, layer.choices))) == len(layer.choices)
+
+
+def test_a_choice_is_the_product_of_block_precision_and_sparsity_where_they_apply() -> None:
+    choices = Choices(precision=("fp32", "w8a8"), sparsity=Sparsity(pattern="2:4", levels=(0, 0.5)))
+    layers = preset("fbnet-mini").offering(choices).layers
+    assert [len(layer.choices) for layer in layers[:2]] == [8 * 4 + 1, 8 * 4 + 2]
+    assert layers[2].choices[-1].precision.name == "fp32"
+
+
+def test_an_architecture_with_every_kind_of_choice_survives_its_document() -> None:
+    choices = Choices(
+        precision=("fp32", "w4a8"), width=(1, 0.5), sparsity=Sparsity(levels=(0, 0.8)), ends="w8a8"
+    )  # fmt: skip
+    space = preset("fbnet-mini").offering(choices)
+    indices = [(7 * layer.number + 3) % len(layer.choices) for layer in space.layers]
+    architecture = Architecture.from_indices(space, indices)
+    again = Architecture.model_validate_json(architecture.model_dump_json())
+    assert list(again.indices) == indices
+    assert again.operators()[0].weight_bits == 8
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("precision", ["w9a8"]), ("precision", ["fp32", "fp32"]), ("width", [0]), ("ends", "int8"),
+        ("sparsity", {"pattern": "2:4", "levels": [0.4]}), ("sparsity", {"pattern": "3:4"}),
+    ],
+)  # fmt: skip
+def test_a_choice_that_cannot_be_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Choices.model_validate({field: value})
