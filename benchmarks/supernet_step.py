@@ -12,9 +12,9 @@ from torch import nn
 
 from benchmarks._reporting import parser, say, show
 from search.architecture import Architecture
+from search.machine import use_threads
 from search.network import Network
 from search.randomness import generator
-from search.run import use_threads
 from search.space import Space, preset
 from search.supernet import Supernet, gumbel_softmax
 

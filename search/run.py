@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from search.architecture import Architecture
 from search.batches import evaluation, tensors
 from search.datasets.data import ImageData
@@ -42,14 +40,6 @@ class Result:
     test_accuracy: float
     export_difference: float
     files: tuple[Path, ...]
-
-
-def use_threads(threads: int) -> None:
-    """Makes torch repeatable on `threads` cores: results are equal for one torch build, processor type and thread
-    count.
-    """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
 
 
 class SearchRun:

@@ -29,8 +29,9 @@ from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
 from api.jobs.pins import JobInputs, load
 from api.settings import Settings
 from search import state
+from search.machine import use_threads
 from search.reports import StepReport
-from search.run import Result, SearchRun, use_threads
+from search.run import Result, SearchRun
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import Heart

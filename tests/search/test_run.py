@@ -8,7 +8,8 @@ import torch
 from search import state
 from search.datasets.data import ImageData
 from search.derive import Budget
-from search.run import MisfitError, Result, SearchRun, use_threads
+from search.machine import use_threads
+from search.run import MisfitError, Result, SearchRun
 from search.spec import SearchSpec
 from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
 
