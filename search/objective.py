@@ -22,15 +22,20 @@ def cost_tensor(budget: Budget, most: int) -> Tensor:
 
 
 class ExpectedCost:
-    """Expected total of each budget under p_LK as a share of its maximum, (C,) and differentiable (FBNet, eq. 7)."""
+    """Expected total of each budget under p_LK as a share of its maximum, (C,) and differentiable (FBNet, eq. 7); of a
+    peak the greatest of the layers' expected costs, or what is fixed.
+    """
 
     def __init__(self, budgets: Sequence[Budget], most: int) -> None:
         self.costs_CLK = torch.stack([cost_tensor(budget, most) for budget in budgets])
         self.fixed_C = torch.tensor([budget.fixed / budget.maximum for budget in budgets])
+        self.is_peak_C = torch.tensor([budget.kind == "peak" for budget in budgets])
 
     def __call__(self, p_LK: Tensor) -> Tensor:
         """Shares (C,): 1 is exactly the maximum."""
-        return self.fixed_C + (self.costs_CLK * p_LK).sum((1, 2))
+        layers_CL = (self.costs_CLK * p_LK).sum(2)
+        peak_C = torch.maximum(self.fixed_C, layers_CL.amax(1))
+        return torch.where(self.is_peak_C, peak_C, self.fixed_C + layers_CL.sum(1))
 
 
 class Objective(Protocol):

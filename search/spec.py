@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from search.choices import Choices
+from search.constraints import Constraints
 from search.document import Document, Name
 
 Label = Annotated[str, Field(max_length=200)]
@@ -18,15 +19,6 @@ LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
 def not_built(what: str, instead: str) -> PydanticCustomError:
     """The error for a request that lutnas knows but cannot do yet."""
     return PydanticCustomError("not_built", "{what} is not built yet: {instead}", {"what": what, "instead": instead})
-
-
-class LatencyConstraint(Document):
-    """The predicted latency on `device` is at most `max_us`. `table` where the device has more than one."""
-
-    metric: Literal["latency"] = "latency"
-    device: Name
-    table: str | None = None
-    max_us: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Temperature(Document):
@@ -82,21 +74,12 @@ class SearchSpec(Document):
     dataset: Name
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     choices: Choices | None = None
-    constraints: Annotated[tuple[LatencyConstraint, ...], Field(min_length=1, max_length=16)]
+    constraints: Constraints
     search: Search = Search()
     finish: Finish = Finish()
-    finalists: int = 1
+    finalists: Annotated[int, Field(ge=1, le=16)] = 1
     baselines: tuple[str, ...] = ()
     labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
-
-    @field_validator("constraints", mode="before")
-    @classmethod
-    def _built_metrics(cls, constraints: Any) -> Any:
-        for number, constraint in enumerate(constraints if isinstance(constraints, list | tuple) else ()):
-            metric = constraint.get("metric") if isinstance(constraint, dict) else None
-            if metric in ("size", "energy", "memory", "macs"):
-                raise not_built(f"constraints[{number}]: the metric {metric}", 'constrain "latency"')
-        return constraints
 
     @field_validator("choices")
     @classmethod
@@ -104,13 +87,6 @@ class SearchSpec(Document):
         if choices is not None and choices != Choices():
             raise not_built("a search over precision, width or sparsity", "leave choices away")
         return choices
-
-    @field_validator("finalists")
-    @classmethod
-    def _one_finalist(cls, count: int) -> int:
-        if count != 1:
-            raise not_built("more than one finalist", "write 1")
-        return count
 
     @field_validator("baselines")
     @classmethod

@@ -9,7 +9,7 @@ import logging
 from api.artifacts.store import ArtifactStore
 from api.jobs.pins import JobInputs
 from api.settings import Settings
-from search.budgets import latency_budget
+from search.budgets import budgets_of
 from search.datasets import BUILT_IN, ImageData
 from search.datasets import load as load_built_in
 from search.datasets.data import load_npz
@@ -32,15 +32,6 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
 
 
-def budgets(inputs: JobInputs) -> list[Budget]:
-    """One a constraint, named by its device, and by its table too where a device stands twice."""
-    constraints = inputs.spec.constraints
-    devices = [constraint.device for constraint in constraints]
-    names = [
-        c.device if devices.count(c.device) == 1 else f"{c.device} ({c.table or number})"
-        for number, c in enumerate(constraints)
-    ]
-    return [
-        latency_budget(name, inputs.space, inputs.tables[number], constraint.max_us)
-        for number, (name, constraint) in enumerate(zip(names, constraints, strict=True))
-    ]
+def budgets(inputs: JobInputs) -> tuple[Budget, ...]:
+    """One a constraint, in their order."""
+    return budgets_of(inputs.space, inputs.spec.constraints, inputs.tables)

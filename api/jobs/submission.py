@@ -20,8 +20,9 @@ from api.tables import service as tables
 from api.tables.models import Table
 from api.tables.rows import load_entries, operator_json
 from latency.table import LatencyTable
+from search.constraints import LatencyConstraint
 from search.space import Space
-from search.spec import LatencyConstraint, SearchSpec
+from search.spec import SearchSpec
 
 
 class JobRefused(DomainError):

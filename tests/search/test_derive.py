@@ -1,15 +1,20 @@
-"""The derivation is exact, with and without neighbour costs, and never over budget."""
+"""The derivation is exact, with and without neighbour costs and peaks, and never over budget."""
 
 import itertools
+import math
 import random
+from dataclasses import replace
 
 import pytest
 
-from search.derive import Budget, Reach, Unreachable, reach, solve
+from search.derive import Budget, Reach, Unreachable, pareto, reach, solve, solve_best, worth_of
+
+Case = tuple[list[list[float]], list[Budget], list[list[int | None]] | None]
+EVERY = list(itertools.product(range(4), repeat=4))
 
 
-def random_case(seed: int) -> tuple[list[list[float]], list[Budget], list[list[int | None]] | None]:
-    """Four layers of four choices, one to three formats, one or two budgets."""
+def random_case(seed: int) -> Case:
+    """Four layers of four choices, one to three formats, one or two budgets, and every other time a peak."""
     rng = random.Random(seed)
     layers, choices, formats = 4, 4, rng.choice([1, 2, 3])
     worth = [[rng.gauss(0, 1) for _ in range(choices)] for _ in range(layers)]
@@ -21,30 +26,95 @@ def random_case(seed: int) -> tuple[list[list[float]], list[Budget], list[list[i
         costs = [[rng.random() for _ in range(choices)] for _ in range(layers)]
         boundary = [[0.0 if a == b else rng.random() for b in range(formats)] for a in range(formats)]
         budgets.append(Budget(f"b{number}", costs, 0.3, rng.uniform(1, 4), boundary))
+    if seed % 2:
+        peaks = [[rng.random() for _ in range(choices)] for _ in range(layers)]
+        budgets.append(Budget("peak", peaks, 0.2, rng.uniform(0.3, 1), kind="peak"))
     return worth, budgets, own
+
+
+def in_order(case: Case) -> list[tuple[int, ...]]:
+    """Every architecture that holds the budgets, best first."""
+    worth, budgets, formats = case
+    held = [ix for ix in EVERY if all(b.total(ix, formats) <= b.maximum for b in budgets)]
+    return sorted(held, key=lambda ix: -worth_of(worth, ix))
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_solution_is_the_best_of_all_architectures(seed: int) -> None:
-    worth, budgets, formats = random_case(seed)
-    every = list(itertools.product(range(4), repeat=4))
-    held = [ix for ix in every if all(b.total(ix, formats) <= b.maximum for b in budgets)]
-    if not held:
-        with pytest.raises(Unreachable):
-            solve(worth, budgets, formats)
+    case = random_case(seed)
+    held = in_order(case)
+    if held:
+        assert solve(*case) == held[0]
         return
-    found = solve(worth, budgets, formats)
-    assert found in held
-    best = max(sum(worth[layer][choice] for layer, choice in enumerate(ix)) for ix in held)
-    assert sum(worth[layer][choice] for layer, choice in enumerate(found)) == pytest.approx(best)
+    with pytest.raises(Unreachable):
+        solve(*case)
+
+
+@pytest.mark.parametrize("most_steps", [100_000, 0], ids=["best first", "by cuts"])
+@pytest.mark.parametrize("seed", range(30))
+def test_the_best_come_in_order_and_each_once(seed: int, most_steps: int) -> None:
+    worth, budgets, formats = case = random_case(seed)
+    held = in_order(case)
+    if held:
+        assert solve_best(worth, budgets, 12, formats, most_steps=most_steps) == held[:12]
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_the_front_has_the_best_at_each_maximum_and_nothing_dominated(seed: int) -> None:
+    worth, budgets, formats = case = random_case(seed)
+    held = in_order(case)
+    if not held:
+        return
+    first = budgets[0]
+    totals = sorted(first.total(ix, formats) for ix in held)
+    front = pareto(worth, budgets, points=40, formats_LK=formats)
+    for before, after in itertools.pairwise(front):
+        assert (before.worth, before.total) < (after.worth, after.total)
+    for indices, value, total in front:
+        assert (value, total) == (worth_of(worth, indices), first.total(indices, formats))
+        assert value == max(worth_of(worth, ix) for ix in held if first.total(ix, formats) <= total)
+    assert front[0].total == pytest.approx(totals[0])
+    assert front[-1].indices == held[0]
+
+
+def test_a_front_under_a_peak_is_found_too() -> None:
+    peak = Budget("memory", [[1.0, 2.0, 3.0]] * 2, 0.5, 3.0, kind="peak")
+    front = pareto([[0.0, 1.0, 2.0]] * 2, [peak], points=5)
+    assert [(solution.total, solution.worth) for solution in front] == [(1.0, 0.0), (2.0, 2.0), (3.0, 4.0)]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_reach_is_the_least_and_greatest_of_all_architectures(seed: int) -> None:
     _, budgets, formats = random_case(seed)
     for budget in budgets:
-        totals = [budget.total(ix, formats) for ix in itertools.product(range(4), repeat=4)]
+        totals = [budget.total(ix, formats) for ix in EVERY]
         assert reach(budget, formats) == pytest.approx((min(totals), max(totals)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_budget_of_exactly_the_least_is_held(seed: int) -> None:
+    worth, (first, *_), formats = random_case(seed)
+    least = reach(first, formats).least
+    assert first.total(solve(worth, [replace(first, maximum=least)], formats), formats) == least
+    with pytest.raises(Unreachable):
+        solve(worth, [replace(first, maximum=math.nextafter(least, 0))], formats)
+
+
+def test_fewer_are_given_where_there_are_fewer() -> None:
+    budget = Budget("pi4", [[1.0, 2.0], [1.0, 2.0]], 0.0, 3.0)
+    assert solve_best([[0.0, 1.0], [0.0, 3.0]], [budget], 16) == [(0, 1), (1, 0), (0, 0)]
+
+
+def test_equal_worth_everywhere_is_no_trouble() -> None:
+    rng = random.Random(0)
+    budgets = [Budget(f"b{n}", [[rng.random() for _ in range(30)] for _ in range(22)], 0.0, 4.0) for n in range(2)]
+    found = solve_best([[0.0] * 30] * 22, budgets, 3)
+    assert len(set(found)) == 3
+    assert all(budget.total(indices) <= budget.maximum for budget in budgets for indices in found)
+
+
+def test_a_worth_of_minus_infinity_forbids_a_choice() -> None:
+    assert solve([[0.0, -math.inf]], [Budget("pi4", [[1.0, 1.0]], 0.0, 2.0)]) == (0,)
 
 
 def test_a_budget_that_is_met_to_the_last_digit_is_held() -> None:
@@ -60,7 +130,20 @@ def test_an_unreachable_budget_tells_what_is_reachable() -> None:
     assert caught.value.reachable == {"pi4": Reach(14.0, 17.0)}
 
 
+def test_a_peak_that_something_fixed_exceeds_is_unreachable() -> None:
+    peak = Budget("memory", [[1.0, 2.0]], 4.0, 3.0, kind="peak")
+    with pytest.raises(Unreachable, match="memory: 3 asked, 4 to 4 reachable"):
+        solve([[0.0, 0.0]], [peak])
+
+
 def test_budgets_that_exclude_each_other_say_so() -> None:
     one, other = Budget("a", [[0.0, 1.0]], 1.0, 1.5), Budget("b", [[1.0, 0.0]], 1.0, 1.5)
     with pytest.raises(Unreachable, match="together"):
         solve([[0.0, 0.0]], [one, other])
+
+
+def test_costs_that_no_architecture_could_tell_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="to stay in a format costs nothing"):
+        Budget("a", [[0.0]], 0.0, 1.0, ((0.5,),))
+    with pytest.raises(ValueError, match="a peak has no cost between layers"):
+        Budget("a", [[0.0]], 0.0, 1.0, ((0.0, 0.5), (0.5, 0.0)), kind="peak")

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from search.derive import Budget
 from search.objective import Constrained, ExpectedCost, FBNet
 from tests.search.builders import tiny_space, weight_budget
 
@@ -14,6 +15,17 @@ def test_expected_cost_is_the_sum_over_layers_of_p_times_cost() -> None:
     p_LK = torch.full((3, 9), 1 / 9)
     by_hand = budget.fixed + sum(sum(row) / 9 for row in budget.costs_LK)
     assert ExpectedCost([budget], 9)(p_LK).item() * budget.maximum == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_the_expected_cost_of_a_peak_is_that_of_the_greatest_layer_or_what_is_fixed() -> None:
+    one, other = [[2.0, 4.0], [6.0, 8.0]], [[0.0, 1.0], [0.0, 1.0]]
+    budgets = [Budget("memory", one, 1.0, 10.0, kind="peak"), Budget("low", other, 3.0, 10.0, kind="peak")]
+    p_LK = torch.tensor([[0.5, 0.5], [0.5, 0.5]], requires_grad=True)
+    share_C = ExpectedCost(budgets, 2)(p_LK)
+    assert share_C.tolist() == pytest.approx([0.7, 0.3])
+    share_C[0].backward()  # type: ignore[no-untyped-call]
+    assert p_LK.grad is not None
+    assert p_LK.grad.tolist() == [[0.0, 0.0], pytest.approx([0.6, 0.8])]
 
 
 @pytest.mark.parametrize("objective", [Constrained(1), FBNet()])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from search.constraints import field_of, names_of
 from search.spec import SearchSpec
 
 LATENCY = {"metric": "latency", "device": "pi4", "max_us": 20000}
@@ -22,15 +23,9 @@ def test_all_but_space_dataset_and_constraints_has_a_default() -> None:
 @pytest.mark.parametrize(
     ("change", "field", "named"),
     [
-        ({"choices": {"precision": ["fp32", "w8a8"]}}, ("choices", "precision"), "precision"),
-        ({"choices": {"width": [1, 0.5]}}, ("choices", "width"), "width"),
-        (
-            {"choices": {"sparsity": {"pattern": "2:4", "levels": [0, 0.5]}}},
-            ("choices", "sparsity", "levels"),
-            "sparsity",
-        ),
-        ({"constraints": [LATENCY, {"metric": "size", "max_bytes": 1}]}, ("constraints",), "metric size"),
-        ({"finalists": 3}, ("finalists",), "finalist"),
+        ({"choices": {"precision": ["fp32", "w8a8"]}}, ("choices",), "precision"),
+        ({"choices": {"width": [1, 0.5]}}, ("choices",), "width"),
+        ({"choices": {"sparsity": {"pattern": "2:4", "levels": [0, 0.5]}}}, ("choices",), "sparsity"),
         ({"baselines": ["hawq"]}, ("baselines",), "hawq"),
         ({"search": {"sampler": "two-path"}}, ("search", "sampler"), "two-path"),
     ],
@@ -51,9 +46,43 @@ def test_what_is_not_built_is_refused_by_name(change: dict[str, Any], field: tup
         {"constraints": []},
         {"constraints": [{**LATENCY, "max_us": 0}]},
         {"constraints": [{**LATENCY, "max_us": float("inf")}]},
+        {"constraints": [{"metric": "colour", "max": 1}]},
+        {"constraints": [{"metric": "size", "max_us": 1}]},
+        {"constraints": [{"metric": "size", "max_bytes": 1, "format": "zip"}]},
+        {"constraints": [3]},
+        {"finalists": 0},
+        {"finalists": 17},
         {"seed": -1},
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         SearchSpec.model_validate({**LEAST, **change})
+
+
+def test_every_metric_is_read_and_none_means_latency() -> None:
+    constraints: list[dict[str, Any]] = [
+        {"device": "pi4", "max_us": 20000},
+        {"metric": "energy", "device": "pi4", "max_uj": 5},
+        {"metric": "size", "max_bytes": 300_000, "format": "csr"},
+        {"metric": "memory", "max_bytes": 200_000},
+        {"metric": "macs", "max": 1e7},
+    ]
+    spec = SearchSpec.model_validate({**LEAST, "constraints": constraints})
+    assert [c.metric for c in spec.constraints] == ["latency", "energy", "size", "memory", "macs"]
+    assert [c.maximum for c in spec.constraints] == [20000, 5, 300_000, 200_000, 1e7]
+    assert [field_of(c) for c in spec.constraints] == ["max_us", "max_uj", "max_bytes", "max_bytes", "max"]
+    assert SearchSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_constraint_has_the_name_of_its_device_or_metric_and_two_never_share_one() -> None:
+    document = [
+        {"device": "pi4", "max_us": 1}, {"device": "pixel", "max_us": 1, "table": "tbl_1"},
+        {"device": "pixel", "max_us": 1, "table": "tbl_2"}, {"device": "pixel", "max_us": 2, "table": "tbl_2"},
+        {"metric": "energy", "device": "pi4", "max_uj": 1}, {"metric": "macs", "max": 1},
+        {"metric": "size", "max_bytes": 1}, {"metric": "size", "max_bytes": 1, "format": "csr"},
+    ]  # fmt: skip
+    spec = SearchSpec.model_validate({**LEAST, "constraints": document})
+    assert names_of(spec.constraints) == (
+        "pi4", "pixel (tbl_1)", "pixel (tbl_2)", "pixel (tbl_2) (3)", "pi4 energy", "macs", "size (auto)", "size (csr)",
+    )  # fmt: skip

@@ -1,0 +1,157 @@
+"""The derivation as an integer program: a path of one edge a layer through (layer, format). Torch-free.
+
+A choice entered in a format is an edge, its variable 1 where it is taken. Rows: what enters a (layer, format) leaves
+it; each sum budget, as a share of its maximum; each architecture that was cut away. A peak budget only takes edges out.
+Shapes: E edges, C sum budgets.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import optimize, sparse
+
+from search.budget import Budget, Formats, Indices, Matrix, worth_of
+
+OPTIMAL, INFEASIBLE = 0, 2  # scipy.optimize, both milp and linprog
+# HiGHS holds a row within 1e-6 and the objective within 1e-6, neither of which scipy lets one set. So what is over
+# budget by less is cut away, and where that is a crowd the row is tightened; and worth is spread over SPREAD.
+CUTS_BEFORE_MARGIN = 32
+MARGINS = (0.0, 2e-6, 1e-5)
+SPREAD = 1e4
+
+
+class Program:
+    """The best architecture under budgets, again and again with those found `cut` away.
+
+    Worth of -inf forbids a choice. With `least_of` it is that budget's total, not worth, that decides.
+    """
+
+    def __init__(
+        self,
+        worth_LK: Matrix,
+        budgets: Sequence[Budget],
+        formats_LK: Formats | None = None,
+        *,
+        least_of: Budget | None = None,
+    ) -> None:
+        self.worth_LK, self.budgets, self.formats_LK, self.least_of = worth_LK, tuple(budgets), formats_LK, least_of
+        known = [*budgets, *([] if least_of is None else [least_of])]
+        self.layers = len(worth_LK)
+        self.formats = max([1, *(budget.formats for budget in known)]) if formats_LK is not None else 1
+        peaks = [budget for budget in budgets if budget.kind == "peak"]
+        sums = [budget for budget in budgets if budget.kind == "sum"]
+        worth_E = self._edges(peaks)
+        self.worth_E = worth_E if least_of is None else -self._costs(least_of)
+        self.limits_CE = np.array([self._costs(b) / b.maximum for b in sums]).reshape(len(sums), len(worth_E))
+        self.rest_C = np.array([1.0 - budget.fixed / budget.maximum for budget in sums])
+        layers_left = len(np.unique(self.layer_E))
+        self.is_hopeless = layers_left < self.layers or any(peak.fixed > peak.maximum for peak in peaks)
+        self._cuts: list[np.ndarray] = []
+
+    def _edges(self, peaks: Sequence[Budget]) -> np.ndarray:
+        edges, worth = [], []
+        for layer, row in enumerate(self.worth_LK):
+            for choice, value in enumerate(row):
+                if value == -math.inf or any(b.costs_LK[layer][choice] > b.maximum for b in peaks):
+                    continue
+                own = self.formats_LK[layer][choice] if self.formats_LK is not None and self.formats > 1 else None
+                for before in range(self.formats):
+                    edges.append((layer, choice, before, before if own is None else own))
+                    worth.append(float(value))
+        self.layer_E, self.choice_E, self.before_E, self.after_E = np.array(edges, np.int64).reshape(-1, 4).T
+        return np.array(worth)
+
+    def _costs(self, budget: Budget) -> np.ndarray:
+        """What each edge costs of a sum; the last layer's pay for the way back to format 0."""
+        most = max(map(len, budget.costs_LK))
+        costs_LK = np.array([[*row, *[0.0] * (most - len(row))] for row in budget.costs_LK])
+        found = costs_LK[self.layer_E, self.choice_E]
+        if min(budget.formats, self.formats) > 1:
+            boundary_FF = np.array(budget.boundary_FF)
+            is_last = self.layer_E == self.layers - 1
+            found = found + boundary_FF[self.before_E, self.after_E]
+            found = found + np.where(is_last, boundary_FF[self.after_E, 0], 0.0)
+        return np.asarray(found)
+
+    def holds(self, indices: Indices) -> bool:
+        """Whether an architecture holds every budget, to the last digit."""
+        return all(budget.total(indices, self.formats_LK) <= budget.maximum for budget in self.budgets)
+
+    def worth(self, indices: Indices) -> float:
+        """What decides: the summed worth, or less of `least_of`."""
+        if self.least_of is not None:
+            return self.least_of.fixed - self.least_of.total(indices, self.formats_LK)
+        return worth_of(self.worth_LK, indices)
+
+    def prices_C(self) -> np.ndarray | None:
+        """What one more share of each sum budget would be worth to the linear relaxation; None: it has no solution."""
+        if not len(self.rest_C):
+            return self.rest_C
+        flow = self._flow()
+        found = optimize.linprog(
+            -self.worth_E,
+            A_ub=self.limits_CE,
+            b_ub=self.rest_C,
+            A_eq=flow.A,  # type: ignore[arg-type]  # sparse is taken; the stubs do not know
+            b_eq=flow.lb,
+            bounds=(0, 1),
+        )
+        if found.status == INFEASIBLE:
+            return None
+        if found.status != OPTIMAL:
+            raise RuntimeError(f"HiGHS gave up on the relaxed derivation: {found.message}")
+        return np.maximum(0.0, -np.asarray(found.ineqlin.marginals))
+
+    def cut(self, indices: Indices) -> None:
+        """Leaves an architecture out from now on."""
+        self._cuts.append((np.array(indices)[self.layer_E] == self.choice_E).astype(float))
+
+    def best(self) -> Indices | None:
+        """The best architecture that is left and holds every budget, or None."""
+        if self.is_hopeless:
+            return None
+        for margin in MARGINS:
+            for _ in range(CUTS_BEFORE_MARGIN):
+                indices = self._solve(margin)
+                if indices is None or self.holds(indices):
+                    return indices
+                self.cut(indices)
+        raise RuntimeError("HiGHS gives nothing but architectures a hair's breadth over budget")
+
+    def _solve(self, margin: float) -> Indices | None:
+        span = float(np.ptp(self.worth_E)) * self.layers
+        found = optimize.milp(
+            -self.worth_E * (SPREAD / span if span else 1.0),
+            integrality=np.ones(len(self.worth_E), dtype=np.int64),
+            bounds=optimize.Bounds(0, 1),
+            constraints=[self._flow(), *self._rows(margin)],
+            options={"mip_rel_gap": 0.0},
+        )
+        if found.status == INFEASIBLE:
+            return None
+        if found.x is None or found.status != OPTIMAL:
+            raise RuntimeError(f"HiGHS gave up on the derivation: {found.message}")
+        taken = np.flatnonzero(found.x > 0.5)
+        chosen = dict(zip(self.layer_E[taken].tolist(), self.choice_E[taken].tolist(), strict=True))
+        return tuple(chosen[layer] for layer in range(self.layers))
+
+    def _flow(self) -> optimize.LinearConstraint:
+        """What leaves a node minus what enters it: 1 at the source; whatever format comes last may end the path."""
+        columns, nodes = np.arange(len(self.layer_E)), self.layers * self.formats
+        leaves = self.layer_E * self.formats + self.before_E
+        enters = (self.layer_E + 1) * self.formats + self.after_E
+        places = np.concatenate([leaves, enters]), np.concatenate([columns, columns])
+        signs = np.repeat([1.0, -1.0], len(columns))
+        matrix = sparse.csr_array((signs, places), shape=(nodes + self.formats, len(columns)))[:nodes]
+        source = np.zeros(nodes)
+        source[0] = 1.0
+        return optimize.LinearConstraint(matrix, source, source)
+
+    def _rows(self, margin: float) -> list[optimize.LinearConstraint]:
+        rows = []
+        if len(self.rest_C):
+            rows.append(optimize.LinearConstraint(self.limits_CE, -np.inf, self.rest_C - margin))
+        if self._cuts:
+            rows.append(optimize.LinearConstraint(np.array(self._cuts), -np.inf, self.layers - 1))
+        return rows

@@ -1,0 +1,98 @@
+"""What a choice costs apart from time, against closed forms and against torch's own tensors."""
+
+import math
+
+import pytest
+import torch
+
+from latency.graph import shapes_of
+from latency.operator import Operator
+from search.architecture import Architecture
+from search.costs import Weight, activation_bytes, macs, parameters, stored_bits, stored_bytes, weights
+from search.network import Network
+from tests.search.builders import tiny_space
+
+BLOCK = Operator("mbconv", 8, 8, 16, 96, 24, 2, 5, 1)
+GROUPED = Operator("mbconv", 8, 8, 16, 16, 16, 1, 3, 2)
+SKIP = Operator("skip", 8, 8, 16, 0, 24, 2)
+STEM = Operator("stem", 28, 28, 1, 0, 16, 2, 3)
+HEAD = Operator("head", 7, 7, 32, 64, 10)
+IDENTITY = Operator("skip", 8, 8, 16, 0, 16, 1)
+
+
+def quantised(operator: Operator, bits: int, **more: object) -> Operator:
+    fields = {name: getattr(operator, name) for name in operator.__slots__}
+    return Operator(**{**fields, "weight_bits": bits, "activation_bits": bits, **more})
+
+
+def test_multiply_adds_are_those_of_every_convolution_with_its_groups() -> None:
+    assert macs(BLOCK) == 8 * 8 * 16 * 96 + 4 * 4 * 96 * 25 + 4 * 4 * 96 * 24
+    assert macs(GROUPED) == 8 * 8 * (16 * 16 // 2 + 16 * 9 + 16 * 16 // 2)
+    assert macs(SKIP) == 4 * 4 * 16 * 24
+    assert macs(STEM) == 14 * 14 * 16 * 9
+    assert macs(HEAD) == 7 * 7 * 32 * 64 + 64 * 10
+    assert macs(IDENTITY) == macs(Operator("base")) == 0
+
+
+@pytest.mark.parametrize("candidates", [["k3_e6", "k5_e3", "k3_e1_g2"], ["skip", "skip", "skip"]])
+def test_multiply_adds_of_a_network_are_those_that_torch_counts(candidates: list[str]) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = Network(Architecture.of(tiny_space(), candidates)).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 1, 8, 8))
+    assert 2 * sum(map(macs, network.architecture.operators())) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("operator", [BLOCK, GROUPED, SKIP, STEM, HEAD, IDENTITY])
+def test_weights_and_biases_are_those_of_the_graph(operator: Operator) -> None:
+    assert parameters(operator) == sum(map(math.prod, shapes_of(operator).values()))
+    of_graph = [shape for name, shape in shapes_of(operator).items() if name.endswith(".weight")]
+    assert [(w.rows, w.size) for w in weights(operator)] == [(shape[0], math.prod(shape)) for shape in of_graph]
+
+
+@pytest.mark.parametrize(
+    ("weight", "format", "bits"),
+    [
+        (Weight(64, 100, 8), "dense", 64 * 100 * 8),
+        (Weight(64, 100, 8, 0.9, "unstructured"), "dense", 64 * 100 * 8),
+        (Weight(64, 100, 8, 0.9, "unstructured"), "bitmap", 6400 + 640 * 8),
+        (Weight(64, 100, 8, 0.9, "unstructured"), "csr", 640 * (8 + 7) + 32 * 65),
+        (Weight(64, 100, 8, 0.9, "unstructured"), "auto", 6400 + 640 * 8),
+        (Weight(64, 100, 8, 0.98, "unstructured"), "auto", 128 * (8 + 7) + 32 * 65),
+        (Weight(64, 100, 32, 0.01, "unstructured"), "auto", 6400 * 32),
+        (Weight(64, 100, 16, 0.5, "2:4"), "auto", 6400 * (16 // 2 + 1)),
+        (Weight(64, 100, 8, 0.5, "2:4"), "auto", 6400 * (8 // 2 + 1)),
+        (Weight(64, 100, 8, 0.75, "1:4"), "auto", 1600 * (8 + 2)),
+        (Weight(64, 100, 8), "csr", 64 * 100 * 8),
+    ],
+)
+def test_a_weight_takes_the_bits_of_its_format(weight: Weight, format: str, bits: int) -> None:
+    assert stored_bits(weight, format) == bits  # type: ignore[arg-type]
+
+
+def test_a_bitmap_of_bytes_pays_from_an_eighth_of_zeros_on() -> None:
+    for sparsity, pays in ((0.12, False), (0.13, True)):
+        weight = Weight(100, 100, 8, sparsity, "unstructured")
+        assert (stored_bits(weight, "bitmap") < stored_bits(weight, "dense")) is pays
+
+
+def test_an_operator_stores_weights_biases_and_scales_where_it_is_quantised() -> None:
+    count, rows = 96 * 16 + 96 * 25 + 24 * 96, 96 + 96 + 24
+    assert stored_bytes(BLOCK) == 4 * count + 4 * rows == 4 * parameters(BLOCK)
+    assert stored_bytes(quantised(BLOCK, 8)) == count + 4 * rows + 4 * rows
+    assert stored_bytes(quantised(BLOCK, 4)) == count / 2 + 8 * rows
+    half = quantised(BLOCK, 8, sparsity=0.5, pattern="2:4")
+    assert stored_bytes(half) == (96 * 16 + 24 * 96) * 5 / 8 + 96 * 25 + 8 * rows
+    assert stored_bytes(IDENTITY) == 0
+
+
+def test_activations_are_those_alive_at_once_and_a_residual_keeps_its_input() -> None:
+    assert activation_bytes(BLOCK) == 4 * max(64 * (16 + 96), 96 * (64 + 16), 16 * (96 + 24))
+    wide = Operator("mbconv", 8, 8, 16, 96, 16, 1, 3, 1)
+    assert activation_bytes(wide) == 4 * 64 * (96 + 96 + 16)
+    assert activation_bytes(quantised(wide, 8)) == 64 * (96 + 96 + 16)
+    assert activation_bytes(SKIP) == 4 * (64 * 16 + 16 * 24)
+    assert activation_bytes(STEM) == 4 * (28 * 28 + 14 * 14 * 16)
+    assert activation_bytes(HEAD) == 4 * 49 * (32 + 64)
+    assert activation_bytes(IDENTITY) == 0
