@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from api.db.types import Unstorable
 from api.errors import DomainError, FieldProblem, problem
+from search.constraints import METRICS
 
 MEDIA_TYPE = "application/problem+json"
 _SOURCES = {"body", "query", "path", "header", "cookie"}
@@ -72,6 +73,8 @@ def field_problems(errors: Sequence[Any]) -> tuple[str, list[FieldProblem]]:
 
 def _path(loc: Sequence[int | str]) -> str:
     parts = list(loc[1:] if loc and loc[0] in _SOURCES else loc)
+    # The kind of a constraint is no field of it: pydantic puts it behind the constraint's number.
+    parts = [part for at, part in enumerate(parts) if not (at and isinstance(parts[at - 1], int) and part in METRICS)]
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

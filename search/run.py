@@ -93,7 +93,7 @@ class SearchRun:
 
     def _derived(self) -> StepReport:
         steps = len(self.searcher.plan)
-        candidates = [choice.candidate for choice in self.architecture.layers]
+        candidates = [choice.name for choice in self.architecture.layers]
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path) -> Result:

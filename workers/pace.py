@@ -24,13 +24,14 @@ class Pace:
 
     def seconds_left(self, search_steps: int, finish_steps: int) -> float | None:
         """Seconds for that many steps of each phase; None before anything is known."""
-        search, finish = self._rate("search"), self._rate("finish")
+        search, finish = self.step_seconds("search"), self.step_seconds("finish")
         if search is None and finish is None:
             return None
         if finish is None:
             finish = FINISH_SHARE * (search or 0.0)
         return (search or 0.0) * search_steps + finish * finish_steps
 
-    def _rate(self, phase: str) -> float | None:
+    def step_seconds(self, phase: str) -> float | None:
+        """Mean seconds of a step of `phase`; None before the second one."""
         steps = self._steps.get(phase, 0)
         return self._seconds[phase] / steps if steps else None

@@ -1,16 +1,19 @@
 """What a finished job says of itself: figures, layers, and all that is needed to repeat it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from api.architectures.layers import layer_rows
+from api.jobs.figures import figure_row
 from api.jobs.lease import Lease
 from api.jobs.pins import JobInputs
 from latency.operator import BASE
 from latency.table import LatencyTable
 from search.architecture import Architecture
-from search.derive import Budget
+from search.constraints import UNITS, names_of
+from search.costs import macs, stored_bytes
 from search.run import Result
 
 MEDIA_TYPES = {
@@ -20,36 +23,52 @@ MEDIA_TYPES = {
 }
 
 
-def layer_rows(architecture: Architecture, table: LatencyTable) -> list[dict[str, Any]]:
-    """One row a searchable layer with its latency by `table`."""
-    pairs = zip(architecture.layers, architecture.layer_operators(), strict=True)
+def first_table(inputs: JobInputs) -> LatencyTable | None:
+    """The table of the first constraint that names a device: the one that layers are shown by."""
+    return inputs.tables[min(inputs.tables)] if inputs.tables else None
+
+
+def fixed_rows(architecture: Architecture, table: LatencyTable | None) -> list[dict[str, Any]]:
+    """What is not searched: the call itself, stem and head."""
+    fixed = (BASE, architecture.space.stem_operator, architecture.space.head_operator)
     return [
         {
-            "layer": number,
-            "candidate": choice.candidate,
-            "operator": operator.key,
-            "latency_us": table.latency_us(operator),
+            "operator": o.key,
+            "macs": macs(o),
+            "size_bytes": stored_bytes(o),
+            "latency_us": None if table is None else table.latency_us(o),
         }
-        for number, (choice, operator) in enumerate(pairs)
+        for o in fixed
     ]
 
 
-def fixed_rows(architecture: Architecture, table: LatencyTable) -> list[dict[str, Any]]:
-    """What is not searched: the call itself, stem and head."""
-    fixed = (BASE, architecture.space.stem_operator, architecture.space.head_operator)
-    return [{"operator": o.key, "latency_us": table.latency_us(o)} for o in fixed]
+def figure_rows(inputs: JobInputs, predicted: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What the constraints are predicted to take, by the names of their budgets: rows of `api.jobs.figures`."""
+    constraints = inputs.spec.constraints
+    pairs = zip(names_of(constraints), constraints, strict=True)
+    return [figure_row(name, constraint, predicted[name]) for name, constraint in pairs]
+
+
+def by_metric(inputs: JobInputs, prefix: str, totals: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Totals by the names of their budgets, under fields that say metric and unit: `expected_latency_us`."""
+    found: dict[str, dict[str, float]] = {}
+    for name, constraint in zip(names_of(inputs.spec.constraints), inputs.spec.constraints, strict=True):
+        unit = UNITS[constraint.metric]
+        field = f"{prefix}_{constraint.metric}" + (f"_{unit}" if unit != constraint.metric else "")
+        found.setdefault(field, {})[name] = totals[name]
+    return found
 
 
 def report_document(
-    lease: Lease, inputs: JobInputs, budgets: Sequence[Budget], result: Result, environment: dict[str, Any]
+    lease: Lease, inputs: JobInputs, result: Result, environment: dict[str, Any], pace: dict[str, Any]
 ) -> str:
     """report.json."""
-    table = inputs.tables[0]
+    table = first_table(inputs)
     document = {
         "job": lease.job_id,
         "attempts": lease.attempt,
         "test_accuracy": result.test_accuracy,
-        "budgets": [{"name": b.name, "max_us": b.maximum, "predicted_us": result.predicted[b.name]} for b in budgets],
+        "budgets": figure_rows(inputs, result.predicted),
         "layers": layer_rows(result.architecture, table),
         "fixed": fixed_rows(result.architecture, table),
         "export": {"difference_to_torch": result.export_difference},
@@ -58,6 +77,8 @@ def report_document(
             "tables": [inputs.tables[number].content_hash for number in sorted(inputs.tables)],
             "dataset": inputs.dataset.content_hash,
         },
+        "forecast": inputs.forecast,
+        "pace": pace,
         "environment": {**environment, "lutnas": version("lutnas")},
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"

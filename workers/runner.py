@@ -22,13 +22,16 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from api.architectures.layers import layer_rows
 from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
 from api.db.session import Database
 from api.jobs import lease as door
+from api.jobs.forecasting import measured_pace
 from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
 from api.jobs.pins import JobInputs, load
 from api.settings import Settings
 from search import state
+from search.forecast import workload
 from search.machine import use_threads
 from search.reports import StepReport
 from search.run import Result, SearchRun
@@ -37,7 +40,7 @@ from workers.failures import problem_of
 from workers.heart import Heart
 from workers.inputs import budgets, load_data
 from workers.pace import Pace
-from workers.report import MEDIA_TYPES, layer_rows, report_document
+from workers.report import MEDIA_TYPES, by_metric, figure_rows, first_table, report_document
 
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 _logger = logging.getLogger(__name__)
@@ -121,7 +124,7 @@ class Attempt:
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
         for report in run:
-            self._after_step(run, report, here)
+            self._after_step(run, report, inputs, here)
         self._finish(run, inputs, here)
 
     def _resume(self, run: SearchRun, here: dict[str, Any], path: str, step: int) -> None:
@@ -134,14 +137,14 @@ class Attempt:
             )
             self._write("warning", step, {"detail": detail})
 
-    def _after_step(self, run: SearchRun, report: StepReport, here: dict[str, Any]) -> None:
+    def _after_step(self, run: SearchRun, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
         self._obey(run, report, here)
         self.pace.step(report.phase)
         now = self.clock()
         if report.phase == "derive":
-            self._write("derived", report.step, _named(report.data))
+            self._write("derived", report.step, _named(inputs, report.data))
         elif report.distribution or report.step == report.steps or now - self.reported >= PROGRESS_SECONDS:
-            self._tell(run, report)
+            self._tell(run, report, inputs)
             self.reported = now
         if now - self.kept >= self.settings.checkpoint_seconds:
             self._keep(run, report.step, here)
@@ -160,10 +163,11 @@ class Attempt:
                 else Stopped("queued", "the worker was told to stop")
             )
 
-    def _tell(self, run: SearchRun, report: StepReport) -> None:
+    def _tell(self, run: SearchRun, report: StepReport, inputs: JobInputs) -> None:
         left = self.pace.seconds_left(*run.steps_left)
         known = {} if left is None else {"seconds_left": round(left, 1)}
-        data = {"phase": report.phase, "step": report.step, "steps": report.steps, **known, **_named(report.data)}
+        named = _named(inputs, report.data)
+        data = {"phase": report.phase, "step": report.step, "steps": report.steps, **known, **named}
         with self.database.write() as session:
             door.report(session, self.lease, kind="progress", step=report.step, data=data)
             if report.distribution:
@@ -198,13 +202,19 @@ class Attempt:
     def _finish(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         steps = run.trainer.steps if run.trainer else 0
         self._write("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
+        pace = measured_pace(
+            workload(inputs.spec, inputs.space, examples=len(run.data.y_train)),
+            search_step_seconds=self.pace.step_seconds("search"),
+            finish_step_seconds=self.pace.step_seconds("finish"),
+            threads=inputs.threads,
+        )
         with tempfile.TemporaryDirectory() as folder:
             result = run.export(Path(folder))
             report = Path(folder) / "report.json"
-            report.write_text(report_document(self.lease, inputs, run.budgets, result, here))
+            report.write_text(report_document(self.lease, inputs, result, here, pace))
             files = [self._store(file.name, file) for file in (*result.files, report)]
         found = _new_architecture(inputs, result)
-        self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files))
+        self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
         _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_accuracy)
 
     def _give_back(self, stop: Stopped) -> None:
@@ -218,14 +228,17 @@ class Attempt:
 
 def _new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:
     return NewArchitecture(
-        candidates=tuple(choice.candidate for choice in result.architecture.layers),
-        predicted_latency_us=result.predicted,
+        candidates=tuple(choice.name for choice in result.architecture.layers),
+        predicted_latency_us=by_metric(inputs, "predicted", result.predicted).get("predicted_latency_us", {}),
+        predicted=figure_rows(inputs, result.predicted),
         test_accuracy=result.test_accuracy,
-        layers=layer_rows(result.architecture, inputs.tables[0]),
+        layers=layer_rows(result.architecture, first_table(inputs)),
     )
 
 
-def _named(data: dict[str, Any]) -> dict[str, Any]:
-    """The engine's totals by budget, under the names that the API gives latencies."""
-    names = {"expected": "expected_latency_us", "predicted": "predicted_latency_us"}
-    return {names.get(key, key): value for key, value in data.items()}
+def _named(inputs: JobInputs, data: dict[str, Any]) -> dict[str, Any]:
+    """The engine's totals by budget, under fields that say metric and unit."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= by_metric(inputs, key, value) if key in ("expected", "predicted") else {key: value}
+    return found

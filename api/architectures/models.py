@@ -10,7 +10,7 @@ from api.db.base import Base
 
 
 class DerivedArchitecture(Base):
-    """What a search gave. `layers` holds {layer, candidate, operator, latency_us}, one a layer."""
+    """What a search gave. `layers` are rows of `api.architectures.layers`, `predicted` of `api.jobs.figures`."""
 
     __tablename__ = "architectures"
     __table_args__ = (UniqueConstraint("job_id"), Index(None, "owner"))
@@ -21,6 +21,7 @@ class DerivedArchitecture(Base):
     space: Mapped[str]
     candidates: Mapped[list[Any]]
     predicted_latency_us: Mapped[dict[str, Any]]
+    predicted: Mapped[list[Any]]
     test_accuracy: Mapped[float | None] = mapped_column(Float(53))
     layers: Mapped[list[Any]]
     created_at: Mapped[datetime]

@@ -3,33 +3,46 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
 from api.artifacts.schemas import ArtifactView
+from api.jobs.figures import Figure
+
+_FIGURES = TypeAdapter(list[Figure])
 
 
 class LayerView(BaseModel):
-    """What one layer became, and what it costs by the first constraint's table.
+    """What one layer became, and what it costs. `latency_us` is by the table of the first constraint that names a
+    device, null where none does. `c_mid` is there where the block is narrower than its candidate.
 
     `operator` has the operator's fields, or its key.
     """
 
     layer: int | str
     candidate: str
+    c_mid: int | None = None
+    precision: str = "fp32"
+    pattern: str = ""
+    sparsity: float = 0.0
     operator: Any
-    latency_us: float
+    macs: int | None = None
+    size_bytes: float | None = None
+    latency_us: float | None
 
 
 class ArchitectureView(BaseModel):
-    """A derived architecture, with the files it was exported to."""
+    """A derived architecture, with the files it was exported to. `candidates` names the whole choice of each layer;
+    `predicted` has the total of every constraint, `predicted_latency_us` those of the latencies, by name.
+    """
 
     id: str
     job: str
     space: str
     candidates: list[str]
     predicted_latency_us: dict[str, float]
+    predicted: list[Figure]
     test_accuracy: float | None
     layers: list[LayerView]
     artifacts: list[ArtifactView]
@@ -41,6 +54,7 @@ class ArchitectureView(BaseModel):
         return cls(
             id=row.id, job=row.job_id, space=row.space, candidates=row.candidates,
             predicted_latency_us=row.predicted_latency_us, test_accuracy=row.test_accuracy,
+            predicted=_FIGURES.validate_python(row.predicted),
             layers=[LayerView.model_validate(layer) for layer in row.layers],
             artifacts=[ArtifactView.of(artifact) for artifact in artifacts], created_at=row.created_at,
         )  # fmt: skip

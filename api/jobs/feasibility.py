@@ -1,39 +1,52 @@
-"""Whether budgets can be held at all, from tables alone: nothing is trained for it."""
+"""Whether constraints can be held at all, from tables and shapes alone: nothing is trained for it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from latency.operator import BASE
+from sqlalchemy.orm import Session
+
+from api.devices import service as devices
+from api.jobs.assessment import Assessment
+from api.jobs.figures import range_row
+from api.tables import service as tables
+from api.tables.models import Table
+from api.tables.rows import load_entries, operator_json
+from latency.operator import Operator
 from latency.table import LatencyTable
+from search.budget import Budget, reach
+from search.budgets import MissingEnergy, budgets_of
+from search.constraints import UNITS, Constraint, DeviceConstraint, field_of, names_of
 from search.space import Space
 
-if TYPE_CHECKING:
-    from search.derive import Budget
+
+def assess_constraints(session: Session, owner: str, found: Assessment, constraints: Sequence[Constraint]) -> None:
+    """Finds the tables, what can be reached, and whether all can be held together; notes all that is wrong."""
+    for number, (name, constraint) in enumerate(zip(names_of(tuple(constraints)), constraints, strict=True)):
+        if isinstance(constraint, DeviceConstraint):
+            table = _table(session, owner, found, f"constraints[{number}]", constraint)
+            if table is None:
+                continue
+            found.tables[number] = table
+        if found.space is not None:
+            budget = _budget(session, found, found.space, number, constraint)
+            if budget is not None:
+                found.budgets[number] = replace(budget, name=name)
+                _reach(found, found.space, number, constraint)
+    if found.space is None or found.errors or len(constraints) == 1:
+        return
+    if not are_reachable_together(found.space, list(found.budgets.values())):
+        each = ", ".join(map(_least, found.reachable))
+        found.refuse(
+            "unreachable-budget", "constraints",
+            f"each can be held alone ({each}), but no architecture holds all: raise one of them",
+        )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Reachable:
-    """Least and greatest predicted latency of the architectures of a space, by one table."""
-
-    min_us: float
-    max_us: float
-
-
-def reachable(table: LatencyTable, space: Space) -> Reachable:
-    """Base, stem and head, and of each layer the cheapest and the dearest candidate. `table` covers `space`."""
-    fixed, costs_LK = _fixed(table, space), _costs(table, space)
-    return Reachable(fixed + sum(map(min, costs_LK)), fixed + sum(map(max, costs_LK)))
-
-
-def are_reachable_together(tables: Sequence[LatencyTable], maxima_us: Sequence[float], space: Space) -> bool:
+def are_reachable_together(space: Space, budgets: Sequence[Budget]) -> bool:
     """Whether some architecture holds every budget: the derivation decides, exactly."""
     from search.derive import Unreachable, solve  # loads scipy, which most requests do not need
 
-    budgets = [
-        _budget(number, table, maximum, space)
-        for number, (table, maximum) in enumerate(zip(tables, maxima_us, strict=True))
-    ]
     try:
         solve([[0.0] * len(layer.choices) for layer in space.layers], budgets)
     except Unreachable:
@@ -41,15 +54,88 @@ def are_reachable_together(tables: Sequence[LatencyTable], maxima_us: Sequence[f
     return True
 
 
-def _budget(number: int, table: LatencyTable, maximum_us: float, space: Space) -> "Budget":
-    from search.derive import Budget
+def _budget(session: Session, found: Assessment, space: Space, number: int, constraint: Constraint) -> Budget | None:
+    """The constraint's budget; notes what its table lacks and gives None then."""
+    tables_by_number = dict[int, LatencyTable]()
+    if isinstance(constraint, DeviceConstraint):
+        needed = list(space.operators())
+        entries = load_entries(session, found.tables[number], needed)
+        missing = entries.missing(needed)
+        if missing:
+            problem = f"lacks {len(missing)} operators of the space {space.name}: {_shown(missing)}; profile them and"
+            _uncovered(found, number, constraint, missing, f"{problem} upload the table again")
+            return None
+        tables_by_number[0] = entries
+    try:
+        (budget,) = budgets_of(space, [constraint], tables_by_number)
+    except MissingEnergy as error:
+        assert isinstance(constraint, DeviceConstraint)
+        lacking = f"{len(error.operators)} operators of the space {space.name}: {_shown(error.operators)}"
+        problem = f"has no energy_uj for {lacking}; upload one whose rows have it"
+        _uncovered(found, number, constraint, error.operators, problem)
+        return None
+    return budget
 
-    return Budget(f"constraints[{number}]", _costs(table, space), _fixed(table, space), maximum_us)
+
+def _uncovered(
+    found: Assessment, number: int, constraint: DeviceConstraint, missing: Sequence[Operator], problem: str
+) -> None:
+    table = found.tables[number]
+    place = f"constraints[{number}].device"
+    found.refuse("space-not-covered", place, f"the table {table.id} of {constraint.device} {problem}")
+    named = {"device": constraint.device, "table": table.id}
+    found.missing += [{**named, **operator_json(operator)} for operator in missing]
 
 
-def _fixed(table: LatencyTable, space: Space) -> float:
-    return sum(map(table.latency_us, (BASE, space.stem_operator, space.head_operator)))
+def _reach(found: Assessment, space: Space, number: int, constraint: Constraint) -> None:
+    budget, table = found.budgets[number], found.tables.get(number)
+    ends, unit = reach(budget), UNITS[constraint.metric]
+    found.reachable.append(range_row(budget.name, constraint, table.id if table else None, ends))
+    if constraint.maximum < ends.least:
+        on = f" on {constraint.device}: by its table" if isinstance(constraint, DeviceConstraint) else ":"
+        what = {"size": " in weights", "memory": " of activations at once"}.get(constraint.metric, "")
+        found.refuse(
+            "unreachable-budget", f"constraints[{number}].{field_of(constraint)}",
+            f"{constraint.maximum:g} {unit} cannot be reached{on} architectures of {space.name} take "
+            f"{ends.least:.6g} to {ends.greatest:.6g} {unit}{what}",
+        )  # fmt: skip
 
 
-def _costs(table: LatencyTable, space: Space) -> list[list[float]]:
-    return [[table.latency_us(layer.operator(choice)) for choice in layer.choices] for layer in space.layers]
+def _table(session: Session, owner: str, found: Assessment, place: str, constraint: DeviceConstraint) -> Table | None:
+    device = devices.find(session, owner, constraint.device)
+    if device is None:
+        detail = f"there is no device {constraint.device!r}; POST /v1/devices registers one, and its table comes next"
+        found.refuse("unknown-device", f"{place}.device", detail)
+        return None
+    there = tables.of_device(session, device)
+    if constraint.table is None and len(there) == 1:
+        return there[0]
+    if constraint.table is not None:
+        named = [table for table in there if table.id == constraint.table]
+        if named:
+            return named[0]
+        detail = f"{constraint.device} has no table {constraint.table!r}; it has {_listed(there)}"
+        found.refuse("unknown-table", f"{place}.table", detail)
+        return None
+    if not there:
+        detail = f"{constraint.device} has no table yet: POST one to /v1/devices/{constraint.device}/tables"
+        found.refuse("no-table", f"{place}.device", detail)
+    else:
+        found.refuse(
+            "table-not-named", f"{place}.table", f"{constraint.device} has several tables, name one: {_listed(there)}"
+        )
+    return None
+
+
+def _listed(there: Iterable[Table]) -> str:
+    shown = [f"{t.id} (version {t.version}: {t.runtime}, {t.threads} threads, batch {t.batch})" for t in there]
+    return ", ".join(shown[-10:]) or "none"
+
+
+def _least(row: Mapping[str, Any]) -> str:
+    unit = UNITS[row["metric"]]
+    return f"{row['name']} from {row[f'min_{unit}']:g} {unit}"
+
+
+def _shown(operators: Sequence[Operator]) -> str:
+    return ", ".join(operator.key for operator in operators[:3]) + (" ..." if len(operators) > 3 else "")

@@ -56,10 +56,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewArchitecture:
-    """What a search gave. `layers` holds {"layer", "candidate", "operator", "latency_us"}, one a layer."""
+    """What a search gave. `layers` are rows of `api.architectures.layers`, `predicted` rows of `api.jobs.figures`;
+    `candidates` names each layer's whole choice.
+    """
 
     candidates: tuple[str, ...]
     predicted_latency_us: dict[str, float]
+    predicted: list[dict[str, Any]]
     test_accuracy: float | None
     layers: list[dict[str, Any]]
 
@@ -129,14 +132,25 @@ def latest_checkpoint(session: Session, job_id: str) -> tuple[str, int] | None:
     return None if found is None else (found.path, found.step)
 
 
-def succeed(session: Session, lease: Lease, *, architecture: NewArchitecture, artifacts: list[StoredFile]) -> list[str]:
-    """Ends the job with what it gave. Gives paths in the store that nothing names any more. Raises LeaseLost."""
+def succeed(
+    session: Session,
+    lease: Lease,
+    *,
+    architecture: NewArchitecture,
+    artifacts: list[StoredFile],
+    pace: dict[str, Any] | None = None,
+) -> list[str]:
+    """Ends the job with what it gave, and with the pace it had (`api.jobs.forecasting.measured_pace`).
+
+    Gives paths in the store that nothing names any more. Raises LeaseLost.
+    """
     job = _fenced(session, lease)
+    job.pace = pace
     now = at(db_now(session))
     derived = DerivedArchitecture(
         id=new_id("arc"), owner=job.owner, job_id=job.id, space=job.space["name"], created_at=now,
         candidates=list(architecture.candidates), predicted_latency_us=architecture.predicted_latency_us,
-        test_accuracy=architecture.test_accuracy, layers=architecture.layers,
+        predicted=architecture.predicted, test_accuracy=architecture.test_accuracy, layers=architecture.layers,
     )  # fmt: skip
     files = [
         Artifact(

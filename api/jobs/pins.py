@@ -33,13 +33,14 @@ class DatasetSource:
 
 @dataclass(frozen=True, slots=True)
 class JobInputs:
-    """All that a worker needs to run a job. `tables` by the index of the constraint."""
+    """All that a worker needs to run a job. `tables` by the number of the constraint that names a device."""
 
     spec: SearchSpec
     space: Space
     tables: dict[int, LatencyTable]
     dataset: DatasetSource
     threads: int
+    forecast: dict[str, Any] | None = None
 
 
 def load(session: Session, job_id: str) -> JobInputs:
@@ -53,6 +54,7 @@ def load(session: Session, job_id: str) -> JobInputs:
         tables=_tables(session, job.pins["tables"]),
         dataset=_dataset(session, job),
         threads=job.pins["threads"],
+        forecast=job.forecast,
     )
 
 
@@ -61,7 +63,7 @@ def _tables(session: Session, pins: list[dict[str, Any]]) -> dict[int, LatencyTa
     for pin in pins:
         if loaded[pin["table"]].content_hash != pin["content_hash"]:
             raise PinBroken(f"table {pin['table']} is not the one the job was submitted with")
-    return {number: loaded[pin["table"]] for number, pin in enumerate(pins)}
+    return {pin["constraint"]: loaded[pin["table"]] for pin in pins}
 
 
 def _dataset(session: Session, job: SearchJob) -> DatasetSource:

@@ -15,6 +15,7 @@ from api.artifacts.schemas import ArtifactView
 from api.dependencies import Authenticated, Cursor, Limit, Parts
 from api.jobs import events, submission
 from api.jobs import service as jobs
+from api.jobs.forecasting import forecast
 from api.jobs.models import SearchJob
 from api.jobs.schemas import EventPage, EventView, JobView, ValidationView
 from api.jobs.stream import with_pings
@@ -59,7 +60,7 @@ def submit_job(
 
 @router.post("/validate", openapi_extra=_SPEC)
 def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authenticated, service: Parts) -> ValidationView:
-    """Tell what submitting a job would answer: errors, and the least and greatest reachable predicted latency."""
+    """Tell what submitting a job would answer: errors, what can be reached, and what it would take."""
     try:
         spec = SearchSpec.model_validate(document)
     except ValidationError as error:
@@ -67,11 +68,15 @@ def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authentica
         return ValidationView(valid=False, errors=[w.as_json() for w in wrong], reachable=[], architectures=None)
     with service.database.read() as session:
         found = submission.assess(session, caller.owner, spec)
+        expected = None
+        if found.space is not None and found.dataset is not None:
+            examples, threads = found.dataset.examples.train, service.settings.threads
+            expected = forecast(session, spec, found.space, examples=examples, threads=threads)
     return ValidationView.model_validate(
         {
             "valid": not found.errors, "errors": [problem.as_json() for _, problem in found.errors],
             "reachable": found.reachable, "missing": found.missing,
-            "architectures": found.space.size if found.space else None,
+            "architectures": found.space.size if found.space else None, "forecast": expected,
         }
     )  # fmt: skip
 

@@ -5,14 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from api.jobs.figures import Range
 from api.jobs.models import JobEvent, SearchJob
 
 State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
 class TablePin(BaseModel):
-    """The table of one constraint, fixed at submission."""
+    """The table of one constraint, fixed at submission. `constraint` counts from 0."""
 
+    constraint: int
     device: str
     table: str
     content_hash: str
@@ -35,8 +37,20 @@ class Progress(BaseModel):
     seconds_left: float | None = None
 
 
+class ForecastView(BaseModel):
+    """What a job is expected to take on one worker, and what the seconds rest on."""
+
+    expected_seconds: float
+    expected_memory_bytes: int
+    search_steps: int
+    finish_steps: int
+    rests_on: str
+
+
 class JobView(BaseModel):
-    """A search job. `asked` is what its user wants of a running one and the worker has not done yet."""
+    """A search job. `asked` is what its user wants of a running one and the worker has not done yet; `forecast` is
+    that of its submission.
+    """
 
     id: str
     name: str
@@ -45,6 +59,7 @@ class JobView(BaseModel):
     owner: str
     spec: dict[str, Any]
     pins: Pins
+    forecast: ForecastView | None
     attempt: int
     progress: Progress
     created_at: datetime
@@ -60,7 +75,8 @@ class JobView(BaseModel):
         return cls.model_validate(
             {
                 "id": job.id, "name": job.name, "state": job.state, "asked": job.wish or None, "owner": job.owner,
-                "spec": job.spec, "pins": job.pins, "attempt": job.attempt, "progress": job.progress,
+                "spec": job.spec, "pins": job.pins, "forecast": job.forecast, "attempt": job.attempt,
+                "progress": job.progress,
                 "created_at": job.created_at, "started_at": job.started_at, "finished_at": job.finished_at,
                 "error": job.error, "architecture": architecture, "labels": job.spec["labels"],
             }
@@ -97,20 +113,14 @@ class EventPage(BaseModel):
     next_cursor: str | None
 
 
-class ReachableView(BaseModel):
-    """Least and greatest predicted latency of a space's architectures by one table."""
-
-    device: str
-    table: str
-    min_us: float
-    max_us: float
-
-
 class ValidationView(BaseModel):
-    """What would become of a job. `errors` are those of the problem that submitting it would give."""
+    """What would become of a job. `errors` are those of the problem that submitting it would give; `reachable` is there
+    for every constraint whose table covers the space, `forecast` where space and data set are known.
+    """
 
     valid: bool
     errors: list[dict[str, Any]]
-    reachable: list[ReachableView]
+    reachable: list[Range]
     missing: list[dict[str, Any]] = []
     architectures: int | None
+    forecast: ForecastView | None = None

@@ -3,7 +3,7 @@
 JobUnknown (NotFound)         404  unknown-job
 JobFinished (DomainError)     409  job-finished: what was asked comes too late
 KeyReused (DomainError)       409  idempotency-key-reused: the same key with another body
-and those of api.jobs.submission
+JobRefused (DomainError)      422  see api.jobs.assessment
 """
 
 import hashlib
@@ -18,9 +18,12 @@ from api.db.session import after_commit, at, db_now, insert
 from api.errors import DomainError, FieldProblem, InvalidRequest, NotFound
 from api.ids import new_id
 from api.jobs import events
+from api.jobs.assessment import Assessment
+from api.jobs.forecasting import forecast
 from api.jobs.models import CANCELLED, FINAL, PAUSED, QUEUED, RUNNING, STATES, JobLabel, SearchJob
-from api.jobs.submission import Assessment, assess
+from api.jobs.submission import assess
 from api.paging import page
+from search.constraints import DeviceConstraint
 from search.spec import SearchSpec
 
 Ring = Callable[[str], None]
@@ -164,9 +167,11 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
     assert found.dataset is not None
     now, spec = db_now(session), submission.spec
     tables = [
-        {"device": constraint.device, "table": table.id, "content_hash": table.content_hash}
-        for constraint, table in zip(spec.constraints, found.tables, strict=True)
-    ]
+        {"constraint": number, "device": constraint.device, "table": found.tables[number].id,
+         "content_hash": found.tables[number].content_hash}
+        for number, constraint in enumerate(spec.constraints)
+        if isinstance(constraint, DeviceConstraint)
+    ]  # fmt: skip
     dataset_id = None if found.dataset.origin == "built-in" else found.dataset.id
     pins = {
         "tables": tables, "dataset_hash": found.dataset.content_hash, "dataset_id": dataset_id,
@@ -175,6 +180,9 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
     return SearchJob(
         id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),
         space=found.space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0,
+        forecast=forecast(
+            session, spec, found.space, examples=found.dataset.examples.train, threads=submission.threads
+        ), pace=None,
         barren_attempts=0, lease_worker=None, lease_expires_us=None, rings=1,
         next_ring_us=now + round(submission.requeue_seconds * 1_000_000), last_event_id=0,
         idempotency_key=submission.idempotency_key,

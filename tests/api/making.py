@@ -91,9 +91,11 @@ def an_architecture() -> NewArchitecture:
         }
         for number, layer in enumerate(layers)
     ]  # fmt: skip
+    predicted = [{"name": "cpu", "metric": "latency", "device": "cpu", "predicted_us": 200.0, "max_us": 250.0}]
     return NewArchitecture(
-        candidates=("k3_e1",) * len(layers), predicted_latency_us={"cpu": 200.0}, test_accuracy=0.9, layers=rows
-    )
+        candidates=("k3_e1",) * len(layers), predicted_latency_us={"cpu": 200.0}, predicted=predicted,
+        test_accuracy=0.9, layers=rows,
+    )  # fmt: skip
 
 
 def row_counts(database: Database) -> dict[str, int]:

@@ -30,9 +30,34 @@ REFUSED = {
     "an unknown data set": (a_job(dataset="nothing"), "unknown-dataset", "dataset"),
     "data of another shape": (a_job(dataset="digits"), "space-does-not-fit", "space"),
     "a space without table": (a_job(space="fbnet"), "job-refused", "space"),
-    "what is not built": (a_job(choices={"precision": ["w8a8"]}), "not-built", "choices.precision"),
-    "a metric not built": (a_job(constraints=[{"metric": "size", "max_bytes": 1}]), "not-built", "constraints"),
-    "finalists": (a_job(finalists=3), "not-built", "finalists"),
+    "what is not built": (a_job(choices={"precision": ["w8a8"]}), "not-built", "choices"),
+    "an unknown metric": (a_job(constraints=[{"metric": "colour"}]), "invalid-request", "constraints[0]"),
+    "a maximum of another metric": (
+        a_job(constraints=[{"metric": "size", "max_us": 1}]),
+        "invalid-request",
+        "constraints[0].max_bytes",
+    ),
+    "a size that nothing has": (
+        a_job(constraints=[{"metric": "size", "max_bytes": 9}]),
+        "unreachable-budget",
+        "constraints[0].max_bytes",
+    ),
+    "a memory that nothing has": (
+        a_job(constraints=[{"metric": "memory", "max_bytes": 9}]),
+        "unreachable-budget",
+        "constraints[0].max_bytes",
+    ),
+    "multiply-adds that nothing has": (
+        a_job(constraints=[{"metric": "macs", "max": 9}]),
+        "unreachable-budget",
+        "constraints[0].max",
+    ),
+    "energy that the table lacks": (
+        a_job(constraints=[{"metric": "energy", "device": "cpu", "max_uj": 9}]),
+        "space-not-covered",
+        "constraints[0].device",
+    ),
+    "too many finalists": (a_job(finalists=17), "invalid-request", "finalists"),
     "an unknown field": (a_job(colour="red"), "invalid-request", "colour"),
     "an infinite budget": (constrained(max_us="inf"), "invalid-request", "constraints[0].max_us"),
     "no constraint": (a_job(constraints=[]), "invalid-request", "constraints"),
@@ -108,7 +133,7 @@ def test_a_device_with_several_tables_wants_one_named(client: TestClient, databa
     assert answer.json()["errors"][0]["field"] == "constraints[0].table"
     named = client.post(JOBS, json=constrained(table=other["id"], max_us=600))
     assert named.json()["pins"]["tables"] == [
-        {"device": "cpu", "table": other["id"], "content_hash": other["content_hash"]}
+        {"constraint": 0, "device": "cpu", "table": other["id"], "content_hash": other["content_hash"]}
     ]
 
 

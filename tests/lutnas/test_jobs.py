@@ -52,8 +52,12 @@ def finish(service: Service, database: Database, lease: Lease) -> None:
         candidates = ("k3_e1",) * 7
         layers = [{"layer": i, "candidate": c, "operator": None, "latency_us": 10.0} for i, c in enumerate(candidates)]
         derived = NewArchitecture(
-            candidates=candidates, predicted_latency_us={"board": 70.0}, test_accuracy=0.9, layers=layers
-        )
+            candidates=candidates, predicted_latency_us={"board": 70.0}, test_accuracy=0.9, layers=layers,
+            predicted=[
+                {"name": "board", "metric": "latency", "device": "board", "predicted_us": 70.0, "max_us": 1e6},
+                {"name": "size", "metric": "size", "predicted_bytes": 2e5, "max_bytes": 3e5},
+            ],
+        )  # fmt: skip
         files = [
             store.put(attempt_path(lease.job_id, lease.attempt, name), content, media_type="application/octet-stream")
             for name, content in FILES.items()

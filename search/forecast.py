@@ -1,0 +1,144 @@
+"""What a job will take, told before anything is spent: steps, multiply-adds, memory, seconds. Torch-free.
+
+A training step takes three times the multiply-adds of its forward pass: the backward pass has one product for the
+input's gradient and one for the weight's. A step of the shared supernet is one of its largest path, times
+SHARED_OVERHEAD for mixing views; the reference form runs every choice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from latency.operator import Operator
+from search.costs import macs, parameters
+from search.space import Layer, Space
+from search.spec import SearchSpec
+
+MACS_PER_THREAD_SECOND = 10e9  # fbnet-mini and fbnet-cifar on one core of an EPYC, float32: 9 to 11e9
+SHARED_OVERHEAD = 1.3  # 1.2 to 1.4 measured
+TRAINING = 3
+FLOAT_BYTES = 4
+TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
+PROCESS_BYTES = 360e6  # torch with what it loads, before any data
+RESIDENT_SHARE = 1.7  # greatest resident bytes over those of the tensors counted: gradients on their way, freed memory
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Multiply-adds a second in steps of the supernet and of the network that is trained, and what they rest on."""
+
+    search_macs_per_second: float
+    finish_macs_per_second: float
+    rests_on: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Steps of search and finish with the multiply-adds of one each; `finish_steps` is that of all finalists."""
+
+    search_steps: int
+    finish_steps: int
+    search_step_macs: float
+    finish_step_macs: float
+    memory_bytes: int
+
+    def seconds(self, pace: Pace) -> float:
+        """What both take at that pace."""
+        search = self.search_steps * self.search_step_macs / pace.search_macs_per_second
+        return search + self.finish_steps * self.finish_step_macs / pace.finish_macs_per_second
+
+
+def stated_pace(threads: int) -> Pace:
+    """The pace where nothing was measured yet."""
+    rate = MACS_PER_THREAD_SECOND * threads
+    return Pace(rate, rate, f"{rate:.0e} multiply-adds a second on {threads} threads, a constant: no job has ended yet")
+
+
+def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
+    """What `spec` takes on `space` with that many training pictures. Which network will be trained is not known: its
+    multiply-adds are those of average choices, its memory that of the largest ones.
+    """
+    finish = spec.finish
+    pixels = space.input.channels * space.input.height * space.input.width
+    searching = _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size)
+    finishing = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
+    is_shared = spec.search.supernet == "shared"
+    step = sum(map(macs, _largest(space))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
+    return Workload(
+        search_steps=_search_steps(spec, examples),
+        finish_steps=spec.finalists * finish.epochs * max(1, examples // finish.batch_size),
+        search_step_macs=TRAINING * step * spec.search.batch_size,
+        finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,
+        # The arrays stay, and the searcher has tensors of its own of them.
+        memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels),
+    )
+
+
+def _search_steps(spec: SearchSpec, examples: int) -> int:
+    search = spec.search
+    count = min(search.examples or examples, examples)
+    for_theta = round(count * search.theta_share)
+    weight = max(1, (count - for_theta) // search.batch_size)
+    theta = max(1, for_theta // search.batch_size)
+    return search.epochs * weight + (search.epochs - search.warmup_epochs) * theta
+
+
+def _largest(space: Space) -> list[Operator]:
+    """Operators of the network of the most multiply-adds."""
+    layers = [max(map(layer.operator, layer.choices), key=macs) for layer in space.layers]
+    return [space.stem_operator, *layers, space.head_operator]
+
+
+def _supernet(space: Space, form: str) -> list[Operator]:
+    """Operators whose tensors a supernet step keeps: of the shared form the greatest of each path (the ungrouped, each
+    grouped width, skip), of the reference all.
+    """
+    layers = [operator for layer in space.layers for operator in _paths(layer, form)]
+    return [space.stem_operator, *layers, space.head_operator]
+
+
+def _paths(layer: Layer, form: str) -> list[Operator]:
+    operators = [layer.operator(choice) for choice in layer.choices]
+    if form == "reference":
+        return operators
+    greatest = dict[tuple[str, int, int], Operator]()
+    for operator in operators:
+        path = operator.kind, operator.groups, operator.c_mid if operator.groups > 1 else 0
+        greatest[path] = max(greatest.get(path, operator), operator, key=macs)
+    return list(greatest.values())
+
+
+def _macs_of_all(space: Space) -> int:
+    return sum(map(macs, _supernet(space, "reference")))
+
+
+def _average_macs(space: Space) -> float:
+    fixed = macs(space.stem_operator) + macs(space.head_operator)
+    return fixed + sum(
+        sum(macs(layer.operator(choice)) for choice in layer.choices) / len(layer.choices) for layer in space.layers
+    )
+
+
+def _tensor_bytes(operators: Sequence[Operator], batch: int) -> float:
+    """Bytes of what the backward pass needs, and of weights, gradients and momenta."""
+    kept = sum(map(_saved_values, operators)) * batch
+    return FLOAT_BYTES * (kept + TENSORS_PER_PARAMETER * sum(map(parameters, operators)))
+
+
+def _saved_values(operator: Operator) -> int:
+    """Values of one picture that the backward pass needs: of a block what each convolution and each activation gives,
+    5 tensors; of stem and head 2; of a projecting skip 1.
+    """
+    o = operator
+    pixels = o.h * o.w
+    match o.kind:
+        case "mbconv":
+            out = o.out_hw[0] * o.out_hw[1]
+            return 2 * pixels * o.c_mid + 2 * out * o.c_mid + out * o.c_out
+        case "skip":
+            return 0 if o.keeps_shape else o.out_hw[0] * o.out_hw[1] * o.c_out
+        case "stem":
+            return pixels * o.c_in + 2 * o.out_hw[0] * o.out_hw[1] * o.c_out
+        case "head":
+            return 2 * pixels * o.c_mid
+        case _:
+            return 0

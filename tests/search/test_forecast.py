@@ -1,0 +1,70 @@
+"""A forecast counts the steps that are really done, and scales as the work does."""
+
+import pytest
+
+from search.budgets import budgets_of
+from search.costs import macs
+from search.forecast import Pace, stated_pace, workload
+from search.run import SearchRun
+from search.space import preset
+from search.spec import SearchSpec
+from tests.search.builders import tiny_digits, tiny_space
+
+PACE = Pace(1e9, 2e9, "test")
+
+
+def spec(search: dict[str, object], finish: dict[str, object]) -> SearchSpec:
+    document = {"space": "tiny", "dataset": "digits", "constraints": [{"metric": "macs", "max": 1e9}]}
+    return SearchSpec.model_validate({**document, "search": search, "finish": finish})
+
+
+@pytest.mark.parametrize(
+    ("search", "finish"),
+    [
+        ({"epochs": 3, "warmup_epochs": 1, "batch_size": 16}, {"epochs": 2, "batch_size": 32}),
+        ({"epochs": 2, "warmup_epochs": 0, "batch_size": 50, "examples": 90}, {"epochs": 1, "batch_size": 4096}),
+        ({"epochs": 2, "warmup_epochs": 1, "batch_size": 7, "theta_share": 0.5}, {"epochs": 0}),
+    ],
+)
+def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict[str, object]) -> None:
+    wanted, space, data = spec(search, finish), tiny_space(), tiny_digits()
+    budgets = budgets_of(space, wanted.constraints, {})
+    run = SearchRun(wanted, space=space, data=data, budgets=budgets)
+    found = workload(wanted, space, examples=len(data.y_train))
+    assert (found.search_steps, found.finish_steps) == run.steps_left
+
+
+def test_seconds_are_those_of_search_and_finish_at_their_own_pace() -> None:
+    found = workload(spec({"epochs": 3}, {"epochs": 1}), tiny_space(), examples=1000)
+    search = found.search_steps * found.search_step_macs / 1e9
+    assert found.seconds(PACE) == search + found.finish_steps * found.finish_step_macs / 2e9
+    assert stated_pace(2).search_macs_per_second == 2 * stated_pace(1).search_macs_per_second
+
+
+def test_a_step_is_three_passes_of_the_largest_path_and_of_every_choice_in_the_reference() -> None:
+    space = tiny_space(candidates=["k3_e1", "k3_e6"])
+    largest, smallest = (sum(macs(layer.operator(layer.choices[pick])) for layer in space.layers) for pick in (1, 0))
+    ends = macs(space.stem_operator) + macs(space.head_operator)
+    shared, reference = (
+        workload(spec({"supernet": form, "batch_size": 10}, {}), space, examples=100).search_step_macs
+        for form in ("shared", "reference")
+    )
+    assert shared == pytest.approx(3 * 10 * 1.3 * (largest + ends))
+    assert reference == pytest.approx(3 * 10 * (largest + smallest + ends))
+
+
+def test_memory_grows_with_the_batch_and_with_the_form() -> None:
+    space = preset("fbnet-mini")
+
+    def memory_bytes(**search: object) -> int:
+        return workload(spec(search, {}), space, examples=6000).memory_bytes
+
+    assert memory_bytes(batch_size=128) < memory_bytes(batch_size=512)
+    assert memory_bytes(batch_size=128) < memory_bytes(batch_size=128, supernet="reference")
+
+
+def test_more_finalists_are_trained_longer() -> None:
+    one = spec({}, {})
+    three = one.model_copy(update={"finalists": 3})
+    steps = [workload(s, tiny_space(), examples=1000).finish_steps for s in (one, three)]
+    assert steps[1] == 3 * steps[0]
