@@ -18,7 +18,18 @@ from search.budget import Budget, Formats, Indices, Matrix, Reach, reach, worth_
 from search.program import Program
 from search.ranking import MOST_STEPS, Ranking
 
-__all__ = ["Budget", "Reach", "Solution", "Unreachable", "pareto", "reach", "solve", "solve_best", "worth_of"]
+__all__ = [
+    "Budget",
+    "Reach",
+    "Solution",
+    "Unreachable",
+    "can_be_held",
+    "pareto",
+    "reach",
+    "solve",
+    "solve_best",
+    "worth_of",
+]
 
 
 class Unreachable(ValueError):
@@ -93,9 +104,7 @@ def pareto(
     least, greatest = reach(first, formats_LK)
     most = min(first.maximum, greatest)
     if first.kind == "sum":  # the others may keep the cheapest out of reach
-        flat = [[0.0] * len(row) for row in first.costs_LK]
-        cheapest = _best(Program(flat, others, formats_LK, least_of=first), 1)
-        least = first.total(cheapest[0], formats_LK) if cheapest else math.inf
+        least = _least_beside(first, others, formats_LK)
     if least > most:
         raise _unreachable(budgets, formats_LK)
     steps = max(1, points - 1)
@@ -109,6 +118,24 @@ def pareto(
     if not front:
         raise _unreachable(budgets, formats_LK)
     return front
+
+
+def can_be_held(budgets: Sequence[Budget], formats_LK: Formats | None = None) -> bool:
+    """Whether some architecture holds every budget."""
+    first, *others = sorted(budgets, key=lambda budget: budget.kind == "peak")
+    if first.kind == "sum":
+        return _least_beside(first, others, formats_LK) <= first.maximum
+    return bool(_best(Program(_flat(first), budgets, formats_LK), 1))
+
+
+def _least_beside(first: Budget, others: Sequence[Budget], formats_LK: Formats | None) -> float:
+    """The least total of a sum budget while the others hold; infinite where they cannot be held."""
+    cheapest = _best(Program(_flat(first), others, formats_LK, least_of=first), 1)
+    return first.total(cheapest[0], formats_LK) if cheapest else math.inf
+
+
+def _flat(budget: Budget) -> Matrix:
+    return [[0.0] * len(row) for row in budget.costs_LK]
 
 
 def _unreachable(budgets: Sequence[Budget], formats_LK: Formats | None) -> Unreachable:

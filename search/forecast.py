@@ -50,7 +50,14 @@ class Workload:
 def stated_pace(threads: int) -> Pace:
     """The pace where nothing was measured yet."""
     rate = MACS_PER_THREAD_SECOND * threads
-    return Pace(rate, rate, f"{rate:.0e} multiply-adds a second on {threads} threads, a constant: no job has ended yet")
+    on = counted(threads, "thread")
+    rests_on = f"{rate / 1e9:g}e9 multiply-adds a second on {on}, a constant: no job has ended here yet"
+    return Pace(rate, rate, rests_on)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:

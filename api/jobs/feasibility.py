@@ -35,7 +35,7 @@ def assess_constraints(session: Session, owner: str, found: Assessment, constrai
                 _reach(found, found.space, number, constraint)
     if found.space is None or found.errors or len(constraints) == 1:
         return
-    if not are_reachable_together(found.space, list(found.budgets.values())):
+    if not are_reachable_together(list(found.budgets.values())):
         each = ", ".join(map(_least, found.reachable))
         found.refuse(
             "unreachable-budget", "constraints",
@@ -43,15 +43,11 @@ def assess_constraints(session: Session, owner: str, found: Assessment, constrai
         )  # fmt: skip
 
 
-def are_reachable_together(space: Space, budgets: Sequence[Budget]) -> bool:
+def are_reachable_together(budgets: Sequence[Budget]) -> bool:
     """Whether some architecture holds every budget: the derivation decides, exactly."""
-    from search.derive import Unreachable, solve  # loads scipy, which most requests do not need
+    from search.derive import can_be_held  # loads scipy, which most requests do not need
 
-    try:
-        solve([[0.0] * len(layer.choices) for layer in space.layers], budgets)
-    except Unreachable:
-        return False
-    return True
+    return can_be_held(budgets)
 
 
 def _budget(session: Session, found: Assessment, space: Space, number: int, constraint: Constraint) -> Budget | None:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.jobs.models import SUCCEEDED, SearchJob
-from search.forecast import Pace, Workload, stated_pace, workload
+from search.forecast import Pace, Workload, counted, stated_pace, workload
 from search.space import Space
 from search.spec import SearchSpec
 
@@ -37,14 +37,20 @@ def pace_of_service(session: Session, threads: int) -> Pace:
     """The median of the newest finished jobs on as many threads, whoever's they are; else the stated constant."""
     ended = select(SearchJob.pace).where(SearchJob.state == SUCCEEDED, SearchJob.pace.is_not(None))
     rows = session.scalars(ended.order_by(SearchJob.finished_at.desc()).limit(_LOOKED_AT))
-    paces = [pace for pace in rows if pace is not None and pace["threads"] == threads][:_MOST_JOBS]
+    paces = [pace for pace in rows if pace is not None and _is_known(pace, threads)][:_MOST_JOBS]
     stated = stated_pace(threads)
     search = _median(paces, "search_macs_per_second")
     finish = _median(paces, "finish_macs_per_second")
-    if search is None and finish is None:
+    if not paces:
         return stated
     rates = search or stated.search_macs_per_second, finish or stated.finish_macs_per_second
-    return Pace(*rates, rests_on=f"the median pace of {len(paces)} finished jobs of this service on {threads} threads")
+    count = counted(len(paces), "finished job")
+    return Pace(*rates, rests_on=f"the median pace of {count} of this service on {counted(threads, 'thread')}")
+
+
+def _is_known(pace: dict[str, Any], threads: int) -> bool:
+    rates = pace["search_macs_per_second"], pace["finish_macs_per_second"]
+    return pace["threads"] == threads and any(rate is not None for rate in rates)
 
 
 def _median(paces: list[dict[str, Any]], name: str) -> float | None:

@@ -13,11 +13,11 @@ from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.schemas import ArtifactView
 from api.dependencies import Authenticated, Cursor, Limit, Parts
-from api.jobs import events, submission
+from api.jobs import events, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.forecasting import forecast
 from api.jobs.models import SearchJob
-from api.jobs.schemas import EventPage, EventView, JobView, ValidationView
+from api.jobs.schemas import Derivation, DerivationView, EventPage, EventView, JobView, ValidationView
 from api.jobs.stream import with_pings
 from api.jobs.tailer import Tailer
 from api.pages import Page
@@ -125,6 +125,16 @@ def resume_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
         return _view(
             session, jobs.resume(session, caller.owner, job_id, requeue_seconds=requeue, ring=service.bell.ring)
         )
+
+
+@router.post("/{job_id}/derive")
+def derive(job_id: str, wanted: Derivation, caller: Authenticated, service: Parts) -> DerivationView:
+    """Derive architectures for other constraints from a search that is done: nothing is trained, nothing is kept."""
+    with service.database.read() as session:
+        job = jobs.get(session, caller.owner, job_id)
+        question = retargeting.ask(session, service.store, job, wanted.constraints)
+    answer = question.answer(count=wanted.count, front=wanted.front)
+    return DerivationView.model_validate({"job": job_id, **answer})
 
 
 @router.get("/{job_id}/events", response_model=EventPage, responses=_STREAM)

@@ -1,12 +1,15 @@
 """Search jobs as the API shows them. A job as people write it is `search.spec.SearchSpec`."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.jobs.figures import Range
+from api.architectures.schemas import LayerView
+from api.jobs.figures import Figure, Range
 from api.jobs.models import JobEvent, SearchJob
+from search.constraints import Constraints
+from search.document import Document
 
 State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
@@ -111,6 +114,44 @@ class EventPage(BaseModel):
 
     items: list[EventView]
     next_cursor: str | None
+
+
+class Derivation(Document):
+    """New constraints for a search that is done: the `count` best architectures, or with `front` the front of worth
+    against the first constraint while the others hold.
+    """
+
+    constraints: Constraints
+    count: Annotated[int, Field(ge=1, le=16)] = 1
+    front: bool = False
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if self.front and "count" in self.model_fields_set:
+            raise ValueError("front: has as many architectures as it has; leave count away")
+        return self
+
+
+class DerivedView(BaseModel):
+    """An architecture that nobody trained. `worth` is what the search would expect of it, to compare by."""
+
+    candidates: list[str]
+    worth: float
+    predicted: list[Figure]
+    layers: list[LayerView]
+
+
+class DerivationView(BaseModel):
+    """Architectures for new constraints, best first (a front: cheapest first). What the worth rests on is told by
+    `samples`, the sub-networks scored, and `rank_correlation` on those held out.
+    """
+
+    job: str
+    samples: int
+    rank_correlation: float | None
+    note: str
+    reachable: list[Range]
+    architectures: list[DerivedView]
 
 
 class ValidationView(BaseModel):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.derive import Budget, Reach, Unreachable, pareto, reach, solve, solve_best, worth_of
+from search.derive import Budget, Reach, Unreachable, can_be_held, pareto, reach, solve, solve_best, worth_of
 
 Case = tuple[list[list[float]], list[Budget], list[list[int | None]] | None]
 EVERY = list(itertools.product(range(4), repeat=4))
@@ -134,6 +134,14 @@ def test_a_peak_that_something_fixed_exceeds_is_unreachable() -> None:
     peak = Budget("memory", [[1.0, 2.0]], 4.0, 3.0, kind="peak")
     with pytest.raises(Unreachable, match="memory: 3 asked, 4 to 4 reachable"):
         solve([[0.0, 0.0]], [peak])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_budgets_can_be_held_where_an_architecture_holds_them(seed: int) -> None:
+    _, budgets, formats = case = random_case(seed)
+    tight = [replace(budget, maximum=0.85 * budget.maximum) for budget in budgets]
+    assert can_be_held(budgets, formats) is bool(in_order(case))
+    assert can_be_held(tight, formats) is bool(in_order((case[0], tight, formats)))
 
 
 def test_budgets_that_exclude_each_other_say_so() -> None:
