@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from search.architecture import Architecture
 from search.blocks import Block, Folded, build
+from search.norms import InputRounding
 
 
 class Network(nn.Module):
@@ -59,12 +60,14 @@ def load_weights(path: Path) -> Network:
 
 
 def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
-    """Replaces the running statistics of every BatchNorm by plain means over `batches` of pixels; weights stay."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    """Replaces the running statistics of every BatchNorm and rounding by plain means over `batches` of pixels; weights
+    stay.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | InputRounding)]
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch then keeps the cumulative mean
+        norm.momentum = None  # the cumulative mean is kept then
     network.train()
     with torch.no_grad():
         for x_NCHW in batches:

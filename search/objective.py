@@ -1,6 +1,6 @@
 """What an architecture step minimises: the loss of the task joined with expected latency.
 
-`constrained` holds each budget with a multiplier of its own; `fbnet` is the paper's product. Both read expected
+`constrained` holds each budget behind every step; `fbnet` is the paper's product. Both read expected
 latency as a share of its maximum, so that a table in another unit gives the same search.
 """
 
@@ -11,8 +11,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from search.axes import PerAxis
 from search.derive import Budget
 from search.state import State
+from search.supernet.theta import Theta
+
+SWEEPS, BISECTIONS = 4, 20
+CLOSE = 1e-4
+LARGEST_MULTIPLIER = 1e6
 
 
 def cost_tensor(budget: Budget, most: int) -> Tensor:
@@ -39,13 +45,13 @@ class ExpectedCost:
 
 
 class Objective(Protocol):
-    """Joins the task's loss with the shares of the budgets; may learn from each step."""
+    """Joins the task's loss with the shares of the budgets; may correct theta behind each architecture step."""
 
     def __call__(self, loss: Tensor, share_C: Tensor) -> Tensor:
         """What to minimise."""
 
-    def learn(self, share_C: Tensor) -> None:
-        """Called after each architecture step with the shares it had."""
+    def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:
+        """Called behind each architecture step; `progress` through them is in (0, 1]."""
 
     def state_dict(self) -> State:
         """What the next step needs."""
@@ -55,33 +61,68 @@ class Objective(Protocol):
 
 
 class Constrained:
-    """Augmented Lagrangian on log shares: loss + sum_c (multiplier_c * g_c + rho / 2 * max(0, g_c)^2), g =
-    log(expected / max).
+    """The task's loss alone, and behind each step the nearest distribution whose expected cost holds the budgets.
 
-    A multiplier rises while its budget is exceeded and falls, never below 0, while it is not (dual ascent). A log is
-    as steep at twice the budget as at half of it, so a far-off start neither explodes nor stalls.
+    Nearest in KL divergence is a tilt: logits - multiplier * cost, with the one multiplier at which the budget holds.
+    So no rate has to be tuned: dual ascent would only approach the multiplier that is computed here. Choices of one
+    layer are a product of categoricals; each is tilted by what its options cost under the others. Early on the bound
+    comes down from where theta starts, over the first half of the steps: a budget that falls on fresh weights would
+    close the large choices before anything is known of them.
     """
 
-    def __init__(self, constraints: int, *, rate: float = 0.05, rho: float = 1.0) -> None:
-        self.multipliers_C = torch.zeros(constraints)
-        self.rate, self.rho = rate, rho
+    RAMP = 0.5
+
+    def __init__(self) -> None:
+        self.start_C: Tensor | None = None
 
     def __call__(self, loss: Tensor, share_C: Tensor) -> Tensor:
-        """Shares (C,) as `ExpectedCost` gives them."""
-        gap_C = share_C.log()
-        return loss + (self.multipliers_C * gap_C + 0.5 * self.rho * gap_C.clamp_min(0) ** 2).sum()
+        """The loss."""
+        return loss
 
-    def learn(self, share_C: Tensor) -> None:
-        """Dual ascent."""
-        self.multipliers_C = (self.multipliers_C + self.rate * share_C.detach().log()).clamp_min(0.0)
+    def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:
+        """Tilts theta until every expected share is within its bound."""
+        if self.start_C is None:
+            self.start_C = cost(theta.per_choice(theta.probabilities())).detach()
+        left = max(0.0, 1.0 - progress / self.RAMP)
+        bound_C = 1.0 + (self.start_C - 1.0).clamp_min(0.0) * left
+        for _ in range(SWEEPS):
+            share_C = cost(theta.per_choice(theta.probabilities())).detach()
+            exceeded = (share_C > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
+            if not exceeded:
+                return
+            for number in exceeded:
+                _tilt(theta, cost, number, float(bound_C[number]))
 
     def state_dict(self) -> State:
-        """The multipliers."""
-        return {"multipliers": self.multipliers_C}
+        """Where the bounds started."""
+        return {"start": self.start_C}
 
     def load_state_dict(self, state: State) -> None:
-        """The multipliers."""
-        self.multipliers_C = state["multipliers"]
+        """Where the bounds started."""
+        self.start_C = state["start"]
+
+
+def _tilt(theta: Theta, cost: ExpectedCost, number: int, bound: float) -> None:
+    """Moves logits against the cost of constraint `number` until its expected share is `bound` or as low as it goes."""
+    axes = list(theta.logits)
+    before = {axis: theta.logits[axis].detach().clone() for axis in axes}
+    p = PerAxis(*(share.detach().requires_grad_() for share in theta.probabilities()))
+    share = cost(theta.per_choice(p))[number]
+    slopes = dict(zip(p._fields, torch.autograd.grad(share, list(p), allow_unused=True), strict=True))
+
+    def expected(multiplier: float) -> float:
+        with torch.no_grad():
+            for axis in axes:
+                theta.logits[axis].copy_(before[axis] - multiplier * slopes[axis])
+            return float(cost(theta.per_choice(theta.probabilities()))[number])
+
+    low, high = 0.0, 1.0
+    while expected(high) > bound and high < LARGEST_MULTIPLIER:
+        low, high = high, high * 2
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if expected(middle) > bound else (low, middle)
+    expected(high)
 
 
 class FBNet:
@@ -98,8 +139,8 @@ class FBNet:
         """Shares (C,) as `ExpectedCost` gives them."""
         return loss * (self.alpha * (torch.log1p(share_C) / math.log(2)) ** self.beta).prod()
 
-    def learn(self, share_C: Tensor) -> None:
-        """Nothing to learn."""
+    def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:
+        """Nothing to correct."""
 
     def state_dict(self) -> State:
         """Empty."""
@@ -109,6 +150,6 @@ class FBNet:
         """Nothing to load."""
 
 
-def make(name: str, constraints: int) -> Objective:
+def make(name: str) -> Objective:
     """The objective of a job's `search.objective`."""
-    return Constrained(constraints) if name == "constrained" else FBNet()
+    return Constrained() if name == "constrained" else FBNet()

@@ -9,12 +9,12 @@ class StepReport:
     """One step of work done: JSON-ready. `step` counts from 1 to `steps` within the phase.
 
     Phase `search`: `data` holds epoch, loss, accuracy, expected (by budget), temperature; the last report of an epoch
-    has `distribution`, the probabilities of each layer's candidates. Phase `derive`: one report, with candidates and
-    predicted (by budget). Phase `finish`: epoch, loss, accuracy.
+    has `distribution`: by categorical (block, precision, level) the probabilities of each layer's options. Phase
+    `derive`: one report, with candidates and predicted (by budget). Phase `finish`: epoch, loss, accuracy.
     """
 
     phase: str
     step: int
     steps: int
     data: dict[str, Any] = field(default_factory=dict)
-    distribution: list[list[float]] | None = None
+    distribution: dict[str, list[list[float]]] | None = None

@@ -16,21 +16,26 @@ from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
 from search.derive import Budget, solve
 from search.objective import ExpectedCost, make
-from search.randomness import generator, seeded
+from search.randomness import seeded
 from search.reports import StepReport
 from search.space import Space
 from search.spec import Search
 from search.state import State
-from search.supernet import Supernet, gumbel_softmax
+from search.supernet import Supernet
+
+CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
+SURE_AFTER = 0.5  # but not in the first half of the architecture steps
 
 
 class Step(NamedTuple):
-    """One step of the plan: whose batch it takes and which."""
+    """One step of the plan: whose batch it takes and which. `progress` counts architecture steps, this one included."""
 
     epoch: int
     architecture: bool
     batch: int
+    begins_epoch: bool
     ends_epoch: bool
+    progress: float
 
 
 class Searcher:
@@ -52,24 +57,26 @@ class Searcher:
         self.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
         self.plan = tuple(self._plan())
         self.step = 0
-        self.expected_cost = ExpectedCost(budgets, self.supernet.theta.shape[1])
-        self.objective = make(settings.objective, len(budgets))
+        self.expected_cost = ExpectedCost(budgets, self.supernet.theta.most_choices)
+        self.objective = make(settings.objective)
         self.weight_optimizer = torch.optim.SGD(
             self.supernet.weights(), settings.weight_lr, 0.9, weight_decay=1e-4, nesterov=True
         )
-        self.theta_optimizer = torch.optim.Adam([self.supernet.theta], settings.theta_lr, betas=(0.5, 0.999))
+        self.theta_optimizer = torch.optim.Adam(self.supernet.theta.parameters(), settings.theta_lr, betas=(0.5, 0.999))
         self._orders: dict[tuple[str, int], Tensor] = {}
 
     def _plan(self) -> Iterator[Step]:
         weight, theta = len(self.weight_batches), len(self.theta_batches)
+        total, done = (self.settings.epochs - self.settings.warmup_epochs) * theta, 0
         for epoch in range(self.settings.epochs):
             wanted = 0 if epoch < self.settings.warmup_epochs else theta
             for number in range(weight):
                 due = range(number * wanted // weight, (number + 1) * wanted // weight)
                 last = number == weight - 1
-                yield Step(epoch, False, number, last and not due)
+                yield Step(epoch, False, number, number == 0, last and not due, done / total)
                 for batch in due:
-                    yield Step(epoch, True, batch, last and batch == due[-1])
+                    done += 1
+                    yield Step(epoch, True, batch, False, last and batch == due[-1], done / total)
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does the remaining steps, one report each. Raises FloatingPointError where the loss is no number."""
@@ -101,18 +108,35 @@ class Searcher:
             self._orders[key] = batches.order(step.epoch)
         return batches.batch(self._orders[key], step.batch)
 
-    def _forward(self, batches: Batches, step: Step) -> tuple[Tensor, float]:
+    def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
         x_NCHW, y_N = self._batch(batches, step)
-        noise = generator(self.seed, "gumbel", self.step)
-        p_LK = gumbel_softmax(self.supernet.theta_LK, self.temperature(step.epoch), noise)
-        logits = self.supernet(x_NCHW, p_LK)
+        sample = self.supernet.theta.sample(sampler, self.temperature(step.epoch), self.seed, self.step)
+        logits = self.supernet(x_NCHW, sample)
         return F.cross_entropy(logits, y_N), float((logits.argmax(1) == y_N).float().mean())
 
+    def _begin_epoch(self, step: Step) -> None:
+        if step.epoch == self.settings.warmup_epochs:
+            self._sort_widths()
+        if step.progress > SURE_AFTER:
+            self.supernet.theta.close_below(CLOSED_BELOW)
+        self.supernet.choose_survivors()
+
+    @torch.no_grad()
+    def _sort_widths(self) -> None:
+        """Once, behind the warm-up: momentum moves with the channels."""
+        for tensor, dimension, order in self.supernet.sort_widths():
+            momentum = self.weight_optimizer.state.get(tensor, {}).get("momentum_buffer")
+            for moved in (tensor, momentum):
+                if moved is not None:
+                    moved.copy_(moved.index_select(dimension, order))
+
     def _weight_step(self, step: Step) -> tuple[float, float]:
+        if step.begins_epoch:
+            self._begin_epoch(step)
         self.supernet.train().theta.requires_grad_(False)
         for group in self.weight_optimizer.param_groups:
             group["lr"] = self.settings.weight_lr * 0.5 * (1 + math.cos(math.pi * self.step / len(self.plan)))
-        loss, accuracy = self._forward(self.weight_batches, step)
+        loss, accuracy = self._forward(self.weight_batches, step, self.settings.weight_sampler)
         self.weight_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.supernet.weights(), 5.0)
@@ -120,15 +144,15 @@ class Searcher:
         return loss.item(), accuracy
 
     def _architecture_step(self, step: Step) -> tuple[float, float]:
-        self.supernet.train().theta.requires_grad_(True)
+        theta = self.supernet.train().theta.requires_grad_(True)
         for weight in self.supernet.weights():
             weight.requires_grad_(False)
-        loss, accuracy = self._forward(self.theta_batches, step)
-        share_C = self.expected_cost(self.supernet.probabilities_LK)
+        loss, accuracy = self._forward(self.theta_batches, step, self.settings.sampler)
+        share_C = self.expected_cost(theta.per_choice(theta.probabilities()))
         self.theta_optimizer.zero_grad(set_to_none=True)
         self.objective(loss, share_C).backward()  # type: ignore[no-untyped-call]
         self.theta_optimizer.step()
-        self.objective.learn(share_C)
+        self.objective.settle(theta, self.expected_cost, step.progress)
         for weight in self.supernet.weights():
             weight.requires_grad_(True)
         return loss.item(), accuracy
@@ -140,22 +164,22 @@ class Searcher:
         start, end = self.settings.temperature.start, self.settings.temperature.end
         return float(start * (end / start) ** done)
 
-    def probabilities(self) -> list[list[float]]:
-        """softmax(theta), a list a layer over that layer's candidates."""
-        p_LK = self.supernet.probabilities_LK.detach()
-        return [row[: len(layer.blocks)].tolist() for layer, row in zip(self.space.layers, p_LK, strict=True)]
+    def probabilities(self) -> dict[str, list[list[float]]]:
+        """softmax of theta by categorical: a list a layer over its blocks, precisions, levels of zeros."""
+        p = self.supernet.theta.probabilities()
+        blocks = [row[: len(layer.blocks)] for layer, row in zip(self.space.layers, p.block.tolist(), strict=True)]
+        return {"block": blocks, "precision": p.precision.tolist(), "level": p.level.tolist()}
 
     def expected(self) -> dict[str, float]:
         """Expected total of each budget under theta, by the budget's name and in its unit."""
+        theta = self.supernet.theta
         with torch.no_grad():
-            share_C = self.expected_cost(self.supernet.probabilities_LK).tolist()
+            share_C = self.expected_cost(theta.per_choice(theta.probabilities())).tolist()
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 
     def derive(self) -> tuple[int, ...]:
         """The choice of each layer that theta thinks most likely among those that hold every budget; exact."""
-        log_p = torch.log_softmax(self.supernet.theta_LK.detach().double(), dim=1)
-        worth = [row[: len(layer.blocks)].tolist() for layer, row in zip(self.space.layers, log_p, strict=True)]
-        return solve(worth, self.budgets)
+        return solve(self.supernet.theta.worth(), self.budgets)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on; random draws need no state."""

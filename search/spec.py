@@ -3,7 +3,7 @@
 Every field of the design is known from the first day. What is not built yet is refused by name, never ignored.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -21,6 +21,9 @@ def not_built(what: str, instead: str) -> PydanticCustomError:
     return PydanticCustomError("not_built", "{what} is not built yet: {instead}", {"what": what, "instead": instead})
 
 
+Sampler = Literal["gumbel", "gumbel-hard", "two-path", "softmax"]
+
+
 class Temperature(Document):
     """Gumbel-softmax temperature, from `start` to `end` in equal ratios, one an epoch (FBNet: 5, times exp(-0.045))."""
 
@@ -29,7 +32,10 @@ class Temperature(Document):
 
 
 class Search(Document):
-    """How the supernet is trained. The first `warmup_epochs` train weights alone."""
+    """How the supernet is trained. The first `warmup_epochs` train weights alone.
+
+    `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler).
+    """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
     warmup_epochs: Annotated[int, Field(ge=0, le=1000)] = 2
@@ -39,16 +45,10 @@ class Search(Document):
     weight_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     theta_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     supernet: Literal["shared", "reference"] = "shared"
-    sampler: Literal["gumbel"] = "gumbel"
+    sampler: Sampler = "gumbel"
+    weight_sampler: Sampler = "gumbel-hard"
     objective: Literal["constrained", "fbnet"] = "constrained"
     temperature: Temperature = Temperature()
-
-    @field_validator("sampler", mode="before")
-    @classmethod
-    def _built_sampler(cls, name: Any) -> Any:
-        if name in ("gumbel-hard", "two-path", "softmax"):
-            raise not_built(f"the sampler {name}", 'write "gumbel"')
-        return name
 
     @model_validator(mode="after")
     def _some_search(self) -> "Search":

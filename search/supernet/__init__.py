@@ -1,10 +1,10 @@
-"""The supernet: every architecture of a space at once, with architecture parameters theta_LK that choose among them.
+"""The supernet: every architecture of a space at once, with architecture parameters theta that choose among them.
 
-`shared` holds one weight a layer of which candidates are views; `reference` is FBNet's own form with a weight a
-candidate.
+`shared` holds one weight a layer of which choices are views; `reference` is FBNet's own form with a weight a choice.
 """
 
 from search.supernet.network import Supernet
-from search.supernet.sampler import gumbel_softmax
+from search.supernet.sampler import SAMPLERS
+from search.supernet.theta import Sample, Theta, one_hot
 
-__all__ = ["Supernet", "gumbel_softmax"]
+__all__ = ["SAMPLERS", "Sample", "Supernet", "Theta", "one_hot"]

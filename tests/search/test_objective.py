@@ -5,8 +5,12 @@ import dataclasses
 import pytest
 import torch
 
+from search.axes import Axes
+from search.choices import Choices
 from search.derive import Budget
 from search.objective import Constrained, ExpectedCost, FBNet
+from search.space import Space
+from search.supernet.theta import Theta
 from tests.search.builders import tiny_space, weight_budget
 
 
@@ -28,7 +32,7 @@ def test_the_expected_cost_of_a_peak_is_that_of_the_greatest_layer_or_what_is_fi
     assert p_LK.grad.tolist() == [[0.0, 0.0], pytest.approx([0.6, 0.8])]
 
 
-@pytest.mark.parametrize("objective", [Constrained(1), FBNet()])
+@pytest.mark.parametrize("objective", [Constrained(), FBNet()])
 def test_a_table_in_another_unit_gives_the_same_loss(objective: Constrained | FBNet) -> None:
     us = weight_budget(tiny_space(), 0.3)
     scaled = [[cost / 1000 for cost in row] for row in us.costs_LK]
@@ -38,21 +42,41 @@ def test_a_table_in_another_unit_gives_the_same_loss(objective: Constrained | FB
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_a_multiplier_rises_while_its_budget_is_exceeded_and_falls_to_zero_while_not() -> None:
-    objective = Constrained(2)
-    for _ in range(10):
-        objective.learn(torch.tensor([1.5, 0.5]))
-    high = objective.multipliers_C.tolist()
-    assert high[0] > 0
-    assert high[1] == 0.0
-    for _ in range(100):
-        objective.learn(torch.tensor([0.5, 0.5]))
-    assert objective.multipliers_C.tolist() == [0.0, 0.0]
+def spread_theta(space: Space) -> Theta:
+    """A theta of random logits."""
+    theta = Theta(Axes(space))
+    with torch.no_grad():
+        for logits in theta.logits.values():
+            logits.copy_(torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)))
+    return theta
 
 
-def test_a_budget_that_is_held_does_not_change_the_loss() -> None:
-    assert Constrained(1)(torch.tensor(0.7), torch.tensor([0.9])).item() == pytest.approx(0.7)
-    assert Constrained(1)(torch.tensor(0.7), torch.tensor([1.1])).item() > 0.7
+@pytest.mark.parametrize("choices", [Choices(), Choices(precision=("fp32", "w8a8"), width=(1, 0.5))])
+def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_held_ones(choices: Choices) -> None:
+    space = tiny_space().offering(choices)
+    theta = spread_theta(space)
+    cost = ExpectedCost([weight_budget(space, 0.3), weight_budget(space, 0.95, "pixel3")], theta.most_choices)
+    before = {axis: logits.detach().clone() for axis, logits in theta.logits.items()}
+    Constrained().settle(theta, cost, 1.0)
+    share_C = cost(theta.per_choice(theta.probabilities()))
+    assert 0.99 < share_C[0].item() <= 1.0005
+    assert any(not torch.equal(theta.logits[axis], old) for axis, old in before.items())
+    settled = {axis: logits.detach().clone() for axis, logits in theta.logits.items()}
+    Constrained().settle(theta, cost, 1.0)
+    assert all(torch.equal(theta.logits[axis], old) for axis, old in settled.items())
+
+
+def test_the_bound_comes_down_over_the_first_half_of_the_steps() -> None:
+    space = tiny_space()
+    theta, objective = spread_theta(space), Constrained()
+    cost = ExpectedCost([weight_budget(space, 0.3)], theta.most_choices)
+    start = cost(theta.per_choice(theta.probabilities())).item()
+    shares = []
+    for progress in (0.1, 0.25, 0.5, 1.0):
+        objective.settle(theta, cost, progress)
+        shares.append(cost(theta.per_choice(theta.probabilities())).item())
+    assert shares[0] == pytest.approx(1 + 0.8 * (start - 1), rel=2e-3)
+    assert shares[2:] == pytest.approx([1.0, 1.0], rel=1e-3)
 
 
 def test_the_papers_factor_is_alpha_at_the_budget_and_a_number_everywhere() -> None:

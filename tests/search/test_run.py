@@ -83,7 +83,7 @@ def test_the_architecture_comes_from_the_trained_theta(digits: ImageData) -> Non
     for _ in run.searcher:
         pass
     with torch.no_grad():
-        run.searcher.supernet.theta.copy_(torch.eye(3, 9)[[2, 0, 1]] * 9)
+        run.searcher.supernet.theta.logits["block"].copy_(torch.eye(3, 9)[[2, 0, 1]] * 9)
     assert run.searcher.derive() == (2, 0, 1)
 
 

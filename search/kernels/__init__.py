@@ -1,0 +1,20 @@
+"""The arithmetic of a supernet's step, fused: a compiled form for CPUs, a plain one for the rest."""
+
+from search.kernels.activations import norm_act, rounded_input
+from search.kernels.depthwise import depthwise
+from search.kernels.grids import CLIP, Grids, on_grids, round_through, signed_top
+from search.kernels.views import Views, mix_views, plain_mix_views
+
+__all__ = [
+    "CLIP",
+    "Grids",
+    "Views",
+    "depthwise",
+    "mix_views",
+    "norm_act",
+    "on_grids",
+    "plain_mix_views",
+    "round_through",
+    "rounded_input",
+    "signed_top",
+]

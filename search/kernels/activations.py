@@ -1,0 +1,177 @@
+"""BatchNorm, ReLU and rounding as one function of its input, recomputed in the backward pass.
+
+Saved for it is the convolution's output alone. Elsewhere than on a CPU the same is done by torch's own operators.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from search.kernels import compiled
+from search.kernels.grids import Grids, on_grids
+from search.kernels.parts import in_parts
+
+Floats = tuple[np.float32, ...]
+NO_GRID: Floats = (np.float32(0),)
+
+
+def rows(x_NCHW: Tensor) -> np.ndarray:
+    """The memory of a channels-last tensor as (N * H * W, C)."""
+    x_RC = x_NCHW.detach().permute(0, 2, 3, 1).reshape(-1, x_NCHW.shape[1])
+    return x_RC.contiguous().numpy()
+
+
+def channels_last(x_NCHW: Tensor) -> Tensor:
+    """An empty tensor of this shape, channels last."""
+    n, c, h, w = x_NCHW.shape
+    return torch.empty((n, h, w, c)).permute(0, 3, 1, 2)
+
+
+class _Static:
+    """What the kernels need of grids as constants."""
+
+    def __init__(self, grids: Grids | None) -> None:
+        shares = [1.0] if grids is None else grids.shares.tolist()
+        sizes, tops = (grids.sizes, grids.tops) if grids else ((), ())
+        self.float_share = np.float32(shares[0])
+        self.share = _floats(shares[1:])
+        self.inverse = _floats(1.0 / size for size in sizes)
+        self.step = _floats(share * size for share, size in zip(shares[1:], sizes, strict=True))
+        self.top = _floats(tops)
+        self.limit = _floats((top + 0.5) * size for size, top in zip(sizes, tops, strict=True))
+        self.sizes = [1.0, *sizes]
+
+    def gradient(self, dots: list[np.ndarray]) -> Tensor:
+        """Of the shares, from each part's dot products of the gradient with what is on the grids, in steps."""
+        total = np.sum(dots, axis=0)[: len(self.sizes)]  # without grids the kernels count one of share 0
+        return torch.tensor(total * self.sizes, dtype=torch.float32)
+
+
+def _floats(values: Any) -> Floats:
+    return tuple(map(np.float32, values)) or NO_GRID
+
+
+class _NormAct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, shares: Tensor | None, mean: Tensor, inverse_std: Tensor,
+        grids: Grids | None, batch_statistics: bool,
+    ) -> tuple[Tensor, float]:  # fmt: skip
+        static, out = _Static(grids), channels_last(y)
+        scale = (weight * inverse_std).numpy()
+        shift = (bias - mean * weight * inverse_std).numpy()
+        y_RC, out_RC = rows(y), rows(out)
+        assert out_RC.base is not None
+
+        def work(_: int, part: slice) -> float:
+            return compiled.norm_act_forward(  # type: ignore[no-any-return]
+                y_RC[part], scale, shift, static.float_share, static.inverse, static.step, static.top, out_RC[part]
+            )
+
+        squares = sum(in_parts(len(y_RC), y_RC.size, work))
+        ctx.save_for_backward(y, weight, mean, inverse_std)
+        ctx.static, ctx.scale, ctx.shift, ctx.batch_statistics = static, scale, shift, batch_statistics
+        return out, squares / y_RC.size
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        y, weight, mean, inverse_std = ctx.saved_tensors
+        static, scale, shift = ctx.static, ctx.scale, ctx.shift
+        y_RC, g_RC = rows(y), rows(g)
+        count, channels = y_RC.shape
+
+        with_shares = ctx.needs_input_grad[3]
+        arguments = scale, shift, static.float_share, static.share, static.limit
+
+        def sums(_: int, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            found = np.zeros(channels), np.zeros(channels), np.zeros(1 + len(static.inverse))
+            if with_shares:
+                compiled.norm_act_sums_and_dots(
+                    y_RC[part], g_RC[part], *arguments, static.inverse, static.top, *found
+                )  # fmt: skip
+            else:
+                compiled.norm_act_sums(y_RC[part], g_RC[part], *arguments, *found[:2])
+            return found
+
+        parts = in_parts(count, y_RC.size, sums)
+        sum_C = torch.from_numpy(np.sum([p[0] for p in parts], axis=0))
+        product_C = torch.from_numpy(np.sum([p[1] for p in parts], axis=0))
+        m, i, w = mean.double(), inverse_std.double(), weight.double()
+        by_norm_C = i * (product_C - m * sum_C)  # sum of k * (y - mean) / std: the gradient of the weight
+        by_k = w * i
+        by_y = -by_k * i * by_norm_C / count if ctx.batch_statistics else torch.zeros_like(by_k)
+        constant = -by_k * sum_C / count - by_y * m if ctx.batch_statistics else torch.zeros_like(by_k)
+        factors = [t.float().numpy() for t in (by_k, by_y, constant)]
+        out = channels_last(y)
+        out_RC = rows(out)
+
+        def inputs(_: int, part: slice) -> None:
+            compiled.norm_act_backward(y_RC[part], g_RC[part], *arguments, *factors, out_RC[part])
+
+        in_parts(count, y_RC.size, inputs)
+        shares = static.gradient([p[2] for p in parts]) if with_shares else None
+        return out, by_norm_C.float(), sum_C.float(), shares, None, None, None, None
+
+
+class _RoundSigned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, shares: Tensor, grids: Grids) -> tuple[Tensor, float]:
+        static, out = _Static(grids), channels_last(x)
+        x_RC, out_RC = rows(x), rows(out)
+
+        def work(_: int, part: slice) -> float:
+            return compiled.round_signed(  # type: ignore[no-any-return]
+                x_RC[part], static.float_share, static.inverse, static.step, static.top, out_RC[part]
+            )
+
+        squares = sum(in_parts(len(x_RC), x_RC.size, work))
+        ctx.save_for_backward(x)
+        ctx.static = static
+        return out, squares / x_RC.size
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        static, out = ctx.static, channels_last(x)
+        x_RC, g_RC, out_RC = rows(x), rows(g), rows(out)
+
+        def work(_: int, part: slice) -> np.ndarray:
+            found = np.zeros(1 + len(static.inverse))
+            compiled.round_signed_backward(
+                x_RC[part], g_RC[part], static.float_share, static.share, static.limit, static.inverse, static.top,
+                out_RC[part], found,
+            )  # fmt: skip
+            return found
+
+        dots = in_parts(len(x_RC), x_RC.size, work)
+        return out, static.gradient(dots) if ctx.needs_input_grad[1] else None, None
+
+
+def norm_act(
+    y_NCHW: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, eps: float,
+    grids: Grids | None, batch_statistics: bool,
+) -> tuple[Tensor, float]:  # fmt: skip
+    """relu(BatchNorm(y)) mixed on `grids`, and the mean square before rounding. `mean` and `variance` are those of this
+    batch where `batch_statistics`; gradients then go through them.
+    """
+    inverse_std = torch.rsqrt(variance + eps)
+    if y_NCHW.device.type == "cpu":
+        shares = grids.shares if grids else None
+        out: tuple[Tensor, float] = _NormAct.apply(  # type: ignore[no-untyped-call]
+            y_NCHW, weight, bias, shares, mean, inverse_std, grids, batch_statistics
+        )
+        return out
+    normed = torch.relu(F.batch_norm(y_NCHW, None if batch_statistics else mean, None if batch_statistics else variance,
+                                     weight, bias, batch_statistics, eps=eps))  # fmt: skip
+    return (on_grids(normed, grids) if grids else normed), normed.detach().square().mean().item()
+
+
+def rounded_input(x_NCHW: Tensor, grids: Grids) -> tuple[Tensor, float]:
+    """A block's signed input mixed on `grids`, and its mean square."""
+    if x_NCHW.device.type == "cpu":
+        out: tuple[Tensor, float] = _RoundSigned.apply(x_NCHW, grids.shares, grids)  # type: ignore[no-untyped-call]
+        return out
+    return on_grids(x_NCHW, grids), x_NCHW.detach().square().mean().item()

@@ -1,0 +1,280 @@
+"""Loops that torch has no fused operator for, compiled by numba: each reads its tensors once.
+
+Arrays are C-contiguous float32, channels last: y_RC has a row for each pixel of each picture. Every kernel works on the
+part of the rows, pictures or output channels it is given, so that threads share the work in a fixed order
+(`search.kernels.parts`). Sums run in float32 within `ROWS` rows and in float64 beyond, so that neither precision nor
+result depends on how large a batch is.
+
+A grid rounds to `top` steps of a size: `inverse` is 1 / size, `share` how much of the mixture it has. Grids come as
+tuples: numba unrolls loops over them.
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+ROWS = 256
+LANES = 128  # channels of one pass of the depthwise kernel: 25 sums of each stay in the L1 cache
+FAST = {"contract", "nsz", "arcp", "reassoc"}  # infinities and NaN keep their meaning: they must show
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled at its first call, kept on disk where a folder can be written, and run without the GIL."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+
+
+@_compiled
+def norm_act_forward(y_RC, scale_C, shift_C, float_share, inverse, step, top, out_RC):
+    """n = max(scale * y + shift, 0); out = float_share * n + sum_a step_a * min(round(n * inverse_a), top_a), step =
+    share * size. Gives the sum of n^2.
+    """
+    rows, channels = y_RC.shape
+    zero = np.float32(0)
+    squares = np.zeros(channels, np.float32)
+    total = 0.0
+    for start in range(0, rows, ROWS):
+        squares[:] = zero
+        for r in range(start, min(start + ROWS, rows)):
+            y_C, out_C = y_RC[r], out_RC[r]
+            for c in range(channels):
+                n = max(y_C[c] * scale_C[c] + shift_C[c], zero)
+                squares[c] += n * n
+                mixed = float_share * n
+                for a in range(len(inverse)):
+                    mixed += step[a] * min(np.rint(n * inverse[a]), top[a])
+                out_C[c] = mixed
+        for c in range(channels):
+            total += squares[c]
+    return total
+
+
+@_compiled
+def norm_act_sums(y_RC, g_RC, scale_C, shift_C, float_share, share, limit, sum_C, product_C):
+    """Adds sum(k) and sum(k * y) over rows, where k = g * (float_share + sum_a share_a [n < limit_a]) [n > 0]."""
+    rows, channels = y_RC.shape
+    zero = np.float32(0)
+    sums, products = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    for start in range(0, rows, ROWS):
+        sums[:] = zero
+        products[:] = zero
+        for r in range(start, min(start + ROWS, rows)):
+            y_C, g_C = y_RC[r], g_RC[r]
+            for c in range(channels):
+                n = y_C[c] * scale_C[c] + shift_C[c]
+                passed = float_share
+                for a in range(len(share)):
+                    passed += share[a] if n < limit[a] else zero
+                k = g_C[c] * passed if n > zero else zero
+                sums[c] += k
+                products[c] += k * y_C[c]
+        for c in range(channels):
+            sum_C[c] += sums[c]
+            product_C[c] += products[c]
+
+
+@_compiled
+def norm_act_backward(y_RC, g_RC, scale_C, shift_C, float_share, share, limit, by_k_C, by_y_C, constant_C, out_RC):
+    """out = by_k * k + by_y * y + constant, with k as in `norm_act_sums`."""
+    rows, channels = y_RC.shape
+    zero = np.float32(0)
+    for r in range(rows):
+        y_C, g_C, out_C = y_RC[r], g_RC[r], out_RC[r]
+        for c in range(channels):
+            n = y_C[c] * scale_C[c] + shift_C[c]
+            passed = float_share
+            for a in range(len(share)):
+                passed += share[a] if n < limit[a] else zero
+            k = g_C[c] * passed if n > zero else zero
+            out_C[c] = by_k_C[c] * k + by_y_C[c] * y_C[c] + constant_C[c]
+
+
+@_compiled
+def norm_act_sums_and_dots(
+    y_RC, g_RC, scale_C, shift_C, float_share, share, limit, inverse, top, sum_C, product_C, out_A
+):
+    """`norm_act_sums`, and adds sum(g * n) to out[0] and sum(g * min(round(n * inverse_a), top_a)) to out[1 + a]."""
+    rows, channels = y_RC.shape
+    zero, grids = np.float32(0), len(inverse)
+    sums, products = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    dots = np.zeros((grids + 1, channels), np.float32)
+    for start in range(0, rows, ROWS):
+        sums[:] = zero
+        products[:] = zero
+        dots[:, :] = zero
+        for r in range(start, min(start + ROWS, rows)):
+            y_C, g_C = y_RC[r], g_RC[r]
+            for c in range(channels):
+                n = max(y_C[c] * scale_C[c] + shift_C[c], zero)
+                passed = float_share
+                dots[0, c] += g_C[c] * n
+                for a in range(grids):
+                    passed += share[a] if n < limit[a] else zero
+                    dots[1 + a, c] += g_C[c] * min(np.rint(n * inverse[a]), top[a])
+                k = g_C[c] * passed if n > zero else zero
+                sums[c] += k
+                products[c] += k * y_C[c]
+        for c in range(channels):
+            sum_C[c] += sums[c]
+            product_C[c] += products[c]
+            for a in range(grids + 1):
+                out_A[a] += dots[a, c]
+
+
+@_compiled
+def round_signed(x_RC, float_share, inverse, step, top, out_RC):
+    """out = float_share * x + sum_a step_a * clip(round(x * inverse_a), -top_a, top_a). Gives the sum of x^2."""
+    rows, channels = x_RC.shape
+    squares = np.zeros(channels, np.float32)
+    total = 0.0
+    for start in range(0, rows, ROWS):
+        squares[:] = np.float32(0)
+        for r in range(start, min(start + ROWS, rows)):
+            x_C, out_C = x_RC[r], out_RC[r]
+            for c in range(channels):
+                squares[c] += x_C[c] * x_C[c]
+                mixed = float_share * x_C[c]
+                for a in range(len(inverse)):
+                    mixed += step[a] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), -top[a])
+                out_C[c] = mixed
+        for c in range(channels):
+            total += squares[c]
+    return total
+
+
+@_compiled
+def round_signed_backward(x_RC, g_RC, float_share, share, limit, inverse, top, out_RC, out_A):
+    """out = g * (float_share + sum_a share_a [|x| < limit_a]); adds sum(g * x) to out_A[0] and sum(g *
+    clip(round(x * inverse_a), -top_a, top_a)) to out_A[1 + a].
+    """
+    rows, channels = x_RC.shape
+    zero, grids = np.float32(0), len(inverse)
+    dots = np.zeros((grids + 1, channels), np.float32)
+    for start in range(0, rows, ROWS):
+        dots[:, :] = zero
+        for r in range(start, min(start + ROWS, rows)):
+            x_C, g_C, out_C = x_RC[r], g_RC[r], out_RC[r]
+            for c in range(channels):
+                passed = float_share
+                dots[0, c] += g_C[c] * x_C[c]
+                for a in range(grids):
+                    passed += share[a] if -limit[a] < x_C[c] < limit[a] else zero
+                    dots[1 + a, c] += g_C[c] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), -top[a])
+                out_C[c] = g_C[c] * passed
+        for a in range(grids + 1):
+            for c in range(channels):
+                out_A[a] += dots[a, c]
+
+
+@_compiled
+def depthwise_weight_gradient(x_NHWC, g_NHWC, stride, out_KKC):
+    """Adds the gradient of a depthwise weight (kernel, kernel, C), padded by half its kernel."""
+    pictures, height, width, channels = x_NHWC.shape
+    _, g_height, g_width, _ = g_NHWC.shape
+    kernel = out_KKC.shape[0]
+    edge = kernel // 2
+    sums = np.zeros((kernel, kernel, LANES), np.float32)
+    for first in range(0, channels, LANES):
+        last = min(first + LANES, channels)
+        for n in range(pictures):
+            sums[:, :, :] = np.float32(0)
+            for h in range(g_height):
+                for i in range(max(0, edge - h * stride), min(kernel, height + edge - h * stride)):
+                    for w in range(g_width):
+                        g_C = g_NHWC[n, h, w, first:last]
+                        for j in range(max(0, edge - w * stride), min(kernel, width + edge - w * stride)):
+                            x_C = x_NHWC[n, h * stride + i - edge, w * stride + j - edge, first:last]
+                            sum_C = sums[i, j]
+                            for c in range(last - first):
+                                sum_C[c] += g_C[c] * x_C[c]
+            for i in range(kernel):
+                for j in range(kernel):
+                    for c in range(last - first):
+                        out_KKC[i, j, first + c] += sums[i, j, c]
+
+
+@_compiled
+def view_sizes(w_OM, starts_J, ends_J, steps_B, out_JBO):
+    """Size of a rounding step: greatest magnitude of row o within view j over the `steps_B` of each grid."""
+    for j in range(len(starts_J)):
+        for o in range(w_OM.shape[0]):
+            greatest = np.float32(0)
+            for m in range(starts_J[j], ends_J[j]):
+                greatest = max(greatest, abs(w_OM[o, m]))
+            for b in range(len(steps_B)):
+                out_JBO[j, b, o] = greatest / steps_B[b]
+
+
+@_compiled
+def mix_views(w_OM, starts_J, ends_J, size_JBO, share_JB, kept_JS, levels_JOM, out_OM):
+    """out[o, m] = sum over views j that hold m of kept[j, level] * (share[j, 0] * w + sum_b share[j, 1 + b] * Q_jb(w))
+    with Q rounding to steps of `size`. Without levels (no plane in `levels_JOM`) everything is kept.
+    """
+    grids, zero, one = size_JBO.shape[1], np.float32(0), np.float32(1)
+    for o in range(w_OM.shape[0]):
+        w_M, out_M = w_OM[o], out_OM[o]
+        out_M[:] = zero
+        row = np.empty(w_OM.shape[1], np.float32)
+        for j in range(len(starts_J)):
+            start, end = starts_J[j], ends_J[j]
+            for m in range(start, end):
+                row[m] = share_JB[j, 0] * w_M[m]
+            for b in range(grids):
+                size = size_JBO[j, b, o]
+                inverse = one / size if size > zero else zero
+                step = share_JB[j, 1 + b] * size
+                for m in range(start, end):
+                    row[m] += step * np.rint(w_M[m] * inverse)
+            if levels_JOM.shape[0]:
+                for m in range(start, end):
+                    out_M[m] += kept_JS[j, levels_JOM[j, o, m]] * row[m]
+            else:
+                for m in range(start, end):
+                    out_M[m] += row[m]
+
+
+@_compiled
+def mix_views_backward(
+    w_OM, g_OM, starts_J, ends_J, size_JBO, share_JB, kept_JS, levels_JOM, w_grad_OM, share_grad_JB, kept_grad_JS
+):
+    """The gradients of `mix_views`, rounding passed straight through; adds to the last three."""
+    grids, zero, one = size_JBO.shape[1], np.float32(0), np.float32(1)
+    dense = levels_JOM.shape[0] == 0
+    for o in range(w_OM.shape[0]):
+        w_M, g_M = w_OM[o], g_OM[o]
+        for j in range(len(starts_J)):
+            start, end = starts_J[j], ends_J[j]
+            kept_g = np.empty(end - start, np.float32)
+            mixed = np.zeros(end - start, np.float32)
+            for m in range(start, end):
+                kept_g[m - start] = g_M[m] if dense else g_M[m] * kept_JS[j, levels_JOM[j, o, m]]
+            whole = share_JB[j, 0]
+            dot = zero
+            for m in range(start, end):
+                dot += kept_g[m - start] * w_M[m]
+                mixed[m - start] = share_JB[j, 0] * w_M[m]
+            share_grad_JB[j, 0] += dot
+            for b in range(grids):
+                size = size_JBO[j, b, o]
+                inverse = one / size if size > zero else zero
+                dot = zero
+                for m in range(start, end):
+                    q = size * np.rint(w_M[m] * inverse)
+                    dot += kept_g[m - start] * q
+                    mixed[m - start] += share_JB[j, 1 + b] * q
+                share_grad_JB[j, 1 + b] += dot
+                whole += share_JB[j, 1 + b]
+            for m in range(start, end):
+                w_grad_OM[o, m] += whole * kept_g[m - start]
+            if not dense:
+                for level in range(kept_JS.shape[1]):
+                    dot = zero
+                    for m in range(start, end):
+                        dot += g_M[m] * mixed[m - start] if levels_JOM[j, o, m] == level else zero
+                    kept_grad_JS[j, level] += dot

@@ -1,0 +1,90 @@
+"""Mixtures of views of one weight: ranges of its columns, each on several grids, some with zeros."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search.kernels import compiled
+from search.kernels.grids import round_through, signed_top
+from search.kernels.parts import in_parts
+
+
+@dataclass(frozen=True)
+class Views:
+    """Column ranges [start, end) of a weight (O, M), the bits of its grids, and who survives which level of zeros:
+    `levels` uint8 (J, O, M) counts the levels, sparsest last, at which a weight is kept; None keeps all.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    bits: tuple[int, ...] = ()
+    levels: Tensor | None = None
+
+
+class _MixViews(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, shares: Tensor, kept: Tensor, views: Views) -> Tensor:
+        w_OM = w.contiguous().numpy()
+        starts, ends = (np.array(side, np.int64) for side in zip(*views.ranges, strict=True))
+        size = np.zeros((len(starts), len(views.bits), len(w_OM)), np.float32)
+        if views.bits:
+            steps = tuple(np.float32(signed_top(b)) for b in views.bits)
+            compiled.view_sizes(w_OM, starts, ends, steps, size)
+        levels = np.zeros((0, 0, 0), np.uint8) if views.levels is None else views.levels.numpy()
+        share_JB, kept_JS = shares.contiguous().numpy(), kept.contiguous().numpy()
+        out = np.empty_like(w_OM)
+
+        def work(_: int, part: slice) -> None:
+            compiled.mix_views(
+                w_OM[part], starts, ends, size[:, :, part].copy(), share_JB, kept_JS, levels[:, part].copy(), out[part]
+            )
+
+        in_parts(len(w_OM), w_OM.size, work)
+        ctx.arguments = w_OM, starts, ends, size, share_JB, kept_JS, levels
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        w_OM, starts, ends, size, share_JB, kept_JS, levels = ctx.arguments
+        g_OM, w_grad = g.contiguous().numpy(), np.zeros_like(w_OM)
+
+        def work(_: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
+            found = np.zeros(share_JB.shape), np.zeros(kept_JS.shape)
+            compiled.mix_views_backward(
+                w_OM[part], g_OM[part], starts, ends, size[:, :, part].copy(), share_JB, kept_JS,
+                levels[:, part].copy(), w_grad[part], *found,
+            )  # fmt: skip
+            return found
+
+        parts = in_parts(len(w_OM), w_OM.size, work)
+        share_grad, kept_grad = (np.sum([p[i] for p in parts], axis=0).astype(np.float32) for i in (0, 1))
+        return torch.from_numpy(w_grad), torch.from_numpy(share_grad), torch.from_numpy(kept_grad), None
+
+
+def mix_views(w_OM: Tensor, shares_JB: Tensor, kept_JS: Tensor, views: Views) -> Tensor:
+    """sum over views j and grids b of shares[j, b] * Q_b(w within view j), grid 0 being float; times kept[j, level].
+
+    Shapes: weights (O, M), shares (J, 1 + B), kept (J, 1 + S) by the count in `views.levels`. Scales are per view, row
+    and grid, by the greatest magnitude; rounding passes gradients straight through.
+    """
+    if w_OM.device.type == "cpu":
+        out: Tensor = _MixViews.apply(w_OM, shares_JB, kept_JS, views)  # type: ignore[no-untyped-call]
+        return out
+    return plain_mix_views(w_OM, shares_JB, kept_JS, views)
+
+
+def plain_mix_views(w_OM: Tensor, shares_JB: Tensor, kept_JS: Tensor, views: Views) -> Tensor:
+    """The same in plain torch, on any processor."""
+    total = torch.zeros_like(w_OM)
+    for j, (start, end) in enumerate(views.ranges):
+        part = w_OM[:, start:end]
+        mixed = shares_JB[j, 0] * part
+        for b, bits in enumerate(views.bits):
+            size = (part.detach().abs().amax(1, keepdim=True) / signed_top(bits)).clamp_min(1e-30)
+            mixed = mixed + shares_JB[j, 1 + b] * round_through(part / size) * size
+        if views.levels is not None:
+            mixed = mixed * kept_JS[j][views.levels[j, :, start:end].long()]
+        total = total + torch.nn.functional.pad(mixed, (start, w_OM.shape[1] - end))
+    return total

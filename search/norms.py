@@ -1,0 +1,81 @@
+"""BatchNorm as blocks use it: with the ReLU and the rounding behind it, on all channels or the first of them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from search.kernels import Grids, norm_act, rounded_input
+from search.kernels.grids import HALF_NORMAL
+
+ALL = slice(None)
+
+
+def momentum_of(norm: "nn.BatchNorm2d | InputRounding") -> float:
+    """How much the next batch counts; counts it. Without a momentum the statistics are plain means (recalibration)."""
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    return 1.0 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+
+
+def apply_norm(norm: nn.BatchNorm2d, y_NCHW: Tensor, gain: Tensor | None = None) -> Tensor:
+    """BatchNorm with its result times `gain`, at no cost of its own."""
+    weight, bias = (norm.weight, norm.bias) if gain is None else (norm.weight * gain, norm.bias * gain)
+    factor = momentum_of(norm) if norm.training else 0.0
+    return F.batch_norm(
+        y_NCHW, norm.running_mean, norm.running_var, weight, bias, norm.training, factor, norm.eps
+    )  # fmt: skip
+
+
+class NormAct(nn.BatchNorm2d):
+    """BatchNorm and ReLU; with `rounds` also what rounding needs: a running root mean square of its result."""
+
+    rms: Tensor
+
+    def __init__(self, channels: int, *, rounds: bool = False) -> None:
+        super().__init__(channels)
+        self.rounds = rounds
+        if rounds:
+            self.register_buffer("rms", torch.tensor(HALF_NORMAL))
+
+    def activate(
+        self, y_NCHW: Tensor, bits: tuple[int, ...] = (), shares: Tensor | None = None, part: slice = ALL
+    ) -> Tensor:
+        """(N, channels of `part`, H, W), mixed over float and grids of `bits` by `shares` (1 + A,)."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        mean, variance, factor = self.running_mean[part], self.running_var[part], 0.0
+        if self.training:
+            factor = momentum_of(self)
+            mean, variance = torch.batch_norm_update_stats(y_NCHW.detach(), mean, variance, factor)
+        grids = Grids(bits, shares, signed=False, rms=self.rms.item()) if bits and shares is not None else None
+        out, square = norm_act(
+            y_NCHW, self.weight[part], self.bias[part], mean, variance,
+            eps=self.eps, grids=grids, batch_statistics=self.training,
+        )  # fmt: skip
+        if self.training and self.rounds:
+            self.rms.lerp_(torch.tensor(square**0.5), factor)
+        return out
+
+
+class InputRounding(nn.Module):
+    """Rounds a block's signed input on grids sized by a running root mean square."""
+
+    rms: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("rms", torch.tensor(1.0))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.momentum: float | None = 0.1
+
+    def reset_running_stats(self) -> None:
+        """Counts batches anew; the first one of a recalibration then replaces what was known."""
+        self.num_batches_tracked.zero_()
+
+    def forward(self, x_NCHW: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
+        """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
+        out, square = rounded_input(x_NCHW, Grids(bits, shares, signed=True, rms=self.rms.item()))
+        if self.training:
+            self.rms.lerp_(torch.tensor(square**0.5), momentum_of(self))
+        return out

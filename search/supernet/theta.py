@@ -1,0 +1,86 @@
+"""The architecture parameters: logits of each layer's categoricals, and which of their options are still open."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from search.axes import Axes, PerAxis
+from search.randomness import generator
+from search.supernet.sampler import SAMPLERS
+
+Sample = PerAxis[Tensor]  # shares of one step: (L, K), (L, P), (L, S); rows sum to 1
+
+
+class Theta(nn.Module):
+    """Logits (L, K), (L, P), (L, S). A categorical of one option has no parameter. Closed options have share 0."""
+
+    choice_of: Tensor
+
+    def __init__(self, axes: Axes) -> None:
+        super().__init__()
+        self.axes = axes
+        layers = len(axes.space.layers)
+        self.logits = nn.ParameterDict()
+        self.most_choices = max(len(layer.choices) for layer in axes.space.layers)
+        index = torch.from_numpy(axes.index_LKPS).flatten(1)
+        self.register_buffer("choice_of", index.masked_fill(index < 0, self.most_choices), persistent=False)
+        for axis, size in axes.sizes._asdict().items():
+            opened = torch.from_numpy(axes.available_LK) if axis == "block" else torch.ones(layers, size).bool()
+            self.register_buffer(f"open_{axis}", opened.clone())
+            if size > 1:
+                self.logits[axis] = nn.Parameter(torch.zeros(layers, size))
+
+    def opened(self, axis: str) -> Tensor:
+        """Bool (L, options): what may still be chosen."""
+        return self.get_buffer(f"open_{axis}")
+
+    def _each(self) -> Iterator[tuple[str, Tensor]]:
+        for axis in PerAxis._fields:
+            opened = self.opened(axis)
+            logits = self.logits[axis] if axis in self.logits else torch.zeros(opened.shape)
+            yield axis, logits.masked_fill(~opened, -torch.inf)
+
+    def sample(self, sampler: str, temperature: float, seed: int, step: int) -> Sample:
+        """The shares of one step; the same for the same arguments and logits."""
+        draw = SAMPLERS[sampler]
+        return PerAxis(*(draw(t, temperature, generator(seed, f"gumbel {axis}", step)) for axis, t in self._each()))
+
+    @torch.no_grad()
+    def log_probabilities(self) -> Sample:
+        """log softmax of the logits."""
+        return PerAxis(*(torch.log_softmax(t, dim=1) for _, t in self._each()))
+
+    def probabilities(self) -> Sample:
+        """softmax of the logits: how likely each option is, without noise."""
+        return PerAxis(*(torch.softmax(t, dim=1) for _, t in self._each()))
+
+    def per_choice(self, p: Sample) -> Tensor:
+        """Probability of each choice of each layer, (L, choices), from those of its parts; 0 where there is none."""
+        combined_LKPS = p.block[:, :, None, None] * p.precision[:, None, :, None] * p.level[:, None, None, :]
+        flat = self.choice_of.new_zeros(len(self.choice_of), self.most_choices + 1, dtype=p.block.dtype)
+        return flat.scatter_add(1, self.choice_of, combined_LKPS.flatten(1))[:, :-1]
+
+    def worth(self) -> list[list[float]]:
+        """log-probability of each choice of each layer."""
+        return self.axes.per_choice(PerAxis(*(t.double().numpy() for t in self.log_probabilities())))
+
+    @torch.no_grad()
+    def close_below(self, share: float) -> int:
+        """Closes options whose probability fell below `share`, never a layer's last; gives how many."""
+        closed = 0
+        for axis, p in self.probabilities()._asdict().items():
+            falling = self.opened(axis) & (p < share) & (p < p.amax(1, keepdim=True))
+            self.opened(axis)[falling] = False
+            closed += int(falling.sum())
+        return closed
+
+
+def one_hot(axes: Axes, indices: tuple[int, ...] | list[int]) -> Sample:
+    """The shares that take one choice a layer alone."""
+    rows = [torch.zeros(len(axes.space.layers), size) for size in axes.sizes]
+    for number, index in enumerate(indices):
+        where = (axes.index_LKPS[number] == index).nonzero()
+        for row, place in zip(rows, where, strict=True):
+            row[number, int(place[0])] = 1.0
+    return PerAxis(*rows)

@@ -1,0 +1,81 @@
+"""The compiled kernels compute what plain torch does, forward and backward, on one thread as on two."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from search.kernels import Grids, Views, depthwise, mix_views, norm_act, on_grids, parts, plain_mix_views, rounded_input
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(parts, "SMALL", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def picture(*shape: int) -> Tensor:
+    return torch.randn(shape).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+def gradients(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    torch.manual_seed(1)
+    return [out.detach(), *torch.autograd.grad((out * torch.randn_like(out)).sum(), inputs)]
+
+
+def assert_close(ours: list[Tensor], theirs: list[Tensor]) -> None:
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [None, (8,), (8, 4, 2)])
+@pytest.mark.parametrize("batch_statistics", [True, False])
+def test_norm_act_is_batchnorm_relu_and_rounding(bits: tuple[int, ...] | None, batch_statistics: bool) -> None:
+    torch.manual_seed(0)
+    y, weight, bias = picture(5, 12, 7, 6), torch.rand(12, requires_grad=True), torch.randn(12, requires_grad=True)
+    shares = torch.rand(4 if bits and len(bits) == 3 else 2, requires_grad=True)
+    grids = Grids(bits, shares, signed=False, rms=0.7) if bits else None
+    variance, mean = (
+        torch.var_mean(y.detach(), (0, 2, 3), correction=0) if batch_statistics else (torch.rand(12), torch.rand(12))
+    )
+    inputs = [y, weight, bias, *([shares] if bits else [])]
+    ours, square = norm_act(
+        y, weight, bias, mean, variance, eps=1e-5, grids=grids, batch_statistics=batch_statistics
+    )  # fmt: skip
+    stored_mean, stored_variance = (None, None) if batch_statistics else (mean, variance)
+    normed = torch.relu(F.batch_norm(y, stored_mean, stored_variance, weight, bias, batch_statistics))
+    assert_close(gradients(ours, inputs), gradients(on_grids(normed, grids) if grids else normed, inputs))
+    assert square == pytest.approx(normed.square().mean().item(), rel=1e-4)
+
+
+def test_a_block_input_is_rounded_on_signed_grids() -> None:
+    torch.manual_seed(0)
+    x, shares = picture(5, 12, 7, 6), torch.rand(3, requires_grad=True)
+    grids = Grids((8, 3), shares, signed=True, rms=0.8)
+    ours, square = rounded_input(x, grids)
+    assert_close(gradients(ours, [x, shares]), gradients(on_grids(x, grids), [x, shares]))
+    assert square == pytest.approx(x.square().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 7), (5, 1, 4), (5, 2, 8), (3, 2, 7), (5, 2, 3)])
+def test_a_depthwise_weight_has_torchs_gradient(kernel: int, stride: int, size: int) -> None:
+    torch.manual_seed(0)
+    x, weight = picture(3, 150, size, size), torch.randn(150, 1, kernel, kernel, requires_grad=True)
+    theirs = F.conv2d(x, weight, None, stride, kernel // 2, groups=150)
+    assert_close(gradients(depthwise(x, weight, stride), [x, weight]), gradients(theirs, [x, weight]))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_views_of_a_weight_are_mixed(sparse: bool) -> None:
+    torch.manual_seed(0)
+    weight, shares, kept = (torch.randn(s).requires_grad_() for s in ((6, 20), (3, 3), (3, 3)))
+    levels = torch.randint(0, 3, (3, 6, 20), dtype=torch.uint8) if sparse else None
+    views = Views(((4, 8), (4, 20), (0, 4)), (8, 3), levels)
+    inputs = [weight, shares, *([kept] if sparse else [])]
+    ours, theirs = (mix(weight, shares, kept, views) for mix in (mix_views, plain_mix_views))
+    assert_close(gradients(ours, inputs), gradients(theirs, inputs))
