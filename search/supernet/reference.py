@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from search.blocks import Block, build
@@ -20,7 +19,7 @@ class ReferenceLayer(nn.Module):
 
     def forward(self, x_NCHW: Tensor, p_K: Tensor, p_P: Tensor, p_S: Tensor) -> Tensor:
         """(N, c_in, h, w) to (N, c_out, h / stride, w / stride): sum over choices of their shares times block(x)."""
-        outputs = []
+        out: Tensor | None = None
         for choice, block in zip(self.layer.choices, self.choices, strict=True):
             is_skip = not choice.candidate.kernel
             share = p_K[self.layer.blocks.index(choice.block)]
@@ -29,8 +28,10 @@ class ReferenceLayer(nn.Module):
             if not is_skip:
                 share = share * p_S[self.levels.index(choice.level)]
             if share.item() > 0:
-                outputs.append(share * block(x_NCHW))
-        return torch.stack(outputs).sum(0)
+                part = share * block(x_NCHW)
+                out = part if out is None else out + part
+        assert out is not None
+        return out
 
     def copy_choice(self, index: int, block: Block) -> None:
         """Writes choice `index` into a block of its own."""
