@@ -17,6 +17,8 @@ from lutnas.cli.output import Output, say
 from lutnas.process import Child, tie_to
 
 if TYPE_CHECKING:
+    from uvicorn import Server
+
     from api.settings import Settings
 
 LOG_LEVELS = ["debug", "info", "warning", "error"]
@@ -65,7 +67,7 @@ def serve(host: str, port: int, worker: bool, log_level: str, tied_to: int | Non
     server, lost = uvicorn.Server(config), list[int]()
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
-        stack.enter_context(_clean_exit())
+        stack.enter_context(_clean_exit(server))
         stack.enter_context(_address_file(settings.home, address))
         if worker:
             child = stack.enter_context(Child(["worker", "--log-level", log_level]))
@@ -193,14 +195,16 @@ def _address_file(home: Path, address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _clean_exit() -> Iterator[None]:
+def _clean_exit(server: "Server") -> Iterator[None]:
     """Turns SIGINT and SIGTERM into an exit that runs what has to be cleaned up.
 
     uvicorn stops at either, then raises it again for whoever was there before: without this, SIGTERM would end the
-    process on the spot and leave the worker behind.
+    process on the spot and leave the worker behind. One that comes while Python collects garbage raises where nobody
+    hears it: then the server, too, knows that it has to stop.
     """
 
     def leave(number: int, _frame: object) -> NoReturn:
+        server.should_exit = True
         raise SystemExit(ExitCode.OK)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
