@@ -12,8 +12,9 @@ from lutnas.cli import output as out
 from lutnas.cli.failure import refuse
 from lutnas.cli.options import connected, folder
 from lutnas.cli.output import Output
+from lutnas.cli.totals import total
 from lutnas.client import Client
-from lutnas.client.documents import Architecture
+from lutnas.client.documents import Architecture, LayerReport
 
 
 @click.group()
@@ -73,14 +74,24 @@ def download_all(client: Client, architecture: Architecture, into: Path, *, only
 
 
 def layers_table(architecture: Architecture) -> Table:
-    """Layer, candidate and predicted latency of each layer; then what is not searched, and the sum for each device."""
-    rows = [[str(r["layer"]), r["candidate"], f"{r['latency_us']:.1f}"] for r in architecture["layers"]]
+    """The choice and the predicted latency of each layer; then what is not searched, and all totals."""
+    rows = [_layer_row(row) for row in architecture["layers"]]
     totals = architecture["predicted_latency_us"]
     if len(totals) == 1:  # with more devices nothing here says whose latencies the layers have
-        fixed_us = sum(totals.values()) - sum(layer["latency_us"] for layer in architecture["layers"])
-        rows.append(["", "stem, head and call", f"{fixed_us:.1f}"])
-    rows += [["", f"all, on {device}", f"{total_us:.1f}"] for device, total_us in totals.items()]
-    return out.table(["layer", "candidate", "predicted us"], rows, right=["layer", "predicted us"])
+        fixed_us = sum(totals.values()) - sum(layer["latency_us"] or 0.0 for layer in architecture["layers"])
+        rows.append(["", "stem, head and call", "", "", "", f"{fixed_us:.1f}"])
+    rows += [["", f"all, on {device}", "", "", "", f"{total_us:.1f}"] for device, total_us in totals.items()]
+    others = [row for row in architecture.get("predicted", []) if row["metric"] != "latency"]
+    rows += [["", row["name"], "", "", "", total(row)] for row in others]
+    columns = ["layer", "candidate", "c_mid", "precision", "sparsity", "predicted us"]
+    return out.table(columns, rows, right=["layer", "c_mid", "predicted us"])
+
+
+def _layer_row(row: LayerReport) -> list[str]:
+    c_mid, sparsity, latency_us = row.get("c_mid"), row.get("sparsity"), row["latency_us"]
+    zeros = f"{row.get('pattern')} {sparsity:g}" if sparsity else ""
+    latency = "-" if latency_us is None else f"{latency_us:.1f}"
+    return [str(row["layer"]), row["candidate"], str(c_mid or ""), row.get("precision", "fp32"), zeros, latency]
 
 
 def _heads(architecture: Architecture) -> dict[str, object]:

@@ -8,13 +8,15 @@ from rich.console import Group
 from rich.text import Text
 
 from lutnas.cli import output as out
+from lutnas.cli.derive import derive_job
 from lutnas.cli.failure import ExitCode, where
 from lutnas.cli.jsonfile import read_json
 from lutnas.cli.options import connected
 from lutnas.cli.output import Output, say
+from lutnas.cli.totals import value
 from lutnas.cli.watch import watch
 from lutnas.client import Client
-from lutnas.client.documents import Job, Validation
+from lutnas.client.documents import Forecast, Job, Validation
 
 STATES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
@@ -49,7 +51,8 @@ def submit_job(client: Client, output: Output, file: IO[bytes], watched: bool, k
 def validate_job(client: Client, output: Output, file: IO[bytes]) -> int:
     """Check a job without submitting it; exit code 1 if it would be refused.
 
-    Also tells the least and the greatest predicted latency that can be reached on each device.
+    Also tells the least and the greatest that can be reached for each constraint, and the time and the memory that the
+    job is expected to take.
     """
     answer = client.validate(read_json(file))
     if output.as_json:
@@ -121,6 +124,9 @@ def resume_job(client: Client, output: Output, job: str) -> None:
     _show_change(output, client.resume, job)
 
 
+jobs.add_command(derive_job)
+
+
 def _show_change(output: Output, change: Callable[[str], Job], job: str) -> None:
     changed = change(job)
     asked = f", asked to {changed['asked']}" if changed.get("asked") else ""
@@ -136,10 +142,19 @@ def _row(job: Job) -> list[str]:
 
 def _show_validation(answer: Validation) -> None:
     lines = [Text(f"error: {where(error)}") for error in answer["errors"]]
-    rows = [[r["device"], r["table"], f"{r['min_us']:.1f}", f"{r['max_us']:.1f}"] for r in answer["reachable"]]
-    columns = ["device", "table", "least us", "greatest us"]
+    rows = [
+        [r["name"], r["metric"], r.get("table", "-"), value(r, "min"), value(r, "max")] for r in answer["reachable"]
+    ]
+    columns = ["constraint", "metric", "table", "least", "greatest"]
     verdict = Text("valid" if answer["valid"] else "would be refused")
-    reachable = [out.table(columns, rows, right=columns[2:])] if rows else []
+    reachable = [out.table(columns, rows, right=columns[3:])] if rows else []
     count = answer["architectures"]
     size = [] if count is None else [Text(f"{count:,} architectures")]
-    out.stdout().print(Group(*lines, *reachable, *size, verdict))
+    out.stdout().print(Group(*lines, *reachable, *size, *_expected(answer.get("forecast")), verdict))
+
+
+def _expected(forecast: Forecast | None) -> list[Text]:
+    if forecast is None:
+        return []
+    seconds, memory = out.duration(forecast["expected_seconds"]), forecast["expected_memory_bytes"] / 1e9
+    return [Text(f"expected: {seconds}, {memory:.1f} GB of memory ({forecast['rests_on']})")]

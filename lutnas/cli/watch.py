@@ -18,6 +18,12 @@ from lutnas.client import Client
 from lutnas.client.documents import Document, Event, Job
 
 PHASES = {"search": "searching", "derive": "deriving", "finish": "training the result", "export": "exporting"}
+OTHER_TOTALS = {
+    "expected_energy_uj": "uJ",
+    "expected_size_bytes": "bytes",
+    "expected_memory_bytes": "bytes",
+    "expected_macs": "multiply-adds",
+}
 CODES = {"succeeded": ExitCode.OK, "failed": ExitCode.ERROR, "cancelled": ExitCode.CANCELLED}
 
 
@@ -40,7 +46,7 @@ class View:
             case "progress":
                 return self._progress({"step": event["step"], **data})
             case "derived":
-                return "derived " + " ".join(data.get("candidates", []))
+                return "derived " + " ".join(name.replace(" ", ",") for name in data.get("candidates", []))
             case "warning":
                 return f"warning: {data.get('detail', '')}"
         return None
@@ -64,16 +70,22 @@ class View:
         return f"{PHASES.get(phase, phase)}  {count}" + (f"  {out.duration(left)} left" if left is not None else "")
 
     def measures(self) -> Iterator[str]:
-        """Expected latency against the budget, and how well it learns."""
+        """Expected totals against the budgets, and how well it learns."""
+        yield from self._latencies()
+        for measure, unit in OTHER_TOTALS.items():
+            for name, total in (self.known.get(measure) or {}).items():
+                yield f"expected {name} {total:,.0f} {unit}"
+        for name, form in (("epoch", "d"), ("accuracy", ".4f"), ("loss", ".4f"), ("temperature", ".3g")):
+            if name in self.known:
+                yield f"{name} {self.known[name]:{form}}"
+
+    def _latencies(self) -> Iterator[str]:
         expected = self.known.get("expected_latency_us") or {}
         for constraint in self.job["spec"].get("constraints", []):
             device, budget = constraint.get("device"), constraint.get("max_us")
             if device in expected and budget:
                 share = expected[device] / budget
                 yield f"expected latency {expected[device]:.1f} of {budget:.1f} us on {device} ({share:.0%})"
-        for name, form in (("epoch", "d"), ("accuracy", ".4f"), ("loss", ".4f"), ("temperature", ".3g")):
-            if name in self.known:
-                yield f"{name} {self.known[name]:{form}}"
 
     def __rich__(self) -> Group:
         grid = Table.grid(padding=(0, 2))

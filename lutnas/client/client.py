@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
@@ -15,6 +15,7 @@ from lutnas.client.documents import (
     Artifact,
     Coverage,
     Dataset,
+    Derivation,
     Device,
     Document,
     Event,
@@ -162,7 +163,7 @@ class Client:
         return cast(Job, answer)
 
     def validate(self, spec: Mapping[str, Any]) -> Validation:
-        """What the service would say to a job: errors, and the reachable predicted latencies. Nothing is submitted."""
+        """What the service would say to a job: errors, what can be reached, what it takes. Nothing is submitted."""
         answer = self._transport.json("POST", "/v1/search-jobs/validate", json=dict(spec), idempotent=True)
         return cast(Validation, answer)
 
@@ -185,6 +186,17 @@ class Client:
     def resume(self, job: str) -> Job:
         """Queues a paused job again."""
         return cast(Job, self._transport.json("POST", _path("search-jobs", job, "resume")))
+
+    def derive(
+        self, job: str, constraints: Iterable[Mapping[str, Any]], *, count: int = 1, front: bool = False
+    ) -> Derivation:
+        """The `count` best architectures under other constraints, from a search that is done: nothing is trained.
+
+        With `front` the front of worth against the first constraint instead.
+        """
+        body = {"constraints": [dict(one) for one in constraints], **({"front": True} if front else {"count": count})}
+        answer = self._transport.json("POST", _path("search-jobs", job, "derive"), json=body, idempotent=True)
+        return cast(Derivation, answer)
 
     def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
         """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""

@@ -70,6 +70,16 @@ class Progress(TypedDict, total=False):
     seconds_left: float | None
 
 
+class Forecast(TypedDict):
+    """What a job is expected to take on one worker, and what the seconds rest on."""
+
+    expected_seconds: float
+    expected_memory_bytes: int
+    search_steps: int
+    finish_steps: int
+    rests_on: str
+
+
 class Job(TypedDict):
     """A search job. `asked` is what a running one was asked and has not done yet; `error` is a problem document."""
 
@@ -79,6 +89,7 @@ class Job(TypedDict):
     asked: NotRequired[Literal["cancel", "pause"] | None]
     spec: Document
     pins: Document
+    forecast: Forecast | None
     attempt: int
     progress: Progress
     created_at: str
@@ -100,13 +111,40 @@ class Event(TypedDict):
     at: str
 
 
-class Reachable(TypedDict):
-    """Least and greatest predicted latency of a space by one table, microseconds."""
+Metric = Literal["latency", "energy", "size", "memory", "macs"]
 
-    device: str
-    table: str
-    min_us: float
-    max_us: float
+
+class Reachable(TypedDict):
+    """Least and greatest total of one constraint over a space, in the fields of its metric's unit."""
+
+    name: str
+    metric: Metric
+    device: NotRequired[str]
+    table: NotRequired[str]
+    min_us: NotRequired[float]
+    max_us: NotRequired[float]
+    min_uj: NotRequired[float]
+    max_uj: NotRequired[float]
+    min_bytes: NotRequired[float]
+    max_bytes: NotRequired[float]
+    min_macs: NotRequired[float]
+    max_macs: NotRequired[float]
+
+
+class Predicted(TypedDict):
+    """Total of one constraint for one architecture, and the most that was asked for."""
+
+    name: str
+    metric: Metric
+    device: NotRequired[str]
+    predicted_us: NotRequired[float]
+    max_us: NotRequired[float]
+    predicted_uj: NotRequired[float]
+    max_uj: NotRequired[float]
+    predicted_bytes: NotRequired[float]
+    max_bytes: NotRequired[float]
+    predicted_macs: NotRequired[float]
+    max_macs: NotRequired[float]
 
 
 class Validation(TypedDict):
@@ -116,6 +154,7 @@ class Validation(TypedDict):
     errors: list[FieldError]
     reachable: list[Reachable]
     architectures: int | None
+    forecast: Forecast | None
 
 
 class Artifact(TypedDict):
@@ -131,12 +170,20 @@ class Artifact(TypedDict):
 
 
 class LayerReport(TypedDict):
-    """One layer of a derived architecture; `operator` is null where it costs nothing."""
+    """One layer of a derived architecture. `latency_us` is null where no constraint names a device; `c_mid` is there
+    where the block is narrower than its candidate.
+    """
 
     layer: int | str
     candidate: str
+    c_mid: int | None
+    precision: str
+    pattern: str
+    sparsity: float
     operator: Any
-    latency_us: float
+    macs: int | None
+    size_bytes: float | None
+    latency_us: float | None
 
 
 class Architecture(TypedDict):
@@ -147,6 +194,27 @@ class Architecture(TypedDict):
     space: str
     candidates: list[str]
     predicted_latency_us: dict[str, float]
+    predicted: list[Predicted]
     test_accuracy: float | None
     layers: list[LayerReport]
     artifacts: list[Artifact]
+
+
+class Derived(TypedDict):
+    """An architecture that nobody trained; `worth` is what its search would expect of it."""
+
+    candidates: list[str]
+    worth: float
+    predicted: list[Predicted]
+    layers: list[LayerReport]
+
+
+class Derivation(TypedDict):
+    """What a finished search answers to new constraints."""
+
+    job: str
+    samples: int
+    rank_correlation: float | None
+    note: str
+    reachable: list[Reachable]
+    architectures: list[Derived]

@@ -1,6 +1,7 @@
 """`lutnas jobs` and `lutnas architectures`, with the tests in the part of a worker, by the worker's own door."""
 
 import json
+import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from api.artifacts.store import ArtifactStore, attempt_path
 from api.db.session import Database
 from api.jobs.lease import Lease, NewArchitecture, claim, fail, report, succeed
+from search.evidence import Evidence
+from search.space import preset
 from tests.lutnas.conftest import Service
 
 FILES = {"architecture.json": b"{}", "weights.safetensors": b"weights", "model.onnx": b"model", "report.json": b"{}"}
@@ -46,7 +49,13 @@ def step(database: Database, lease: Lease, number: int) -> None:
         report(session, lease, kind="progress", step=number, data=data)
 
 
-def finish(service: Service, database: Database, lease: Lease) -> None:
+def some_evidence() -> Evidence:
+    rng, space = random.Random(0), preset("fbnet-mini")
+    worth = tuple(tuple(rng.gauss(0, 1) for _ in layer.choices) for layer in space.layers)
+    return Evidence(space=space, worth=worth, samples=9, rank_correlation=0.8)
+
+
+def finish(service: Service, database: Database, lease: Lease, *, evidence: bytes | None = None) -> None:
     store = ArtifactStore(service.home / "artifacts")
     with database.write() as session:
         candidates = ("k3_e1",) * 7
@@ -60,7 +69,7 @@ def finish(service: Service, database: Database, lease: Lease) -> None:
         )  # fmt: skip
         files = [
             store.put(attempt_path(lease.job_id, lease.attempt, name), content, media_type="application/octet-stream")
-            for name, content in FILES.items()
+            for name, content in {**FILES, **({"evidence.json": evidence} if evidence else {})}.items()
         ]
         succeed(session, lease, architecture=derived, artifacts=files)
 
@@ -97,6 +106,47 @@ def test_validation_tells_what_can_be_reached(service: Service, spec: dict[str, 
     (reachable,) = answer["reachable"]
     assert 0 < reachable["min_us"] < reachable["max_us"]
     assert "board" in service.lutnas("jobs", "validate", "-", input=json.dumps(spec)).stdout
+
+
+def test_validation_tells_every_metric_and_what_the_job_would_take(service: Service, spec: dict[str, Any]) -> None:
+    spec["constraints"] += [{"metric": "size", "max_bytes": 3e5}, {"metric": "memory", "max_bytes": 2e5}]
+    shown = service.lutnas("jobs", "validate", "-", input=json.dumps(spec)).stdout
+    for words in ("board", "size", "memory", " us", " bytes", "expected: ", "GB of memory", "multiply-adds a second"):
+        assert words in shown
+
+
+def test_new_constraints_are_answered_by_a_finished_job(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)["id"]
+    lease = take(database, job)
+    finish(service, database, lease, evidence=some_evidence().model_dump_json().encode())
+    limits = ["--device", "board", "--max-us", "2000", "--max-bytes", "300000"]
+    found = service.data("jobs", "derive", job, *limits, "--count", "3")["architectures"]
+    assert len(found) == 3
+    assert all(one["predicted"][0]["predicted_us"] <= 2000 for one in found)
+    with service.client() as client:
+        constraints = [{"device": "board", "max_us": 2000}, {"metric": "size", "max_bytes": 300000}]
+        assert client.derive(job, constraints, count=3)["architectures"] == found
+    front = service.data("jobs", "derive", job, *limits, "--front")["architectures"]
+    assert front[-1] == found[0]
+    shown = service.lutnas("jobs", "derive", job, *limits).stdout
+    for words in ("worth", "board", "size", found[0]["candidates"][0], "rank correlation 0.80"):
+        assert words in shown
+
+
+def test_new_constraints_that_cannot_be_are_refused(service: Service, database: Database, spec: dict[str, Any]) -> None:
+    job = submit(service, spec)["id"]
+    early = service.lutnas("jobs", "derive", job, "--max-macs", "1e9")
+    assert (early.exit_code, "when it has succeeded" in early.stderr) == (1, True)
+    for options, named in (
+        ([], "--max-us"), (["--max-us", "3"], "--device"), (["--max-macs", "9", "--front", "--count", "2"], "--count"),
+    ):  # fmt: skip
+        done = service.lutnas("jobs", "derive", job, *options)
+        assert (done.exit_code, named in done.stderr) == (2, True)
+    finish(service, database, take(database, job), evidence=some_evidence().model_dump_json().encode())
+    low = service.lutnas("jobs", "derive", job, "--max-macs", "9")
+    assert (low.exit_code, "constraints[0].max" in low.stderr) == (1, True)
 
 
 def test_a_job_that_would_be_refused_is_exit_code_1_with_the_field(service: Service, spec: dict[str, Any]) -> None:
@@ -203,7 +253,9 @@ def test_an_architecture_is_listed_shown_and_downloaded(
     assert name in [known["id"] for known in service.data("architectures", "list")]
     shown = service.data("architectures", "show", name)
     assert shown["predicted_latency_us"] == {"board": 70.0}
-    assert "k3_e1" in service.lutnas("architectures", "show", name).stdout
+    people = service.lutnas("architectures", "show", name).stdout
+    for words in ("k3_e1", "precision", "all, on board", "200,000 bytes"):
+        assert words in people
     done = service.data("architectures", "download", name, "--output", str(tmp_path / "all"))
     assert {Path(file).name: Path(file).read_bytes() for file in done["files"]} == FILES
     one = service.data("architectures", "download", name, "--output", str(tmp_path / "one"), "--only", "model.onnx")
