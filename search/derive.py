@@ -71,7 +71,7 @@ def solve_best(
     """The `count` architectures of most summed worth among those that hold every budget, best first; fewer where
     there are fewer. Raises Unreachable where there is none.
     """
-    found = _best(Program(worth_LK, budgets, formats_LK), count, most_steps)
+    found = _best(Program(worth_LK, budgets, formats_LK, count=count), count, most_steps)
     if not found:
         raise _unreachable(budgets, formats_LK)
     return found

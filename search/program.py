@@ -22,9 +22,10 @@ SPREAD = 1e4
 
 
 class Program:
-    """The best architecture under budgets, again and again with those found `cut` away.
+    """The best architecture under budgets, again and again with those found `cut` away, up to `count` of them.
 
-    Worth of -inf forbids a choice. With `least_of` it is that budget's total, not worth, that decides.
+    Worth of -inf forbids a choice. With `least_of` it is that budget's total, not worth, that decides. A choice that
+    `count` others of its layer beat in everything is left out: with each of them there is an architecture as good.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Program:
         formats_LK: Formats | None = None,
         *,
         least_of: Budget | None = None,
+        count: int = 1,
     ) -> None:
         self.worth_LK, self.budgets, self.formats_LK, self.least_of = worth_LK, tuple(budgets), formats_LK, least_of
         known = [*budgets, *([] if least_of is None else [least_of])]
@@ -41,7 +43,7 @@ class Program:
         self.formats = max([1, *(budget.formats for budget in known)]) if formats_LK is not None else 1
         peaks = [budget for budget in budgets if budget.kind == "peak"]
         sums = [budget for budget in budgets if budget.kind == "sum"]
-        worth_E = self._edges(peaks)
+        worth_E = self._edges(peaks, count)
         self.worth_E = worth_E if least_of is None else -self._costs(least_of)
         self.limits_CE = np.array([self._costs(b) / b.maximum for b in sums]).reshape(len(sums), len(worth_E))
         self.rest_C = np.array([1.0 - budget.fixed / budget.maximum for budget in sums])
@@ -49,11 +51,14 @@ class Program:
         self.is_hopeless = layers_left < self.layers or any(peak.fixed > peak.maximum for peak in peaks)
         self._cuts: list[np.ndarray] = []
 
-    def _edges(self, peaks: Sequence[Budget]) -> np.ndarray:
+    def _edges(self, peaks: Sequence[Budget], count: int) -> np.ndarray:
         edges, worth = [], []
         for layer, row in enumerate(self.worth_LK):
+            beaten = self._beaten(layer)
             for choice, value in enumerate(row):
                 if value == -math.inf or any(b.costs_LK[layer][choice] > b.maximum for b in peaks):
+                    continue
+                if beaten[choice] >= count:
                     continue
                 own = self.formats_LK[layer][choice] if self.formats_LK is not None and self.formats > 1 else None
                 for before in range(self.formats):
@@ -61,6 +66,24 @@ class Program:
                     worth.append(float(value))
         self.layer_E, self.choice_E, self.before_E, self.after_E = np.array(edges, np.int64).reshape(-1, 4).T
         return np.array(worth)
+
+    def _beaten(self, layer: int) -> np.ndarray:
+        """How many choices of the layer beat each: the same format, no less worth, no greater cost, and where all is
+        equal an earlier place.
+        """
+        first = self.worth_LK if self.least_of is None else self.least_of.costs_LK
+        sign = -1.0 if self.least_of is None else 1.0
+        columns = [sign * np.array(first[layer]), *(np.array(budget.costs_LK[layer]) for budget in self.budgets)]
+        worse = np.ones((len(columns[0]),) * 2, bool)
+        equal = worse.copy()
+        for column in columns:
+            worse &= column[:, None] <= column
+            equal &= column[:, None] == column
+        if self.formats_LK is not None and self.formats > 1:
+            own = np.array([-1 if found is None else found for found in self.formats_LK[layer]])
+            worse &= own[:, None] == own
+        worse &= ~(equal & np.tri(len(equal), dtype=bool))  # also the diagonal
+        return np.asarray(worse.sum(0))
 
     def _costs(self, budget: Budget) -> np.ndarray:
         """What each edge costs of a sum; the last layer's pay for the way back to format 0."""

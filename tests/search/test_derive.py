@@ -113,6 +113,18 @@ def test_equal_worth_everywhere_is_no_trouble() -> None:
     assert all(budget.total(indices) <= budget.maximum for budget in budgets for indices in found)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_where_much_is_equal_the_worths_are_still_those_of_the_best(seed: int) -> None:
+    rng = random.Random(seed)
+    worth = [[float(rng.randrange(3)) for _ in range(4)] for _ in range(4)]
+    costs = [[float(rng.randrange(3)) for _ in range(4)] for _ in range(4)]
+    case: Case = worth, [Budget("b", costs, 0.0, 4.0)], None
+    expected = [worth_of(worth, indices) for indices in in_order(case)][:20]
+    found = solve_best(worth, case[1], 20)
+    assert [worth_of(worth, indices) for indices in found] == expected
+    assert len(set(found)) == len(found)
+
+
 def test_a_worth_of_minus_infinity_forbids_a_choice() -> None:
     assert solve([[0.0, -math.inf]], [Budget("pi4", [[1.0, 1.0]], 0.0, 2.0)]) == (0,)
 
