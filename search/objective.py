@@ -14,7 +14,7 @@ from torch import Tensor
 from search.axes import PerAxis
 from search.derive import Budget
 from search.state import State
-from search.supernet.theta import Theta
+from search.supernet.theta import Sample, Theta
 
 SWEEPS, BISECTIONS = 4, 20
 CLOSE = 1e-4
@@ -80,18 +80,21 @@ class Constrained:
         return loss
 
     def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:
-        """Tilts theta until every expected share is within its bound."""
+        """Tilts theta, anew each time, until every expected share is within its bound."""
+        p = theta.probabilities()
+        for axis in PerAxis._fields:
+            theta.tilt(axis).zero_()
         if self.start_C is None:
-            self.start_C = cost(theta.per_choice(theta.probabilities())).detach()
+            self.start_C = expected_shares(theta, cost)
         left = max(0.0, 1.0 - progress / self.RAMP)
         bound_C = 1.0 + (self.start_C - 1.0).clamp_min(0.0) * left
         for _ in range(SWEEPS):
-            share_C = cost(theta.per_choice(theta.probabilities())).detach()
-            exceeded = (share_C > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
+            exceeded = (expected_shares(theta, cost) > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
             if not exceeded:
                 return
             for number in exceeded:
-                _tilt(theta, cost, number, float(bound_C[number]))
+                _tilt(theta, cost, p, number, float(bound_C[number]))
+                p = theta.probabilities()
 
     def state_dict(self) -> State:
         """Where the bounds started."""
@@ -102,19 +105,25 @@ class Constrained:
         self.start_C = state["start"]
 
 
-def _tilt(theta: Theta, cost: ExpectedCost, number: int, bound: float) -> None:
-    """Moves logits against the cost of constraint `number` until its expected share is `bound` or as low as it goes."""
-    axes = list(theta.logits)
-    before = {axis: theta.logits[axis].detach().clone() for axis in axes}
-    p = PerAxis(*(share.detach().requires_grad_() for share in theta.probabilities()))
-    share = cost(theta.per_choice(p))[number]
-    slopes = dict(zip(p._fields, torch.autograd.grad(share, list(p), allow_unused=True), strict=True))
+@torch.no_grad()
+def expected_shares(theta: Theta, cost: ExpectedCost) -> Tensor:
+    """Shares (C,) of the maxima that theta expects."""
+    return cost(theta.per_choice(theta.probabilities()))
+
+
+def _tilt(theta: Theta, cost: ExpectedCost, at: Sample, number: int, bound: float) -> None:
+    """Tilts against the cost of constraint `number`, options priced as the others were likely in `at`, until its
+    expected share is `bound` or as low as it goes.
+    """
+    p = PerAxis(*(share.detach().requires_grad_() for share in at))
+    slopes = torch.autograd.grad(cost(theta.per_choice(p))[number], list(p))
+    tilts = [theta.tilt(axis) for axis in PerAxis._fields]
+    before = [tilt.clone() for tilt in tilts]
 
     def expected(multiplier: float) -> float:
-        with torch.no_grad():
-            for axis in axes:
-                theta.logits[axis].copy_(before[axis] - multiplier * slopes[axis])
-            return float(cost(theta.per_choice(theta.probabilities()))[number])
+        for tilt, old, slope in zip(tilts, before, slopes, strict=True):
+            torch.add(old, slope, alpha=multiplier, out=tilt)
+        return float(expected_shares(theta, cost)[number])
 
     low, high = 0.0, 1.0
     while expected(high) > bound and high < LARGEST_MULTIPLIER:

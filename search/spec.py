@@ -46,7 +46,7 @@ class Search(Document):
     theta_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     supernet: Literal["shared", "reference"] = "shared"
     sampler: Sampler = "gumbel"
-    weight_sampler: Sampler = "gumbel-hard"
+    weight_sampler: Sampler | Literal["uniform"] = "uniform"
     objective: Literal["constrained", "fbnet"] = "constrained"
     temperature: Temperature = Temperature()
 

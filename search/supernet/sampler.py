@@ -4,6 +4,7 @@
 `gumbel-hard`  one option, drawn; its gate alone carries a gradient (straight-through), and layers compute it alone
 `two-path`     two options, drawn, share the step (ProxylessNAS, sec. 3.2.1)
 `softmax`      shares without noise (DARTS)
+`uniform`      one option, each open one as likely as the others; no gradient: for weight steps alone
 """
 
 from collections.abc import Callable
@@ -45,7 +46,13 @@ def plain_softmax(theta_LK: Tensor, temperature: float, generator: torch.Generat
     return torch.softmax(theta_LK / temperature, dim=1)
 
 
+def uniform(theta_LK: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """One-hot rows, drawn evenly among the open options whatever theta says: every path is trained alike (SPOS)."""
+    return gumbel_hard(torch.where(theta_LK.isfinite(), 0.0, theta_LK).detach(), temperature, generator)
+
+
 SAMPLERS: dict[str, Sampler] = {
+    "uniform": uniform,
     "gumbel": gumbel_softmax,
     "gumbel-hard": gumbel_hard,
     "two-path": two_path,

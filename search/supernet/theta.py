@@ -13,7 +13,11 @@ Sample = PerAxis[Tensor]  # shares of one step: (L, K), (L, P), (L, S); rows sum
 
 
 class Theta(nn.Module):
-    """Logits (L, K), (L, P), (L, S). A categorical of one option has no parameter. Closed options have share 0."""
+    """Logits (L, K), (L, P), (L, S), learnt from the task alone, and a tilt that budgets put on them.
+
+    Shares and probabilities are those of logits - tilt; what a choice is worth is in the logits, and no device is part
+    of it. A categorical of one option has no parameter. Closed options have share 0.
+    """
 
     choice_of: Tensor
 
@@ -28,6 +32,7 @@ class Theta(nn.Module):
         for axis, size in axes.sizes._asdict().items():
             opened = torch.from_numpy(axes.available_LK) if axis == "block" else torch.ones(layers, size).bool()
             self.register_buffer(f"open_{axis}", opened.clone())
+            self.register_buffer(f"tilt_{axis}", torch.zeros(layers, size))
             if size > 1:
                 self.logits[axis] = nn.Parameter(torch.zeros(layers, size))
 
@@ -35,21 +40,20 @@ class Theta(nn.Module):
         """Bool (L, options): what may still be chosen."""
         return self.get_buffer(f"open_{axis}")
 
+    def tilt(self, axis: str) -> Tensor:
+        """What budgets take off the logits, (L, options)."""
+        return self.get_buffer(f"tilt_{axis}")
+
     def _each(self) -> Iterator[tuple[str, Tensor]]:
         for axis in PerAxis._fields:
             opened = self.opened(axis)
             logits = self.logits[axis] if axis in self.logits else torch.zeros(opened.shape)
-            yield axis, logits.masked_fill(~opened, -torch.inf)
+            yield axis, (logits - self.tilt(axis)).masked_fill(~opened, -torch.inf)
 
     def sample(self, sampler: str, temperature: float, seed: int, step: int) -> Sample:
         """The shares of one step; the same for the same arguments and logits."""
         draw = SAMPLERS[sampler]
         return PerAxis(*(draw(t, temperature, generator(seed, f"gumbel {axis}", step)) for axis, t in self._each()))
-
-    @torch.no_grad()
-    def log_probabilities(self) -> Sample:
-        """log softmax of the logits."""
-        return PerAxis(*(torch.log_softmax(t, dim=1) for _, t in self._each()))
 
     def probabilities(self) -> Sample:
         """softmax of the logits: how likely each option is, without noise."""
@@ -61,9 +65,14 @@ class Theta(nn.Module):
         flat = self.choice_of.new_zeros(len(self.choice_of), self.most_choices + 1, dtype=p.block.dtype)
         return flat.scatter_add(1, self.choice_of, combined_LKPS.flatten(1))[:, :-1]
 
+    @torch.no_grad()
     def worth(self) -> list[list[float]]:
-        """log-probability of each choice of each layer."""
-        return self.axes.per_choice(PerAxis(*(t.double().numpy() for t in self.log_probabilities())))
+        """What the task alone says of each choice of each layer, as log-probability; -inf for closed ones."""
+        axes = {axis: torch.zeros(self.opened(axis).shape) for axis in PerAxis._fields} | dict(self.logits)
+        logs = (
+            torch.log_softmax(t.double().masked_fill(~self.opened(axis), -torch.inf), 1) for axis, t in axes.items()
+        )
+        return self.axes.per_choice(PerAxis(*(log.numpy() for log in logs)))
 
     @torch.no_grad()
     def close_below(self, share: float) -> int:

@@ -8,7 +8,7 @@ import torch
 from search.axes import Axes
 from search.choices import Choices
 from search.derive import Budget
-from search.objective import Constrained, ExpectedCost, FBNet
+from search.objective import Constrained, ExpectedCost, FBNet, expected_shares
 from search.space import Space
 from search.supernet.theta import Theta
 from tests.search.builders import tiny_space, weight_budget
@@ -52,29 +52,35 @@ def spread_theta(space: Space) -> Theta:
 
 
 @pytest.mark.parametrize("choices", [Choices(), Choices(precision=("fp32", "w8a8"), width=(1, 0.5))])
-def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_held_ones(choices: Choices) -> None:
+def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_worth_alone(choices: Choices) -> None:
     space = tiny_space().offering(choices)
     theta = spread_theta(space)
     cost = ExpectedCost([weight_budget(space, 0.3), weight_budget(space, 0.95, "pixel3")], theta.most_choices)
-    before = {axis: logits.detach().clone() for axis, logits in theta.logits.items()}
+    worth = theta.worth()
     Constrained().settle(theta, cost, 1.0)
-    share_C = cost(theta.per_choice(theta.probabilities()))
+    share_C = expected_shares(theta, cost)
     assert 0.99 < share_C[0].item() <= 1.0005
-    assert any(not torch.equal(theta.logits[axis], old) for axis, old in before.items())
-    settled = {axis: logits.detach().clone() for axis, logits in theta.logits.items()}
-    Constrained().settle(theta, cost, 1.0)
-    assert all(torch.equal(theta.logits[axis], old) for axis, old in settled.items())
+    assert share_C[1].item() < 1.0
+    assert theta.worth() == worth
+
+
+def test_a_budget_that_is_held_tilts_nothing() -> None:
+    space = tiny_space()
+    theta = spread_theta(space)
+    before = theta.probabilities()
+    Constrained().settle(theta, ExpectedCost([weight_budget(space, 0.99)], theta.most_choices), 1.0)
+    torch.testing.assert_close(theta.probabilities().block, before.block)
 
 
 def test_the_bound_comes_down_over_the_first_half_of_the_steps() -> None:
     space = tiny_space()
     theta, objective = spread_theta(space), Constrained()
     cost = ExpectedCost([weight_budget(space, 0.3)], theta.most_choices)
-    start = cost(theta.per_choice(theta.probabilities())).item()
+    start = expected_shares(theta, cost).item()
     shares = []
     for progress in (0.1, 0.25, 0.5, 1.0):
         objective.settle(theta, cost, progress)
-        shares.append(cost(theta.per_choice(theta.probabilities())).item())
+        shares.append(expected_shares(theta, cost).item())
     assert shares[0] == pytest.approx(1 + 0.8 * (start - 1), rel=2e-3)
     assert shares[2:] == pytest.approx([1.0, 1.0], rel=1e-3)
 
