@@ -16,6 +16,7 @@ from search.spec import SearchSpec
 MACS_PER_THREAD_SECOND = 10e9  # fbnet-mini and fbnet-cifar on one core of an EPYC, float32: 9 to 11e9
 SHARED_OVERHEAD = 1.3  # 1.2 to 1.4 measured
 TRAINING = 3
+SCORING_PICTURES = 512  # search.contributions.PICTURES, which needs torch
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 PROCESS_BYTES = 360e6  # torch with what it loads, before any data
@@ -33,7 +34,9 @@ class Pace:
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of search and finish with the multiply-adds of one each; `finish_steps` is that of all finalists."""
+    """Steps of search and finish with the multiply-adds of one each, on average; scoring finalists and evidence counts
+    among the search's.
+    """
 
     search_steps: int
     finish_steps: int
@@ -69,24 +72,29 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     searching = _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size)
     finishing = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
     is_shared = spec.search.supernet == "shared"
-    step = sum(map(macs, _largest(space))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
+    mixed = sum(map(macs, _largest(space))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
+    alone = mixed if spec.search.weight_sampler in ("gumbel", "softmax") else _average_macs(space)
+    weight_steps, theta_steps = _search_steps(spec, examples)
+    trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
+    scored = (spec.finalists + spec.search.evidence_samples) * SCORING_PICTURES * _average_macs(space)
     return Workload(
-        search_steps=_search_steps(spec, examples),
-        finish_steps=spec.finalists * finish.epochs * max(1, examples // finish.batch_size),
-        search_step_macs=TRAINING * step * spec.search.batch_size,
+        search_steps=weight_steps + theta_steps,
+        finish_steps=finish.epochs * max(1, examples // finish.batch_size),
+        search_step_macs=(trained + scored) / (weight_steps + theta_steps),
         finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,
         # The arrays stay, and the searcher has tensors of its own of them.
         memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels),
     )
 
 
-def _search_steps(spec: SearchSpec, examples: int) -> int:
+def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:
+    """Weight steps and architecture steps."""
     search = spec.search
     count = min(search.examples or examples, examples)
     for_theta = round(count * search.theta_share)
     weight = max(1, (count - for_theta) // search.batch_size)
     theta = max(1, for_theta // search.batch_size)
-    return search.epochs * weight + (search.epochs - search.warmup_epochs) * theta
+    return search.epochs * weight, (search.epochs - search.warmup_epochs) * theta
 
 
 def _largest(space: Space) -> list[Operator]:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from search.architecture import Architecture
 from search.batches import evaluation, tensors
+from search.contributions import Assessor
 from search.datasets.data import ImageData
 from search.derive import Budget
+from search.evidence import Evidence
 from search.export import write_onnx
 from search.finish import Trainer, test_accuracy
 from search.network import Network, save_weights
@@ -53,15 +55,29 @@ class SearchRun:
             )
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
         self.searcher = Searcher(space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed)
+        self.assessor: Assessor | None = None
+        self.evidence: Evidence | None = None
         self.trainer: Trainer | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does what remains; the report of phase `derive` stands between the search and the training."""
+        """Does what remains; the report of phase `derive` stands between the scoring of finalists and the training."""
         yield from self.searcher
         if self.trainer is None:
-            self.trainer = self._start_training(self.searcher.derive())
+            self.assessor = self.assessor or self._start_assessing()
+            yield from self.assessor
+            self.evidence = self.assessor.evidence()
+            self.trainer = self._start_training(self.assessor.best())
             yield self._derived()
         yield from self.trainer
+
+    def _start_assessing(self) -> Assessor:
+        return Assessor(
+            self.searcher.supernet,
+            held_out=self.searcher.theta_batches,
+            finalists=self.searcher.finalists(self.spec.finalists),
+            samples=self.spec.search.evidence_samples,
+            seed=self.spec.seed,
+        )
 
     @property
     def steps_left(self) -> tuple[int, int]:
@@ -97,31 +113,42 @@ class SearchRun:
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path) -> Result:
-        """Settles the trained network, tests it and writes architecture.json, weights.safetensors and model.onnx."""
+        """Settles the trained network, tests it and writes architecture.json, weights.safetensors, model.onnx and
+        evidence.json, from which other budgets are answered (search.evidence).
+        """
         assert self.trainer is not None, "the search has not derived yet"
+        assert self.evidence is not None
         assert self.trainer.step == self.trainer.steps, "the training is not done"
         self.trainer.settle()
         network = self.trainer.network
         accuracy = test_accuracy(network, self.data)
-        files = tuple(folder / name for name in ("architecture.json", "weights.safetensors", "model.onnx"))
+        names = ("architecture.json", "weights.safetensors", "model.onnx", "evidence.json")
+        files = tuple(folder / name for name in names)
         files[0].write_text(network.architecture.model_dump_json(indent=2) + "\n")
         save_weights(network, files[1])
         probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
         difference = write_onnx(network, files[2], probe)
+        files[3].write_text(self.evidence.model_dump_json() + "\n")
         return Result(network.architecture, self.predicted(), accuracy, difference, files)
 
     def state_dict(self) -> State:
         """All that the remaining work depends on."""
-        if self.trainer is None:
-            return {"phase": "search", "searcher": self.searcher.state_dict()}
-        indices = list(self.architecture.indices)
-        return {"phase": "finish", "indices": indices, "trainer": self.trainer.state_dict()}
+        if self.trainer is not None:
+            assert self.evidence is not None
+            indices, evidence = list(self.architecture.indices), self.evidence.model_dump_json()
+            return {"phase": "finish", "indices": indices, "evidence": evidence, "trainer": self.trainer.state_dict()}
+        state = {"phase": "search", "searcher": self.searcher.state_dict()}
+        return state if self.assessor is None else state | {"assessor": self.assessor.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
         if state["phase"] == "search":
             self.searcher.load_state_dict(state["searcher"])
+            if "assessor" in state:
+                self.assessor = self._start_assessing()
+                self.assessor.load_state_dict(state["assessor"])
             return
         self.searcher.step = len(self.searcher.plan)
+        self.evidence = Evidence.model_validate_json(state["evidence"])
         self.trainer = self._start_training(state["indices"])
         self.trainer.load_state_dict(state["trainer"])

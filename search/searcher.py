@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
-from search.derive import Budget, solve
+from search.derive import Budget, solve_best
 from search.objective import ExpectedCost, make
 from search.randomness import seeded
 from search.reports import StepReport
@@ -39,7 +39,9 @@ class Step(NamedTuple):
 
 
 class Searcher:
-    """Searches `space` on `data` under `budgets`. Iterate it, then `derive()`; `state_dict()` between any two steps."""
+    """Searches `space` on `data` under `budgets`. Iterate it, with `state_dict()` between any two steps; then ask for
+    `finalists`.
+    """
 
     def __init__(
         self, space: Space, *, data: ImageData, budgets: Sequence[Budget], settings: Search, seed: int
@@ -177,9 +179,9 @@ class Searcher:
             share_C = self.expected_cost(theta.per_choice(theta.probabilities())).tolist()
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 
-    def derive(self) -> tuple[int, ...]:
-        """The choice of each layer that theta thinks most likely among those that hold every budget; exact."""
-        return solve(self.supernet.theta.worth(), self.budgets)
+    def finalists(self, count: int) -> list[tuple[int, ...]]:
+        """The `count` architectures that theta thinks best among those that hold every budget, best first; exact."""
+        return solve_best(self.supernet.theta.worth(), self.budgets, count)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on; random draws need no state."""

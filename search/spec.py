@@ -35,6 +35,7 @@ class Search(Document):
     """How the supernet is trained. The first `warmup_epochs` train weights alone.
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler).
+    `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later.
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -48,6 +49,7 @@ class Search(Document):
     sampler: Sampler = "gumbel"
     weight_sampler: Sampler | Literal["uniform"] = "uniform"
     objective: Literal["constrained", "fbnet"] = "constrained"
+    evidence_samples: Annotated[int, Field(ge=0, le=100_000)] = 128
     temperature: Temperature = Temperature()
 
     @model_validator(mode="after")
@@ -67,7 +69,10 @@ class Finish(Document):
 
 
 class SearchSpec(Document):
-    """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults."""
+    """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
+
+    The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best is trained.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
     space: Name
@@ -77,16 +82,9 @@ class SearchSpec(Document):
     constraints: Constraints
     search: Search = Search()
     finish: Finish = Finish()
-    finalists: Annotated[int, Field(ge=1, le=16)] = 1
+    finalists: Annotated[int, Field(ge=1, le=64)] = 16
     baselines: tuple[str, ...] = ()
     labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
-
-    @field_validator("choices")
-    @classmethod
-    def _blocks_alone(cls, choices: Choices | None) -> Choices | None:
-        if choices is not None and choices != Choices():
-            raise not_built("a search over precision, width or sparsity", "leave choices away")
-        return choices
 
     @field_validator("baselines")
     @classmethod

@@ -17,7 +17,13 @@ from lutnas.cli.output import Output, say
 from lutnas.client import Client
 from lutnas.client.documents import Document, Event, Job
 
-PHASES = {"search": "searching", "derive": "deriving", "finish": "training the result", "export": "exporting"}
+PHASES = {
+    "search": "searching",
+    "assess": "scoring",
+    "derive": "deriving",
+    "finish": "training the result",
+    "export": "exporting",
+}
 OTHER_TOTALS = {
     "expected_energy_uj": "uJ",
     "expected_size_bytes": "bytes",

@@ -67,12 +67,16 @@ class Theta(nn.Module):
 
     @torch.no_grad()
     def worth(self) -> list[list[float]]:
-        """What the task alone says of each choice of each layer, as log-probability; -inf for closed ones."""
-        axes = {axis: torch.zeros(self.opened(axis).shape) for axis in PerAxis._fields} | dict(self.logits)
-        logs = (
-            torch.log_softmax(t.double().masked_fill(~self.opened(axis), -torch.inf), 1) for axis, t in axes.items()
-        )
-        return self.axes.per_choice(PerAxis(*(log.numpy() for log in logs)))
+        """What the task alone says of each choice of each layer, as log-probability. Closed options keep what they were
+        last thought worth: no budget becomes unreachable by closing them.
+        """
+        logs = []
+        for axis, size in self.axes.sizes._asdict().items():
+            logits = self.logits[axis] if axis in self.logits else torch.zeros(len(self.axes.space.layers), size)
+            if axis == "block":
+                logits = logits.masked_fill(~torch.from_numpy(self.axes.available_LK), -torch.inf)
+            logs.append(torch.log_softmax(logits.double(), dim=1).numpy())
+        return self.axes.per_choice(PerAxis(*logs))
 
     @torch.no_grad()
     def close_below(self, share: float) -> int:

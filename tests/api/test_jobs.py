@@ -30,7 +30,13 @@ REFUSED = {
     "an unknown data set": (a_job(dataset="nothing"), "unknown-dataset", "dataset"),
     "data of another shape": (a_job(dataset="digits"), "space-does-not-fit", "space"),
     "a space without table": (a_job(space="fbnet"), "job-refused", "space"),
-    "what is not built": (a_job(choices={"precision": ["w8a8"]}), "not-built", "choices"),
+    "what is not built": (a_job(baselines=["hawq"]), "not-built", "baselines"),
+    "choices that are none": (a_job(choices={"precision": ["int8"]}), "invalid-request", "choices.precision"),
+    "a choice that the table lacks": (
+        a_job(choices={"precision": ["fp32", "w8a8"]}),
+        "space-not-covered",
+        "constraints[0].device",
+    ),
     "an unknown metric": (a_job(constraints=[{"metric": "colour"}]), "invalid-request", "constraints[0]"),
     "a maximum of another metric": (
         a_job(constraints=[{"metric": "size", "max_us": 1}]),
@@ -57,7 +63,7 @@ REFUSED = {
         "space-not-covered",
         "constraints[0].device",
     ),
-    "too many finalists": (a_job(finalists=17), "invalid-request", "finalists"),
+    "too many finalists": (a_job(finalists=65), "invalid-request", "finalists"),
     "an unknown field": (a_job(colour="red"), "invalid-request", "colour"),
     "an infinite budget": (constrained(max_us="inf"), "invalid-request", "constraints[0].max_us"),
     "no constraint": (a_job(constraints=[]), "invalid-request", "constraints"),

@@ -61,8 +61,23 @@ def test_a_search_interrupted_at_many_steps_ends_bit_identical(form: str, digits
             torch.rand(number)  # whatever else draws random numbers does not matter
             run = start(digits, spec=spec)
             run.load_state_dict(state.load(tmp_path / "state"))
-    assert phases == {"search", "derive", "finish"}
+    assert phases == {"search", "assess", "derive", "finish"}
     assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
+
+
+def test_the_finalist_with_the_best_score_is_derived_and_new_budgets_are_answered(digits: ImageData) -> None:
+    run = start(digits)
+    for report in run:
+        if report.phase == "derive":
+            break
+    assert run.assessor is not None
+    assert run.evidence is not None
+    scores = [run.assessor.score(indices) for indices in run.assessor.finalists]
+    assert run.assessor.scores[: len(scores)] == scores
+    assert run.architecture.indices == run.assessor.finalists[scores.index(max(scores))]
+    tight = weight_budget(tiny_space(), 0.4, "another")
+    (found,) = run.evidence.derive([tight])
+    assert tight.total(found.indices) <= tight.maximum
 
 
 def test_another_seed_gives_other_weights(calm: Result, digits: ImageData, tmp_path: Path) -> None:
@@ -84,7 +99,7 @@ def test_the_architecture_comes_from_the_trained_theta(digits: ImageData) -> Non
         pass
     with torch.no_grad():
         run.searcher.supernet.theta.logits["block"].copy_(torch.eye(3, 9)[[2, 0, 1]] * 9)
-    assert run.searcher.derive() == (2, 0, 1)
+    assert run.searcher.finalists(1) == [(2, 0, 1)]
 
 
 def test_theta_moves_away_from_what_exceeds_the_budget(digits: ImageData) -> None:
@@ -101,7 +116,7 @@ def test_several_budgets_hold_at_once(digits: ImageData) -> None:
     run = SearchRun(tiny_spec(), space=space, data=digits, budgets=[first, reverse])
     for _ in run.searcher:
         pass
-    indices = run.searcher.derive()
+    (indices,) = run.searcher.finalists(1)
     assert first.total(indices) <= first.maximum
     assert reverse.total(indices) <= reverse.maximum
 

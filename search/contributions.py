@@ -1,0 +1,171 @@
+"""What each choice contributes to accuracy, estimated on the trained supernet: evidence that no device is part of.
+
+First the finalists, the most likely architectures that hold the budgets, are scored with the supernet's weights on
+pictures held out of its training; the best of them is derived. Then other sub-networks are drawn and scored, half of
+them evenly, so that every budget can be asked later, half as theta would; a ridge regression shares all scores among
+the choices that had a part in them (by differences: BINAS, sec. 3.3; HardCoRe-NAS, sec. 3.2). What the regression says
+and what theta says, in the unit of the scores, err in different ways: the evidence is their mean.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from search.axes import Axes, PerAxis
+from search.batches import Batches, pixels
+from search.evidence import Evidence
+from search.norms import InputRounding
+from search.randomness import generator
+from search.reports import StepReport
+from search.state import State
+from search.supernet import Supernet, one_hot
+
+PICTURES = 512  # one forward pass in batch statistics scores a sub-network
+RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
+FOLDS = 8
+NOTE = "negative cross-entropy on held-out pictures with the supernet's weights"
+Indices = tuple[int, ...]
+
+
+class Assessor:
+    """Scores sub-networks of `supernet`: an iterator of step reports, and `state_dict()` between any two."""
+
+    def __init__(
+        self, supernet: Supernet, *, held_out: Batches, finalists: Sequence[Indices], samples: int, seed: int
+    ) -> None:
+        self.supernet, self.seed, self.finalists = supernet, seed, tuple(finalists)
+        self.count = len(self.finalists) + samples
+        chosen = held_out.order(0)[:PICTURES]
+        self.x_NCHW, self.y_N = pixels(held_out.x_NCHW[chosen]), held_out.y_N[chosen]
+        self.scores: list[float] = []
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Scores what remains, one report each."""
+        while len(self.scores) < self.count:
+            self.scores.append(self.score(self.subnetwork(len(self.scores))))
+            yield StepReport("assess", len(self.scores), self.count, {"score": self.scores[-1]})
+
+    def subnetwork(self, number: int) -> Indices:
+        """The choices of what is scored as `number`: the finalists, then draws."""
+        if number < len(self.finalists):
+            return self.finalists[number]
+        theta = self.supernet.theta
+        p: PerAxis[Tensor] = theta.probabilities() if number % 2 else evenly(self.supernet.axes)
+        noise = generator(self.seed, "evidence", number)
+        return tuple(torch.multinomial(theta.per_choice(p).detach(), 1, generator=noise).flatten().tolist())
+
+    def score(self, indices: Sequence[int]) -> float:
+        """Negative cross-entropy of one sub-network, BatchNorm by the statistics of these very pictures."""
+        with torch.no_grad(), keeping_statistics(self.supernet):
+            logits = self.supernet.train()(self.x_NCHW, one_hot(self.supernet.axes, list(indices)))
+            return -float(F.cross_entropy(logits, self.y_N))
+
+    def best(self) -> Indices:
+        """The finalist with the best score; of equals the more likely one."""
+        scores = self.scores[: len(self.finalists)]
+        return self.finalists[scores.index(max(scores))]
+
+    def evidence(self) -> Evidence:
+        """The contributions of all choices, from all scores."""
+        axes = self.supernet.axes
+        features_SF = np.stack([features(axes, self.subnetwork(number)) for number in range(len(self.scores))])
+        scores_S = np.array(self.scores)
+        regressed = np.array(_padded(axes.per_choice(unpacked(axes, ridge(features_SF, scores_S)))))
+        likely = np.array(_padded(self.supernet.theta.worth()))
+        rows = np.arange(len(regressed))
+        predicted_S = np.array([likely[rows, list(self.subnetwork(n))].sum() for n in range(len(self.scores))])
+        mean = (regressed + max(0.0, slope(predicted_S, scores_S)) * likely) / 2
+        return Evidence(
+            space=self.supernet.space,
+            worth=[row[: len(layer.choices)].tolist() for layer, row in zip(axes.space.layers, mean, strict=True)],
+            samples=len(self.scores),
+            rank_correlation=held_out_correlation(features_SF, scores_S),
+            note=NOTE,
+        )
+
+    def state_dict(self) -> State:
+        """The scores so far, and of what."""
+        return {"scores": list(self.scores), "finalists": [list(indices) for indices in self.finalists]}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.scores = list(state["scores"])
+        self.finalists = tuple(tuple(indices) for indices in state["finalists"])
+
+
+@contextmanager
+def keeping_statistics(network: nn.Module) -> Iterator[None]:
+    """Within it a forward pass in train mode leaves running statistics as they are."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | InputRounding)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+
+
+def evenly(axes: Axes) -> PerAxis[Tensor]:
+    """Every option of a categorical as likely as the others."""
+    block = torch.from_numpy(axes.available_LK).float()
+    layers = len(block)
+    precision, level = (torch.full((layers, size), 1.0 / size) for size in axes.sizes[1:])
+    return PerAxis(block / block.sum(1, keepdim=True), precision, level)
+
+
+def features(axes: Axes, indices: Sequence[int]) -> np.ndarray:
+    """1 for each option that an architecture takes, layer by layer and axis by axis; 0 where an axis does not apply."""
+    rows = []
+    for index, places in zip(indices, axes.index_LKPS, strict=True):
+        where = np.stack((places == index).nonzero(), 1)
+        for axis, size in enumerate(axes.sizes):
+            found = set(where[:, axis])
+            one = next(iter(found)) if len(found) == 1 else None
+            rows.append([float(option == one) for option in range(size)])
+    return np.concatenate(rows)
+
+
+def unpacked(axes: Axes, weights_F: np.ndarray) -> PerAxis[np.ndarray]:
+    """Weights of features as (L, K), (L, P), (L, S)."""
+    per_layer = weights_F.reshape(len(axes.space.layers), sum(axes.sizes))
+    block, precision, level = np.split(per_layer, np.cumsum(axes.sizes)[:-1], axis=1)
+    return PerAxis(block, precision, level)
+
+
+def ridge(features_SF: np.ndarray, scores_S: np.ndarray) -> np.ndarray:
+    """argmin |features w + mean - scores|^2 + RIDGE |w|^2."""
+    centred = scores_S - scores_S.mean()
+    gram = features_SF.T @ features_SF + RIDGE * np.eye(features_SF.shape[1])
+    found: np.ndarray = np.linalg.solve(gram, features_SF.T @ centred)
+    return found
+
+
+def slope(predicted_S: np.ndarray, scores_S: np.ndarray) -> float:
+    """Least-squares slope of the scores over a prediction of them; 0 where that does not vary."""
+    centred = predicted_S - predicted_S.mean()
+    variance = float(centred @ centred)
+    return float(centred @ scores_S) / variance if variance > 0 else 0.0
+
+
+def held_out_correlation(features_SF: np.ndarray, scores_S: np.ndarray) -> float | None:
+    """Spearman's rank correlation of scores with what the others' regression predicts; None for too few."""
+    if len(scores_S) < 2 * FOLDS:
+        return None
+    predicted = np.empty_like(scores_S)
+    for fold in range(FOLDS):
+        out = np.arange(len(scores_S)) % FOLDS == fold
+        predicted[out] = features_SF[out] @ ridge(features_SF[~out], scores_S[~out])
+    correlation = float(stats.spearmanr(predicted, scores_S).statistic)
+    return correlation if np.isfinite(correlation) else None
+
+
+def _padded(rows: list[list[float]]) -> list[list[float]]:
+    most = max(map(len, rows))
+    return [row + [0.0] * (most - len(row)) for row in rows]
