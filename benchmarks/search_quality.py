@@ -1,0 +1,173 @@
+"""What a search leaves lying: regret against the best feasible architecture of the table of truth.
+
+Five budgets, three seeds, one search each. Every architecture was trained alone (benchmarks/truth.py); the best is
+chosen and scored on different seeds. Peers cost at least as much as our search, in CPU time of this run:
+  random     trains architectures drawn within the budget, as many as the cost allows, and takes the best of them
+  reference  FBNet's own supernet: a weight a choice, soft samples, its most likely architecture within the budget
+  two_path   the same with two paths a step (ProxylessNAS)
+`ci_high` is the upper end of the paired 95 % interval of (our regret - the peer's), in points of accuracy.
+`search_over_training` compares with training the derived network for as many epochs as the search had.
+"""
+
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from scipy import stats
+
+from benchmarks._reporting import parser, say, show
+from benchmarks._truth_table import Indices, TruthTable
+from benchmarks.truth import RECIPE, pictures
+from latency.estimate import layer_costs_us
+from search.architecture import Architecture
+from search.contributions import Assessor
+from search.derive import Budget
+from search.finish import Trainer
+from search.machine import use_threads
+from search.network import Network
+from search.randomness import seeded
+from search.searcher import Searcher
+from search.spec import Search
+
+OURS = Search(epochs=4, warmup_epochs=1, batch_size=64)
+FINALISTS = 16
+PEERS = {
+    "reference": {"supernet": "reference", "sampler": "gumbel", "weight_sampler": "gumbel"},
+    "two_path": {"supernet": "reference", "sampler": "two-path", "weight_sampler": "two-path"},
+}
+COMPARED = 50  # architectures whose rank by the supernet is compared with their rank by training alone
+POINTS = 100.0
+
+
+def budget_of(truth: TruthTable, max_us: float) -> Budget:
+    """The predicted latency of the truth's space, at most `max_us`."""
+    costs = layer_costs_us(truth.latencies, truth.space)
+    return Budget("cpu", costs.layers, costs.fixed_us, max_us)
+
+
+def searched(truth: TruthTable, max_us: float, settings: Search, seed: int) -> tuple[Searcher, float]:
+    """A finished search and its CPU seconds."""
+    begin = time.process_time()
+    budgets = [budget_of(truth, max_us)]
+    searcher = Searcher(truth.space, data=pictures(), budgets=budgets, settings=settings, seed=seed)
+    for _ in searcher:
+        pass
+    return searcher, time.process_time() - begin
+
+
+def ours(truth: TruthTable, max_us: float, seed: int) -> tuple[Indices, float, Assessor]:
+    """What our search derives, its CPU seconds, and what scored its finalists."""
+    searcher, seconds = searched(truth, max_us, OURS, seed)
+    begin = time.process_time()
+    assessor = Assessor(
+        searcher.supernet,
+        held_out=searcher.theta_batches,
+        finalists=searcher.finalists(FINALISTS),
+        samples=0,
+        seed=seed,
+    )
+    for _ in assessor:
+        pass
+    return assessor.best(), seconds + time.process_time() - begin, assessor
+
+
+def peer(truth: TruthTable, max_us: float, seed: int, name: str, seconds: float) -> tuple[Indices, float]:
+    """What a supernet peer derives that was given at least `seconds`, and what it took."""
+    epochs, spent = 2, 0.0
+    while True:
+        settings = Search.model_validate({**OURS.model_dump(), **PEERS[name], "epochs": epochs})
+        searcher, spent = searched(truth, max_us, settings, seed)
+        if spent >= seconds * 0.95:
+            return searcher.finalists(1)[0], spent
+        epochs = max(epochs + 1, round(epochs * seconds / spent + 0.5))
+
+
+def random_peer(truth: TruthTable, max_us: float, seed: int, trainings: float) -> Indices:
+    """The best, by one seed's training, of as many feasible architectures as the cost allows."""
+    rng = random.Random(f"{seed} {max_us}")
+    rows = [indices for indices, row in truth.rows.items() if row.predicted_latency_us <= max_us]
+    drawn = rng.sample(rows, min(len(rows), max(1, round(trainings))))
+    return max(drawn, key=lambda indices: truth.rows[indices].accuracies[seed % truth.seeds])
+
+
+def training_seconds(truth: TruthTable, indices: Indices, seed: int) -> float:
+    """CPU seconds of training one architecture alone, for as many epochs as the search has."""
+    with seeded(seed, "training alone"):
+        network = Network(Architecture.from_indices(truth.space, indices))
+    settings = RECIPE.model_copy(update={"epochs": OURS.epochs})
+    begin = time.process_time()
+    for _ in Trainer(network, data=pictures(), settings=settings, seed=seed):
+        pass
+    return time.process_time() - begin
+
+
+def ci_high(differences: Sequence[float]) -> float:
+    """Upper end of the 95 % interval of a mean (Student's t)."""
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    return statistics.fmean(differences) + float(stats.t.ppf(0.975, len(differences) - 1)) * error
+
+
+def rank_correlation(truth: TruthTable, assessor: Assessor) -> float:
+    """Spearman's, of the supernet's scores with accuracy trained alone."""
+    chosen = random.Random(0).sample(sorted(truth.rows), min(COMPARED, len(truth.rows)))
+    scores, accuracies = [assessor.score(i) for i in chosen], [truth.accuracy(i) for i in chosen]
+    return float(stats.spearmanr(scores, accuracies).statistic)
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, default=3)
+    given = options.parse_args()
+    use_threads(1)
+    truth = TruthTable.load()
+    regrets: dict[str, list[float]] = {name: [] for name in ("ours", "random", *PEERS)}
+    runs: list[dict[str, Any]] = []
+    correlations, ratios = [], []
+    for max_us in truth.budgets_us():
+        for seed in range(given.seeds):
+            begin = time.monotonic()
+            found, seconds, assessor = ours(truth, max_us, seed)
+            correlations.append(rank_correlation(truth, assessor))
+            alone = training_seconds(truth, found, seed)
+            ratios.append(seconds / alone)
+            derived = {"ours": found}
+            derived["random"] = random_peer(truth, max_us, seed, seconds * OURS.epochs / (alone * RECIPE.epochs))
+            spent = {"ours": seconds}
+            for name in PEERS:
+                derived[name], spent[name] = peer(truth, max_us, seed, name, seconds)
+            run = {name: round(POINTS * truth.regret(indices, max_us), 2) for name, indices in derived.items()}
+            for name, regret in run.items():
+                regrets[name].append(regret)
+            runs.append(
+                {"max_us": max_us, "seed": seed, "regret": run, "seconds": {n: round(s, 1) for n, s in spent.items()}}
+            )
+            left = (len(truth.budgets_us()) * given.seeds - len(runs)) * (time.monotonic() - begin)
+            say(f"{len(runs)}: {max_us} us, seed {seed}: regret {run}; {left / 60:.0f} minutes left")
+    peers = {
+        name: {
+            "regret": round(statistics.fmean(regrets[name]), 3),
+            "ci_high": round(ci_high([a - b for a, b in zip(regrets["ours"], regrets[name], strict=True)]), 3),
+        }
+        for name in regrets
+        if name != "ours"
+    }
+    figures = {
+        "mean_regret": round(statistics.fmean(regrets["ours"]), 3),
+        "peers": peers,
+        "rank_correlation": round(statistics.fmean(correlations), 3),
+        "search_over_training": round(statistics.fmean(ratios), 2),
+        "search_seconds": round(statistics.fmean(run["seconds"]["ours"] for run in runs), 1),
+        "row_standard_error": round(POINTS * truth.row_standard_error, 3),
+        "median_regret": round(
+            POINTS * statistics.fmean(truth.best(m) - truth.median(m) for m in truth.budgets_us()), 3
+        ),
+        "runs": runs,
+    }
+    show(figures, as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()
