@@ -2,6 +2,9 @@
 
 A shape suffix is a legend: OIHW weights, NCHW tensors. BatchNorm is folded by whoever gives the weights.
 `onnx` is imported only inside the functions that need it.
+
+At fewer than 32 activation bits, what a convolution reads is rounded in the graph: simulated in float, on the grids of
+training, not computed in integers. Weights come rounded.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +22,23 @@ IR_VERSION = 8
 
 
 def shapes_of(operator: Operator) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of an operator's weights, e.g. `expand.weight` (c_mid, c_in / groups, 1, 1)."""
+    """Names and shapes of an operator's weights, e.g. `expand.weight` (c_mid, c_in / groups, 1, 1), then of the steps
+    of its grids, e.g. `input.size` (): none at 32 activation bits.
+    """
+    return _weight_shapes(operator) | {f"{place}.size": () for place in grid_places(operator)}
+
+
+def grid_places(operator: Operator) -> tuple[str, ...]:
+    """Where an operator rounds: its `input`, on a signed grid, and behind the ReLU of each convolution named, on an
+    unsigned one. A stem's pixels have eight bits already, an identity rounds nothing.
+    """
+    o = operator
+    if o.activation_bits == 32 or (o.kind == "skip" and o.keeps_shape):
+        return ()
+    return {"mbconv": ("input", "expand", "depthwise"), "skip": ("input",), "head": ("input", "conv")}.get(o.kind, ())
+
+
+def _weight_shapes(operator: Operator) -> dict[str, tuple[int, ...]]:
     o = operator
     match o.kind:
         case "mbconv":
@@ -44,11 +63,13 @@ def shapes_of(operator: Operator) -> dict[str, tuple[int, ...]]:
 
 
 def random_weights(operator: Operator, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of the right shapes and a harmless size, float32, for timing."""
-    return {
+    """Weights of the right shapes and a harmless size, float32; grids that hold most of a standard Gaussian."""
+    weights = {
         name: (rng.standard_normal(shape) / np.sqrt(max(1, int(np.prod(shape[1:]))))).astype(np.float32)
-        for name, shape in shapes_of(operator).items()
+        for name, shape in _weight_shapes(operator).items()
     }
+    size = np.array(8.0 / 2**operator.activation_bits)
+    return weights | {f"{place}.size": size for place in grid_places(operator)}
 
 
 @dataclass
@@ -60,7 +81,9 @@ class GraphBuilder:
     initializers: list[Any] = field(default_factory=list)
 
     def append(self, operator: Operator, weights: Weights, name: str) -> None:
-        """Adds `operator` behind what stands. `weights` as `shapes_of`; raises ValueError where a shape differs."""
+        """Adds `operator` behind what stands, with nodes named `NAME/...`; none for an identity. `weights` as
+        `shapes_of`; raises ValueError where a shape differs.
+        """
         for key, shape in shapes_of(operator).items():
             if key not in weights or tuple(weights[key].shape) != shape:
                 got = tuple(weights[key].shape) if key in weights else "nothing"
@@ -71,6 +94,7 @@ class GraphBuilder:
             case "skip" if operator.keeps_shape:
                 pass
             case "skip":
+                self._round(operator, weights, name, "input")
                 self._conv(
                     f"{name}/project", weights["project.weight"], weights["project.bias"], stride=operator.stride
                 )
@@ -79,19 +103,22 @@ class GraphBuilder:
                     f"{name}/conv", weights["conv.weight"], weights["conv.bias"], stride=operator.stride, relu=True
                 )
             case "head":
-                self._head(weights, name)
+                self._head(operator, weights, name)
             case "base":
                 self.node("Identity", f"{name}/identity")
 
     def _mbconv(self, o: Operator, weights: Weights, name: str) -> None:
-        block_input = self.last
+        block_input = self.last  # the residual sum takes it as it came
+        self._round(o, weights, name, "input")
         self._conv(f"{name}/expand", weights["expand.weight"], weights["expand.bias"], groups=o.groups, relu=True)
+        self._round(o, weights, name, "expand")
         if o.groups > 1:
             self._shuffle(o, name)
         depthwise = weights["depthwise.weight"]
         self._conv(
             f"{name}/depthwise", depthwise, weights["depthwise.bias"], stride=o.stride, groups=o.c_mid, relu=True
         )
+        self._round(o, weights, name, "depthwise")
         self._conv(f"{name}/project", weights["project.weight"], weights["project.bias"], groups=o.groups)
         if o.keeps_shape:
             self.node("Add", f"{name}/add", block_input)
@@ -105,8 +132,10 @@ class GraphBuilder:
             "Reshape", f"{name}/merge", self.constant(f"{name}/merge_shape", np.array([0, o.c_mid, o.h, o.w], np.int64))
         )
 
-    def _head(self, weights: Weights, name: str) -> None:
+    def _head(self, o: Operator, weights: Weights, name: str) -> None:
+        self._round(o, weights, name, "input")
         self._conv(f"{name}/conv", weights["conv.weight"], weights["conv.bias"], relu=True)
+        self._round(o, weights, name, "conv")
         self.node("GlobalAveragePool", f"{name}/pool")
         self.node("Flatten", f"{name}/flatten")
         weight = self.constant(f"{name}/linear.weight", weights["linear.weight"])
@@ -130,11 +159,31 @@ class GraphBuilder:
         if relu:
             self.node("Relu", f"{name}/relu")
 
+    def _round(self, o: Operator, weights: Weights, name: str, place: str) -> None:
+        """Rounds the last tensor on the grid of `place`; nothing where the operator has none.
+
+        Not QuantizeLinear: where a convolution stands between two of them, onnxruntime quantises its float weights as
+        it likes (WeightBiasQuantization; logits moved by up to 6 % with 1.32). And signed int8 ends at -128, where
+        ours, symmetric, ends at -127.
+        """
+        if place not in grid_places(o):
+            return
+        size, signed, grid = weights[f"{place}.size"], place == "input", f"{name}/{place}/grid"
+        top = 2 ** (o.activation_bits - signed) - 1
+        inverse, step, bottom, limit = (
+            self.constant(f"{grid}.{part}", np.array(value, np.float32))
+            for part, value in (("inverse", 1 / size), ("size", size), ("bottom", -top if signed else 0), ("top", top))
+        )
+        self.node("Mul", f"{grid}/steps", inverse)
+        self.node("Round", f"{grid}/round")  # halves to even, as torch does
+        self.node("Clip", f"{grid}/clip", bottom, limit)
+        self.node("Mul", f"{grid}/values", step)
+
     def constant(self, name: str, value: np.ndarray) -> str:
         """Stores an initialiser and gives its name back."""
         from onnx import numpy_helper
 
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def node(self, op_type: str, name: str, *inputs: str, **attributes: Any) -> None:

@@ -2,7 +2,8 @@
 
 Tensors: x_NCHW. Every block ends in a linear BatchNorm (MobileNetV2), so residual sums are signed. At less than 32
 bits, weights and what each convolution reads are rounded (`search.kernels.grids`), gradients passed straight through.
-`folded()` gives the weights with BatchNorm folded in, as `latency.graph.shapes_of` names them.
+`folded()` gives the weights with BatchNorm folded in and the steps of the grids, as `latency.graph.shapes_of` names
+them.
 """
 
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from latency.operator import Operator
 from search.choices import Level
-from search.kernels import Views, depthwise, mix_views
+from search.kernels import Grids, Views, depthwise, mix_views
 from search.norms import InputRounding, NormAct, apply_norm
 from search.sparsity import survivors
 
@@ -53,6 +54,14 @@ def fold(weight: Tensor, bn: nn.BatchNorm2d, name: str) -> Folded:
     folded = weight.detach().double() * gain.view(-1, 1, 1, 1)
     bias = bn.bias.detach().double() - bn.running_mean.double() * gain
     return {f"{name}.weight": folded.float().contiguous().numpy(), f"{name}.bias": bias.float().numpy()}
+
+
+def step_sizes(bits: tuple[int, ...], **places: InputRounding | NormAct) -> Folded:
+    """`NAME.size` () of the one grid that each of `places` rounds on, float64: its inverse too is that of training."""
+    return {
+        f"{name}.size": np.array(Grids(bits, ONLY_GRID, isinstance(place, InputRounding), place.rms.item()).sizes[0])
+        for name, place in places.items()
+    }
 
 
 class MobileBlock(nn.Module):
@@ -109,7 +118,10 @@ class MobileBlock(nn.Module):
         """Weights for `latency.graph`."""
         expand, spatial, project = self.weights()
         first, middle = fold(expand, self.expand_bn, "expand"), fold(spatial, self.depthwise_bn, "depthwise")
-        return first | middle | fold(project, self.project_bn, "project")
+        parts = first | middle | fold(project, self.project_bn, "project")
+        if not self.bits:
+            return parts
+        return parts | step_sizes(self.bits, input=self.input, expand=self.expand_bn, depthwise=self.depthwise_bn)
 
 
 class Skip(nn.Module):
@@ -137,7 +149,8 @@ class Skip(nn.Module):
         """Weights for `latency.graph`; none for the identity."""
         if self.operator.keeps_shape:
             return {}
-        return fold(rounded_weight(self.project.weight, self.operator.weight_bits), self.project_bn, "project")
+        parts = fold(rounded_weight(self.project.weight, self.operator.weight_bits), self.project_bn, "project")
+        return parts | step_sizes(self.bits, input=self.input) if self.bits else parts
 
 
 class Stem(nn.Module):
@@ -192,8 +205,9 @@ class Head(nn.Module):
     def folded(self) -> Folded:
         """Weights for `latency.graph`."""
         conv, linear = self.weights()
-        parts = {"linear.weight": linear.detach().numpy(), "linear.bias": self.linear.bias.detach().numpy()}
-        return fold(conv, self.bn, "conv") | parts
+        last = {"linear.weight": linear.detach().numpy(), "linear.bias": self.linear.bias.detach().numpy()}
+        parts = fold(conv, self.bn, "conv") | last
+        return parts | step_sizes(self.bits, input=self.input, conv=self.bn) if self.bits else parts
 
 
 Block = MobileBlock | Skip | Stem | Head

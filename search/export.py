@@ -1,10 +1,11 @@
 """From a trained network to the files that ship: ONNX, weights, architecture.
 
 The ONNX graph is joined by `latency.graph`, the code whose blocks the profiler times. Before a file counts,
-onnxruntime has to agree with torch on real pictures.
+onnxruntime has to agree with torch on real pictures. Rounding to fewer than 32 bits is simulated in float: exact, but
+no faster than float.
 
 Errors:
-    ExportMismatch (RuntimeError)   onnxruntime gives other logits than torch
+    ExportMismatch (RuntimeError)   onnxruntime computes something else than torch
 """
 
 from pathlib import Path
@@ -14,10 +15,11 @@ import onnx
 import torch
 from torch import Tensor
 
-from latency.graph import chain
+from latency.graph import chain, grid_places
 from search.network import Network
 
 TOLERANCE = 1e-3  # of the greatest logit; float32 sums in another order differ by 1e-6 to 1e-4
+MEAN_TOLERANCE = 5e-5  # of a block's greatest value; right ones have 1e-8 to 1e-5, 0.1 % off in one weight is 1e-4
 
 
 class ExportMismatch(RuntimeError):
@@ -40,7 +42,7 @@ def onnx_model(network: Network) -> onnx.ModelProto:
 def write_onnx(network: Network, path: Path, probe_NCHW: Tensor) -> float:
     """Writes the checked ONNX file and gives the greatest difference of logits to torch on `probe_NCHW`.
 
-    Raises ExportMismatch beyond `TOLERANCE`, or where a class changes that is not a tie.
+    Raises ExportMismatch as `compare` does.
     """
     model = onnx_model(network)
     content = model.SerializeToString()
@@ -50,16 +52,54 @@ def write_onnx(network: Network, path: Path, probe_NCHW: Tensor) -> float:
 
 
 def compare(network: Network, content: bytes, probe_NCHW: Tensor) -> float:
-    """Greatest difference between the logits of torch and of onnxruntime, relative to the greatest logit."""
-    import onnxruntime
+    """Greatest difference between the logits of torch and of onnxruntime, relative to the greatest logit.
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    Raises ExportMismatch where it is beyond `TOLERANCE`. A network that rounds activations is judged block by block
+    instead, by the mean difference: a value at the edge of two steps goes to either with the order of a float32 sum,
+    and the next layers pass that on. Over 22 untrained layers of w8a8 a right file named the same class as torch in
+    81 % of the pictures only, and logits differed by up to 22 %. Given the same input, though, a block of either
+    differs in few values, and a wrong one in most.
+    """
+    theirs = _run(content, probe_NCHW)["output"]
     with torch.inference_mode():
         ours = network.eval()(probe_NCHW).numpy()
-    theirs = np.asarray(session.run(None, {"input": probe_NCHW.contiguous().numpy()})[0])
     difference = float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max()))
-    if not difference <= TOLERANCE:
+    if any(map(grid_places, network.architecture.operators())):
+        _compare_blocks(network, content, probe_NCHW)
+    elif not difference <= TOLERANCE:
         raise ExportMismatch(
             f"onnxruntime's logits differ from torch's by {difference:.2e} of the greatest, {TOLERANCE:g} is allowed"
         )
     return difference
+
+
+def _compare_blocks(network: Network, content: bytes, probe_NCHW: Tensor) -> None:
+    """Gives each block of torch what onnxruntime gave that block of the file. Raises ExportMismatch."""
+    model = onnx.load_from_string(content)
+    last = {node.name.partition("/")[0]: node.output[0] for node in model.graph.node}
+    model.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in last.values() if tensor != "output")
+    values = _run(model.SerializeToString(), probe_NCHW)
+    given = probe_NCHW
+    for name, block in network.blocks():
+        if name not in last:  # an identity
+            continue
+        with torch.inference_mode():
+            ours = block(given).numpy()
+        theirs = values[last[name]]
+        mean = float(np.abs(ours - theirs).mean() / max(np.abs(ours).max(), np.finfo(np.float32).tiny))
+        if not mean <= MEAN_TOLERANCE:
+            raise ExportMismatch(
+                f"{name}: onnxruntime's values differ from torch's by {mean:.2e} of the greatest on average, "
+                f"{MEAN_TOLERANCE:g} is allowed"
+            )
+        given = torch.from_numpy(theirs)
+
+
+def _run(content: bytes, x_NCHW: Tensor) -> dict[str, np.ndarray]:
+    """The outputs of an ONNX file by name."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    found = session.run(names, {"input": x_NCHW.contiguous().numpy()})
+    return {name: np.asarray(value) for name, value in zip(names, found, strict=True)}

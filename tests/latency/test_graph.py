@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from latency.graph import chain, random_weights
+from latency.graph import chain, random_weights, shapes_of
 from latency.operator import Operator
 
 
@@ -26,14 +26,24 @@ def conv(
     return y
 
 
+def on_grid(x: np.ndarray, o: Operator, w: dict[str, np.ndarray], place: str) -> np.ndarray:
+    if o.activation_bits == 32:
+        return x
+    size, bits = w[f"{place}.size"], o.activation_bits
+    lowest, greatest = (-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1) if place == "input" else (0, 2**bits - 1)
+    return np.asarray(np.clip(np.round(x / size), lowest, greatest) * size)
+
+
 def mbconv(x: np.ndarray, o: Operator, w: dict[str, np.ndarray]) -> np.ndarray:
-    y = np.maximum(conv(x, w["expand.weight"], w["expand.bias"], groups=o.groups), 0)
+    read = on_grid(x, o, w, "input")
+    y = np.maximum(conv(read, w["expand.weight"], w["expand.bias"], groups=o.groups), 0)
+    y = on_grid(y, o, w, "expand")
     shuffled = np.empty_like(y)
     for channel in range(o.c_mid):
         group, place = divmod(channel, o.c_mid // o.groups)
         shuffled[place * o.groups + group] = y[channel]
     y = np.maximum(conv(shuffled, w["depthwise.weight"], w["depthwise.bias"], stride=o.stride, groups=o.c_mid), 0)
-    y = conv(y, w["project.weight"], w["project.bias"], groups=o.groups)
+    y = conv(on_grid(y, o, w, "depthwise"), w["project.weight"], w["project.bias"], groups=o.groups)
     return x + y if o.keeps_shape else y
 
 
@@ -49,6 +59,8 @@ def run(operators: list[Operator], weights: list[dict[str, np.ndarray]], x_NCHW:
         Operator("mbconv", 5, 6, 4, 8, 4, 1, 3, 2),
         Operator("mbconv", 5, 6, 6, 6, 9, 2, 5, 3),
         Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1),
+        Operator("mbconv", 5, 6, 4, 8, 4, 1, 3, 2, activation_bits=8),
+        Operator("mbconv", 5, 6, 6, 6, 9, 2, 5, 3, activation_bits=4),
     ],
     ids=lambda o: o.key,
 )
@@ -74,6 +86,37 @@ def test_stem_skip_and_head_compute_what_numpy_does() -> None:
     pooled = np.maximum(conv(y, h["conv.weight"], h["conv.bias"]), 0).mean(axis=(1, 2))
     expected = h["linear.weight"] @ pooled + h["linear.bias"]
     np.testing.assert_allclose(run([stem, skip, head], [s, k, h], x)[0], expected, atol=1e-4)
+
+
+def test_a_projecting_skip_and_a_head_of_four_bits_round_what_they_read() -> None:
+    skip = Operator("skip", 4, 4, 4, 0, 6, 2, activation_bits=4)
+    head = Operator("head", 2, 2, 6, 8, 3, activation_bits=4)
+    rng = np.random.default_rng(1)
+    k, h = (random_weights(o, rng) for o in (skip, head))
+    x = rng.standard_normal((1, 4, 4, 4)).astype(np.float32)
+    y = conv(on_grid(x[0], skip, k, "input"), k["project.weight"], k["project.bias"], stride=2)
+    y = np.maximum(conv(on_grid(y, head, h, "input"), h["conv.weight"], h["conv.bias"]), 0)
+    expected = h["linear.weight"] @ on_grid(y, head, h, "conv").mean(axis=(1, 2)) + h["linear.bias"]
+    np.testing.assert_allclose(run([skip, head], [k, h], x)[0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_grid_is_symmetric_ends_at_its_top_and_rounds_halves_to_even(bits: int) -> None:
+    top = 2 ** (bits - 1) - 1
+    steps = np.array([-1e9, -top - 1, -top - 0.5, -0.5, 0, 0.5, 1.5, top, top + 1, 1e9])
+    skip = Operator("skip", 1, len(steps), 1, 0, 2, 1, activation_bits=bits)  # its weight copies the input once
+    weights = {"project.weight": np.array([[[[1]]], [[[0]]]], np.float32), "project.bias": np.zeros(2, np.float32)}
+    weights |= {"input.size": np.array(0.25)}
+    got = run([skip], [weights], (steps * 0.25).astype(np.float32).reshape(1, 1, 1, -1))[0, 0, 0]
+    np.testing.assert_array_equal(got, 0.25 * np.clip([-top, -top, -top, 0, 0, 0, 2, top, top, top], -top, top))
+
+
+def test_grids_need_no_more_than_bits_below_32() -> None:
+    sizes = {"input.size": (), "expand.size": (), "depthwise.size": ()}
+    rounded = Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1, 4, 8)
+    assert shapes_of(rounded) == shapes_of(Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1)) | sizes
+    assert shapes_of(Operator("skip", 4, 4, 3, 0, 3, 1, activation_bits=8)) == {}
+    assert set(shapes_of(Operator("stem", 4, 4, 1, 0, 3, 1, 3, 0, 8, 8))) == {"conv.weight", "conv.bias"}
 
 
 def test_operators_that_do_not_fit_are_refused_by_name() -> None:

@@ -1,8 +1,11 @@
 """What ships computes what was trained."""
 
 import json
+import random
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -10,10 +13,18 @@ import torch
 
 from latency.operator import Operator
 from search.architecture import Architecture
-from search.export import ExportMismatch, compare, onnx_model, write_onnx
+from search.blocks import MobileBlock
+from search.choices import Choices, Sparsity
+from search.export import MEAN_TOLERANCE, ExportMismatch, compare, onnx_model, write_onnx
+from search.finish import Trainer
 from search.network import Network, load_weights, recalibrate, save_weights
-from tests.search.builders import pictures, tiny_space
+from search.spec import Finish
+from tests.search.builders import pictures, tiny_digits, tiny_space
 
+JOINT = Choices(
+    precision=("fp32", "w8a8", "w4a8", "w4a4"), width=(1, 0.5), sparsity=Sparsity(levels=(0, 0.5)), ends="w8a8"
+)
+SEEDS = (2, 3, 9, 19, 37, 50)  # of `drawn`
 CHOICES = [["k3_e6", "k5_e1_g2", "skip"], ["skip", "skip", "k5_e3"], ["k3_e1_g2", "k3_e1", "k5_e6"]]
 
 
@@ -68,3 +79,109 @@ def test_blocks_of_the_export_are_the_operators_that_are_timed() -> None:
     assert convolutions == sum({"stem": 1, "mbconv": 3, "skip": 0, "head": 1}[o.kind] for o in operators)
     assert isinstance(operators[0], Operator)
     assert json.loads(network.architecture.model_dump_json())["layers"][0]["candidate"] == "k3_e6"
+
+
+def drawn(seed: int) -> Architecture:
+    """A random architecture of few bits and zeros."""
+    space, rng = tiny_space().offering(JOINT), random.Random(seed)
+    return Architecture.from_indices(space, [rng.randrange(len(layer.choices)) for layer in space.layers])
+
+
+@cache
+def joint(seed: int) -> Network:
+    """Such a network, trained a little on real digits."""
+    torch.manual_seed(seed)
+    network = Network(drawn(seed))
+    trainer = Trainer(network, data=tiny_digits(), settings=Finish(epochs=2, batch_size=16), seed=seed)
+    assert list(trainer)
+    trainer.settle()
+    return network
+
+
+def digits() -> torch.Tensor:
+    return torch.from_numpy(tiny_digits().x_test.astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rounded_and_sparse_network_names_the_classes_that_torch_names(seed: int, tmp_path: Path) -> None:
+    network, x = joint(seed), digits()
+    write_onnx(network, tmp_path / "model.onnx", x)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (theirs,) = session.run(None, {"input": x.numpy()})
+    with torch.no_grad():
+        ours = network(x).numpy()
+    assert ours.std(axis=0).mean() > 0.1
+    assert (ours.argmax(1) == theirs.argmax(1)).mean() >= 0.95
+    assert np.abs(ours - theirs).mean() / np.abs(ours).max() < 1e-3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_zeros_of_a_sparse_block_are_zeros_in_the_file(seed: int) -> None:
+    network = joint(seed)
+    weights = {i.name: onnx.numpy_helper.to_array(i) for i in onnx_model(network).graph.initializer}
+    sparse = [(n, block) for n, block in network.blocks() if isinstance(block, MobileBlock) and block.level.sparsity]
+    assert sparse
+    for name, block in sparse:
+        for convolution, mask in (("expand", block.expand_mask), ("project", block.project_mask)):
+            assert 0.4 <= float((~mask).float().mean()) <= 0.6
+            assert not weights[f"{name}/{convolution}.weight"][~mask.numpy()].any()
+            assert weights[f"{name}/{convolution}.weight"].any()
+
+
+def test_the_seeds_cover_every_precision_zeros_and_a_projecting_skip() -> None:
+    names = " ".join(choice.name for seed in SEEDS for choice in drawn(seed).layers)
+    assert all(part in names for part in ("w8a8", "w4a8", "w4a4", "@0.5", " c", "_g2", "skip w"))
+
+
+def _tampered(network: Network, suffix: str, factor: float) -> bytes:
+    model = onnx_model(network)
+    found = next(i for i in model.graph.initializer if i.name.endswith(suffix))
+    changed = onnx.numpy_helper.to_array(found) * np.float32(factor)
+    found.CopyFrom(onnx.numpy_helper.from_array(np.asarray(changed), found.name))
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@pytest.mark.parametrize(
+    ("suffix", "factor"),
+    [("expand/grid.size", 1.01), ("input/grid.inverse", 1.01), ("conv/grid.top", 0.25), ("project.weight", 1.002)],
+)
+def test_a_rounded_file_that_is_a_little_wrong_is_refused_by_block(suffix: str, factor: float) -> None:
+    network = joint(SEEDS[0])
+    compare(network, onnx_model(network).SerializeToString(), digits())
+    with pytest.raises(ExportMismatch, match=r"^(layers\.\d|head): onnxruntime's values differ from torch's by"):
+        compare(network, _tampered(network, suffix, factor), digits())
+
+
+def test_a_rounded_file_that_forgets_to_round_once_is_refused() -> None:
+    network = joint(SEEDS[0])
+    model = onnx_model(network)
+    next(node for node in model.graph.node if node.op_type == "Round").op_type = "Identity"
+    with pytest.raises(ExportMismatch, match=f"{MEAN_TOLERANCE:g} is allowed"):
+        compare(network, model.SerializeToString(), digits())
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_saved_weights_keep_masks_and_grids(seed: int, tmp_path: Path) -> None:
+    network = joint(seed)
+    save_weights(network, tmp_path / "weights.safetensors")
+    loaded = load_weights(tmp_path / "weights.safetensors")
+    before, after = network.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert any(name.endswith("rms") for name in before)
+    assert loaded.architecture == network.architecture
+    with torch.no_grad():
+        assert torch.equal(loaded(digits()), network(digits()))
+
+
+def test_loaded_masks_are_those_that_were_trained_not_those_of_the_weights_today(tmp_path: Path) -> None:
+    sparse = {"candidate": "k3_e3", "precision": "w4a4", "pattern": "unstructured", "sparsity": 0.5}
+    space = tiny_space().offering(JOINT)
+    network = Network(Architecture.model_validate({"space": space.model_dump(), "layers": [sparse] * 3})).eval()
+    block = network.layers[0]
+    assert isinstance(block, MobileBlock)
+    block.expand_mask.logical_not_()
+    save_weights(network, tmp_path / "weights.safetensors")
+    kept = load_weights(tmp_path / "weights.safetensors").layers[0]
+    assert torch.equal(kept.expand_mask, block.expand_mask)  # type: ignore[arg-type]  # a ModuleList forgets

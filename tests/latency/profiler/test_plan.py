@@ -50,7 +50,12 @@ def test_chains_end_where_shapes_come_round_again() -> None:
         ((), "there are no operators to time"),
         ((BASE, Operator("skip", 5, 5, 4, 0, 4, 1)), "there are no operators to time"),
         ((Operator("boundary", 5, 5, 4),), "no graph is known for kind 'boundary'"),
-        ((Operator("stem", 5, 5, 4, 0, 4, 1, 3, weight_bits=8),), "only fp32 and dense"),
+        ((Operator("stem", 5, 5, 4, 0, 4, 1, 3, weight_bits=8),), "w8a32: its rounding is simulated in float"),
+        ((Operator("head", 5, 5, 4, 8, 4, activation_bits=8),), "profile fp32 operators only"),
+        (
+            (Operator("mbconv", 5, 5, 4, 8, 4, 1, 3, 1, sparsity=0.5, pattern="2:4"),),
+            "only dense operators can be timed",
+        ),
     ],
 )
 def test_what_cannot_be_timed_is_refused(operators: tuple[Operator, ...], detail: str) -> None:
