@@ -90,11 +90,15 @@ class Assessor:
 
     def state_dict(self) -> State:
         """The scores so far, and of what."""
-        return {"scores": list(self.scores), "finalists": [list(indices) for indices in self.finalists]}
+        return {
+            "scores": list(self.scores),
+            "finalists": [list(indices) for indices in self.finalists],
+            "count": self.count,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken."""
-        self.scores = list(state["scores"])
+        self.scores, self.count = list(state["scores"]), state["count"]
         self.finalists = tuple(tuple(indices) for indices in state["finalists"])
 
 

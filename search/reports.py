@@ -10,8 +10,9 @@ class StepReport:
 
     Phase `search`: `data` holds epoch, loss, accuracy, expected (by budget), temperature; the last report of an epoch
     has `distribution`: by categorical (block, precision, level) the probabilities of each layer's options. Phase
-    `assess`: the score of one sub-network; the finalists come first. Phase `derive`: one report, with candidates and
-    predicted (by budget). Phase `finish`: epoch, loss, accuracy.
+    `assess`: the score of one sub-network; the finalists come first. Phase `measure`: what
+    the best finalist took on the device, by budget, and whether that holds. Phase `derive`: one report, with candidates
+    and predicted (by budget). Phase `finish`: epoch, loss, accuracy.
     """
 
     phase: str

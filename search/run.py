@@ -6,8 +6,8 @@ for report in run:            # stop at any report, keep run.state_dict(), go on
 result = run.export(folder)
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.architecture import Architecture
@@ -27,6 +27,15 @@ from search.spec import SearchSpec
 from search.state import State
 
 PROBE_EXAMPLES = 64
+WELL_WITHIN = 1 - 1e-6  # a bound is tightened below what exceeded it
+
+
+MOST_MEASURED = 8  # finalists that may exceed a budget on the device before the job gives up
+Measure = Callable[[Network], Mapping[str, float]]  # what a device takes, by the budget's name and in its unit
+
+
+class OverBudget(RuntimeError):
+    """Every finalist that was measured exceeds a budget on the device."""
 
 
 class MisfitError(ValueError):
@@ -47,7 +56,10 @@ class Result:
 class SearchRun:
     """A search job from the first step to the trained network; `state_dict()` between any two reports."""
 
-    def __init__(self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget]) -> None:
+    def __init__(
+        self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget],
+        measure: Measure | None = None,
+    ) -> None:  # fmt: skip
         if space.input != data.input or space.classes < data.classes:
             raise MisfitError(
                 f"space {space.name} takes {space.input} pictures of {space.classes} classes, "
@@ -55,6 +67,10 @@ class SearchRun:
             )
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
         self.searcher = Searcher(space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed)
+        self.measure = measure
+        self.measurements: list[dict[str, float]] = []
+        self.holds = False  # whether the best finalist holds the budgets, as far as anybody measured
+        self.bounds = tuple(budgets)  # the budgets, tightened by what measured finalists took
         self.assessor: Assessor | None = None
         self.evidence: Evidence | None = None
         self.trainer: Trainer | None = None
@@ -63,19 +79,46 @@ class SearchRun:
         """Does what remains; the report of phase `derive` stands between the scoring of finalists and the training."""
         yield from self.searcher
         if self.trainer is None:
-            self.assessor = self.assessor or self._start_assessing()
-            yield from self.assessor
-            self.evidence = self.assessor.evidence()
+            yield from self._choose()
+            assert self.assessor is not None
             self.trainer = self._start_training(self.assessor.best())
             yield self._derived()
         yield from self.trainer
+
+    def _choose(self) -> Iterator[StepReport]:
+        """Scores finalists; measures the best one where there is a device, and derives anew while it takes too much."""
+        while not self.holds:
+            self.assessor = self.assessor or self._start_assessing()
+            yield from self.assessor
+            self.evidence = self.evidence or self.assessor.evidence()
+            if self.measure is None:
+                self.holds = True
+                return
+            best = self.assessor.best()
+            measured = dict(self.measure(self.searcher.supernet.inherit(best)))
+            exceeded = [b for b in self.budgets if measured.get(b.name, 0.0) > b.maximum]
+            self.holds = not exceeded
+            if exceeded:
+                self._tighten(best, measured, exceeded)
+            count = len(self.measurements) + self.holds
+            yield StepReport("measure", count, MOST_MEASURED, {"measured": measured, "held": self.holds})
+
+    def _tighten(self, indices: Sequence[int], measured: dict[str, float], exceeded: Sequence[Budget]) -> None:
+        """Lowers each exceeded bound by the factor that prediction fell short. Raises OverBudget, Unreachable."""
+        self.measurements.append(measured)
+        if len(self.measurements) == MOST_MEASURED:
+            told = "; ".join(f"{b.name}: {measured[b.name]:g} of {b.maximum:g}" for b in exceeded)
+            raise OverBudget(f"{MOST_MEASURED} finalists exceed on the device ({told}): profile it again")
+        tight = {b.name: b.maximum * b.total(indices) / measured[b.name] * WELL_WITHIN for b in exceeded}
+        self.bounds = tuple(replace(b, maximum=tight.get(b.name, b.maximum)) for b in self.bounds)
+        self.assessor = None
 
     def _start_assessing(self) -> Assessor:
         return Assessor(
             self.searcher.supernet,
             held_out=self.searcher.theta_batches,
-            finalists=self.searcher.finalists(self.spec.finalists),
-            samples=self.spec.search.evidence_samples,
+            finalists=self.searcher.finalists(self.spec.finalists, self.bounds),
+            samples=self.spec.search.evidence_samples if self.evidence is None else 0,
             seed=self.spec.seed,
         )
 
@@ -137,18 +180,28 @@ class SearchRun:
             assert self.evidence is not None
             indices, evidence = list(self.architecture.indices), self.evidence.model_dump_json()
             return {"phase": "finish", "indices": indices, "evidence": evidence, "trainer": self.trainer.state_dict()}
-        state = {"phase": "search", "searcher": self.searcher.state_dict()}
-        return state if self.assessor is None else state | {"assessor": self.assessor.state_dict()}
+        return {
+            "phase": "search",
+            "searcher": self.searcher.state_dict(),
+            "assessor": None if self.assessor is None else self.assessor.state_dict(),
+            "evidence": None if self.evidence is None else self.evidence.model_dump_json(),
+            "measurements": [dict(measured) for measured in self.measurements],
+            "holds": self.holds,
+            "maxima": [bound.maximum for bound in self.bounds],
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
+        self.evidence = Evidence.model_validate_json(state["evidence"]) if state["evidence"] else None
         if state["phase"] == "search":
             self.searcher.load_state_dict(state["searcher"])
-            if "assessor" in state:
+            self.measurements = [dict(measured) for measured in state["measurements"]]
+            self.holds = state["holds"]
+            self.bounds = tuple(replace(b, maximum=m) for b, m in zip(self.budgets, state["maxima"], strict=True))
+            if state["assessor"] is not None:
                 self.assessor = self._start_assessing()
                 self.assessor.load_state_dict(state["assessor"])
             return
         self.searcher.step = len(self.searcher.plan)
-        self.evidence = Evidence.model_validate_json(state["evidence"])
         self.trainer = self._start_training(state["indices"])
         self.trainer.load_state_dict(state["trainer"])

@@ -179,9 +179,12 @@ class Searcher:
             share_C = self.expected_cost(theta.per_choice(theta.probabilities())).tolist()
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 
-    def finalists(self, count: int) -> list[tuple[int, ...]]:
-        """The `count` architectures that theta thinks best among those that hold every budget, best first; exact."""
-        return solve_best(self.supernet.theta.worth(), self.budgets, count)
+    def finalists(self, count: int, budgets: Sequence[Budget] | None = None) -> list[tuple[int, ...]]:
+        """The `count` architectures that theta thinks best among those that hold every budget, best first; exact.
+
+        `budgets` where others count than those of the search. Raises Unreachable.
+        """
+        return solve_best(self.supernet.theta.worth(), self.budgets if budgets is None else budgets, count)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on; random draws need no state."""

@@ -122,7 +122,7 @@ def weights_sha256(client: Client, job_id: str) -> str:
     job = client.job(job_id)
     assert job["state"] == "succeeded", job
     by_name = {artifact["name"]: artifact["sha256"] for artifact in client.job_artifacts(job_id)}
-    assert set(by_name) == {"architecture.json", "weights.safetensors", "model.onnx", "report.json"}
+    assert set(by_name) == {"architecture.json", "weights.safetensors", "model.onnx", "evidence.json", "report.json"}
     return str(by_name["weights.safetensors"])
 
 

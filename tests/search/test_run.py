@@ -9,7 +9,8 @@ from search import state
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.machine import use_threads
-from search.run import MisfitError, Result, SearchRun
+from search.network import Network
+from search.run import MisfitError, OverBudget, Result, SearchRun
 from search.spec import SearchSpec
 from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
 
@@ -78,6 +79,40 @@ def test_the_finalist_with_the_best_score_is_derived_and_new_budgets_are_answere
     tight = weight_budget(tiny_space(), 0.4, "another")
     (found,) = run.evidence.derive([tight])
     assert tight.total(found.indices) <= tight.maximum
+
+
+def test_a_finalist_that_takes_too_long_on_the_device_tightens_the_budget(digits: ImageData, tmp_path: Path) -> None:
+    """This device takes twice what its table says; the job is interrupted behind each measurement."""
+    space, budget = tiny_space(), weight_budget(tiny_space(), 0.6)
+
+    def measure(network: Network) -> dict[str, float]:
+        return {"pi4": 2.0 * budget.total(network.architecture.indices)}
+
+    def begun() -> SearchRun:
+        return SearchRun(tiny_spec(), space=space, data=digits, budgets=[budget], measure=measure)
+
+    run, told = begun(), list[dict[str, object]]()
+    for _ in range(1000):
+        report = next(iter(run), None)
+        if report is None:
+            break
+        if report.phase == "measure":
+            told.append(report.data)
+            state.save(run.state_dict(), tmp_path / "state")
+            run = begun()
+            run.load_state_dict(state.load(tmp_path / "state"))
+    assert [data["held"] for data in told[:1]] == [False]
+    assert told[-1]["held"] is True
+    assert 2.0 * budget.total(run.architecture.indices) <= budget.maximum
+
+
+def test_a_device_that_never_holds_the_budget_ends_the_job(digits: ImageData) -> None:
+    space, budget = tiny_space(), weight_budget(tiny_space(), 0.9)
+    run = SearchRun(
+        tiny_spec(), space=space, data=digits, budgets=[budget], measure=lambda _: {"pi4": (1 + 1e-9) * budget.maximum}
+    )
+    with pytest.raises(OverBudget, match="8 finalists exceed on the device"):
+        list(run)
 
 
 def test_another_seed_gives_other_weights(calm: Result, digits: ImageData, tmp_path: Path) -> None:
