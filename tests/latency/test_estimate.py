@@ -1,12 +1,11 @@
 import csv
-import json
 import os
 from pathlib import Path
 
 import pytest
 
+from benchmarks._tables import read_table
 from latency.estimate import layer_costs_us, predict_us
-from latency.formats import read_csv
 from latency.operator import BASE, Operator
 from latency.table import Entry, LatencyTable, MissingOperator, TableInfo
 from search.architecture import Architecture
@@ -50,32 +49,11 @@ def test_the_reachable_latencies_are_those_of_the_cheapest_and_the_dearest_archi
         assert predict_us(table, Architecture.from_indices(space, indices).operators()) == reach_us
 
 
-def as_lutnas_csv(folder: Path, device: str, space: Space) -> list[str]:
-    """A public table in our columns. Rows are relative to `skip`, the rest of a network is the base."""
-    base = json.loads((folder / f"fbnet_cifar_{device}.json").read_text())
-    lines = [f"# device: {device}", "# runtime: unknown", "# threads: 1", "# batch: 1"]
-    lines += ["kind,h,w,c_in,expansion,c_mid,c_out,stride,kernel,groups,latency_ms,provenance"]
-    lines += [f"base,,,,,,,,,,{base['base_ms']},published"]
-    for o in (space.stem_operator, space.head_operator):
-        numbers = (o.h, o.w, o.c_in, "", o.c_mid or "", o.c_out, o.stride or "", o.kernel or "", "")
-        lines += [",".join(map(str, (o.kind, *numbers, 0.0, "published")))]
-    seen = set()
-    with (folder / f"fbnet_cifar_{device}.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            block = ",".join(row[name] for name in ("op", "h", "w", "c_in", "expansion"))
-            rest = ",".join(row[name] for name in ("c_out", "stride", "kernel", "groups", "latency_ms"))
-            line = f"{block},,{rest},published"
-            if line not in seen:  # layers of one shape repeat their rows
-                seen.add(line)
-                lines.append(line)
-    return lines
-
-
 @pytest.mark.skipif("LUTNAS_REAL_TABLES" not in os.environ, reason="LUTNAS_REAL_TABLES names no folder of real tables")
 @pytest.mark.parametrize("device", ["raspi4", "pixel3"])
 def test_four_hundred_measured_networks_are_predicted_from_a_public_table(device: str) -> None:
     folder, space = Path(os.environ["LUTNAS_REAL_TABLES"]) / "luts", preset("fbnet-cifar")
-    table = read_csv(as_lutnas_csv(folder, device, space))
+    table = read_table(folder / f"fbnet_cifar_{device}.csv")
     assert table.missing(space.operators()) == []
     with (folder / "fbnet_cifar_measured.csv").open(newline="") as file:
         networks = list(csv.DictReader(file))
