@@ -171,8 +171,8 @@ class Attempt:
         with self.database.write() as session:
             door.report(session, self.lease, kind="progress", step=report.step, data=data)
             if report.distribution:
-                layers = {"epoch": report.data["epoch"], "layers": report.distribution}
-                door.report(session, self.lease, kind="distribution", step=report.step, data=layers)
+                shares = {"epoch": report.data["epoch"], **report.distribution}
+                door.report(session, self.lease, kind="distribution", step=report.step, data=shares)
 
     def _write(self, kind: str, step: int, data: dict[str, Any]) -> None:
         with self.database.write() as session:

@@ -32,14 +32,13 @@ class _MixViews(torch.autograd.Function):
         if views.bits:
             steps = tuple(np.float32(signed_top(b)) for b in views.bits)
             compiled.view_sizes(w_OM, starts, ends, steps, size)
-        levels = np.zeros((0, 0, 0), np.uint8) if views.levels is None else views.levels.numpy()
+        levels = np.zeros((0, 0, 0), np.uint8) if views.levels is None else np.ascontiguousarray(views.levels.numpy())
         share_JB, kept_JS = shares.contiguous().numpy(), kept.contiguous().numpy()
         out = np.empty_like(w_OM)
 
         def work(_: int, part: slice) -> None:
-            compiled.mix_views(
-                w_OM[part], starts, ends, size[:, :, part].copy(), share_JB, kept_JS, levels[:, part].copy(), out[part]
-            )
+            own = np.ascontiguousarray(size[:, :, part]), share_JB, kept_JS, np.ascontiguousarray(levels[:, part])
+            compiled.mix_views(w_OM[part], starts, ends, *own, out[part])
 
         in_parts(len(w_OM), w_OM.size, work)
         ctx.arguments = w_OM, starts, ends, size, share_JB, kept_JS, levels
@@ -52,10 +51,8 @@ class _MixViews(torch.autograd.Function):
 
         def work(_: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
             found = np.zeros(share_JB.shape), np.zeros(kept_JS.shape)
-            compiled.mix_views_backward(
-                w_OM[part], g_OM[part], starts, ends, size[:, :, part].copy(), share_JB, kept_JS,
-                levels[:, part].copy(), w_grad[part], *found,
-            )  # fmt: skip
+            own = np.ascontiguousarray(size[:, :, part]), share_JB, kept_JS, np.ascontiguousarray(levels[:, part])
+            compiled.mix_views_backward(w_OM[part], g_OM[part], starts, ends, *own, w_grad[part], *found)
             return found
 
         parts = in_parts(len(w_OM), w_OM.size, work)

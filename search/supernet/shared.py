@@ -149,7 +149,10 @@ class SharedPath(nn.Module):
         onto = torch.tensor([[float(self.views[number] == span) for span in chosen] for number in views])
         shares_JB = (onto @ q_K)[:, None] * mix.weight_shares
         ranges = tuple((self.views[n].start - part.start, self.views[n].end - part.start) for n in views)
-        levels = self.project_levels[views][:, :, part] if self.is_sparse else None
+        levels = None
+        if self.is_sparse:  # indexing copies: early in a search every view has a share
+            levels = self.project_levels if len(views) == len(self.views) else self.project_levels[views]
+            levels = levels[:, :, part]
         mixed = mix_views(
             weight.flatten(1), shares_JB, kept(mix).expand(len(views), -1), Views(ranges, mix.weight_bits, levels)
         )
