@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from search import state
+from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.machine import use_threads
@@ -25,8 +26,17 @@ def digits() -> ImageData:
     return tiny_digits()
 
 
+EVERYTHING = Choices(
+    precision=("fp32", "w8a8", "w4a4"),
+    width=(1, 0.5),
+    width_multiple=4,
+    sparsity=Sparsity(levels=(0, 0.5)),
+    ends="w8a8",
+)
+
+
 def start(digits: ImageData, *, share: float = 0.6, spec: SearchSpec | None = None) -> SearchRun:
-    space = tiny_space()
+    space = tiny_space().offering(spec.choices if spec else None)
     return SearchRun(spec or tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, share)])
 
 
@@ -47,9 +57,15 @@ def contents(result: Result) -> list[bytes]:
     return [file.read_bytes() for file in result.files]
 
 
-@pytest.mark.parametrize("form", ["shared", "reference"])
-def test_a_search_interrupted_at_many_steps_ends_bit_identical(form: str, digits: ImageData, tmp_path: Path) -> None:
-    spec = tiny_spec(supernet=form)
+@pytest.mark.parametrize(
+    ("form", "choices"),
+    [("shared", None), ("reference", None), ("shared", EVERYTHING)],
+    ids=["shared", "reference", "every kind of choice"],
+)
+def test_a_search_interrupted_at_many_steps_ends_bit_identical(
+    form: str, choices: Choices | None, digits: ImageData, tmp_path: Path
+) -> None:
+    spec = tiny_spec(supernet=form).model_copy(update={"choices": choices})
     undisturbed = carried_out(start(digits, spec=spec), tmp_path / "undisturbed")
     run, phases = start(digits, spec=spec), set[str]()
     for number in range(1, 1000):
