@@ -1,0 +1,143 @@
+"""The space, the metrics and the budgets that joint search is judged by. Torch-free.
+
+Metrics:
+  size        bytes of the weights in their bits; 32 bits of bias and of scale a channel
+  published   microseconds on MPIC by its published multiply-adds a cycle
+  cpu         microseconds on this CPU: float32 as profiled here; int8 SIMULATED by the ratios of a few blocks, since
+              the profiler times no int8 yet
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from latency.operator import Operator
+from latency.published import MPIC, published_table
+from latency.table import Entry, LatencyTable
+from search.budget import Budget, reach
+from search.budgets import sum_budget
+from search.choices import Choices, Precision
+from search.costs import macs, stored_bytes
+from search.space import Layer, Space, parse
+
+SPACE_FILE = Path(__file__).parent / "joint" / "space.json"
+INT8, FLOAT = Precision(8, 8), Precision(32, 32)
+CLOCK_MHZ = 100.0
+# float32 over int8 by expansion, measured for one 16x16x32 k3 block in onnxruntime with VNNI. Between them a line.
+INT8_RATIO_E1, INT8_RATIO_E6 = 0.92, 1.62
+PRECISIONS = {
+    "size": ("w8a8", "w4a8", "w2a8"),
+    "published": ("w8a8", "w4a8", "w4a4", "w2a2"),
+    "cpu": ("fp32", "w8a8"),
+}
+METRICS = tuple(PRECISIONS)
+PLAIN_KERNEL = 3
+# A budget is what the plain network takes: k3 everywhere, int8, all layers at this share of their full width.
+BUDGET_WIDTHS = (0.167, 0.333)
+
+
+Cost = Callable[[Operator], float]
+WIDTHS = parse(SPACE_FILE.read_bytes()).choices.width
+
+
+def offering(precisions: Sequence[str], widths: Sequence[float]) -> Space:
+    """The space with these precisions and widths."""
+    space = parse(SPACE_FILE.read_bytes())
+    choices = {**space.choices.model_dump(), "precision": tuple(precisions), "width": tuple(widths)}
+    return space.offering(Choices.model_validate(choices))
+
+
+def int8_ratio(operator: Operator) -> float:
+    """float32 over int8: by expansion for blocks, 1 for all else."""
+    if operator.kind != "mbconv":
+        return 1.0
+    expansion = min(6.0, max(1.0, operator.c_mid / operator.c_in))
+    return INT8_RATIO_E1 + (INT8_RATIO_E6 - INT8_RATIO_E1) * (expansion - 1.0) / 5.0
+
+
+def in_float(operator: Operator) -> Operator:
+    """The same operator in float32."""
+    return replace(operator, weight_bits=32, activation_bits=32)
+
+
+def simulated_table(measured: LatencyTable, operators: Sequence[Operator]) -> LatencyTable:
+    """`measured`, and from it a simulated row for each of `operators` that is in int8. Raises MissingOperator."""
+    rows = dict(measured.entries)
+    for operator in operators:
+        if operator.activation_bits < 32:
+            latency_us = measured.latency_us(in_float(operator)) / int8_ratio(operator)
+            rows[operator] = Entry(latency_us, provenance="simulated")
+    return LatencyTable(replace(measured.info, note="int8 rows are simulated"), rows)
+
+
+class Task(NamedTuple):
+    """One budget of one metric. `cost` of an operator and `maximum` are in the metric's unit."""
+
+    metric: str
+    budget_width: float
+    cost: Cost
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Names of the precisions that are offered."""
+        return PRECISIONS[self.metric]
+
+    @property
+    def maximum(self) -> float:
+        """What the plain network takes at int8 and `budget_width`."""
+        return plain_total(self.cost, self.budget_width, INT8.name)
+
+    def budget(self, space: Space) -> Budget:
+        """The task's budget over `space`."""
+        return sum_budget(self.metric, space, self.cost, self.maximum)
+
+    def float_budget(self, space: Space) -> Budget:
+        """What a float32 `space` may take: as much as the plain network at full width. MPIC runs no float32: there it
+        is multiply-adds.
+        """
+        cost = macs if self.metric == "published" else self.cost
+        return sum_budget(self.metric, space, cost, plain_total(cost, 1.0, FLOAT.name))
+
+    def factors(self) -> tuple[float, ...]:
+        """The widths that one factor for the whole network may take: a network without skips holds the budget in some
+        precision, and not every network does.
+        """
+        found = []
+        for width in WIDTHS:
+            least = min(plain_total(self.cost, width, precision) for precision in self.precisions)
+            if least <= self.maximum < reach(self.budget(offering(self.precisions, [width]))).greatest:
+                found.append(width)
+        return tuple(found)
+
+    def compressions(self) -> tuple[tuple[str, float], ...]:
+        """For each precision the widest factor that holds the budget without skips, where there is one."""
+        widest = {
+            precision: max((w for w in WIDTHS if plain_total(self.cost, w, precision) <= self.maximum), default=None)
+            for precision in self.precisions
+        }
+        return tuple((precision, width) for precision, width in widest.items() if width is not None)
+
+
+@cache
+def plain_total(cost: Cost, width: float, precision: str) -> float:
+    """What k3 everywhere takes at one width and one precision: the least of a network that skips nothing."""
+    space = offering([precision], [width])
+    return sum_budget("plain", space, cost, math.inf).total([_plain(layer) for layer in space.layers])
+
+
+def _plain(layer: Layer) -> int:
+    return next(number for number, choice in enumerate(layer.choices) if choice.candidate.kernel == PLAIN_KERNEL)
+
+
+def cost_of(metric: str, measured: LatencyTable | None) -> Cost:
+    """What an operator costs by a metric; `cpu` needs the float32 table of this machine."""
+    if metric == "size":
+        return stored_bytes
+    operators = list(offering(PRECISIONS[metric], WIDTHS).operators())
+    if metric == "published":
+        return published_table(MPIC, {o: macs(o) for o in operators}, clock_mhz=CLOCK_MHZ).latency_us
+    assert measured is not None, "cpu is judged by a table of this machine"
+    return simulated_table(measured, operators).latency_us

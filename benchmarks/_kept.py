@@ -1,0 +1,43 @@
+"""Finished runs in a file, one JSON object a line, so that a benchmark that was stopped goes on. Torch-free.
+
+The first line says what the runs depend on and carries what was measured before them.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Run = dict[str, Any]
+
+
+class Kept:
+    """The runs in `file`, and those that are added; in memory alone where there is no file.
+
+    `about` is what they depend on; `measured()` what is measured once, before the first: a text. Raises ValueError
+    where the file's runs were made in another way.
+    """
+
+    def __init__(self, file: Path | None, about: Mapping[str, Any], measured: Callable[[], str]) -> None:
+        self.file, self.runs = file, list[Run]()
+        about = json.loads(json.dumps(about))  # as it is read again: no tuples
+        if file is None or not file.exists():
+            self.measured = measured()
+            self._write({"about": about, "measured": self.measured})
+            return
+        lines = file.read_text().splitlines(keepends=True)
+        first, *rest = (json.loads(line) for line in lines if line.endswith("\n"))  # the last may have been cut off
+        if other := sorted(name for name in about if about[name] != first["about"].get(name)):
+            raise ValueError(f"{file}: its runs differ in {', '.join(other)}: name another file by --keep")
+        self.measured, self.runs = first["measured"], rest
+        file.write_text("".join(line for line in lines if line.endswith("\n")))
+
+    def add(self, run: Run) -> None:
+        """Keeps one more."""
+        self.runs.append(run)
+        self._write(run)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self.file is not None:
+            with self.file.open("a") as out:
+                out.write(json.dumps(line) + "\n")

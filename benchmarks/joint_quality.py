@@ -1,0 +1,168 @@
+"""What it gains to search candidate, width and precision together, against choosing them one after the other.
+
+Three metrics (benchmarks/_joint_task.py), two budgets each, three seeds; joint search and three baselines, tuned with
+at least as many search steps (benchmarks/_joint_methods.py). A budget is what a plain int8 network takes, so it can be
+held without compression, but not well. Every derived network is trained in the same way from new weights, twice, and
+tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of accuracy, paired by seed and
+budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
+
+    ./run bench joint_quality --json --keep joint.jsonl --processes 2
+
+40 minutes of CPU time, and one more to profile this CPU. One thread a process.
+"""
+
+import io
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scipy import stats
+
+from benchmarks._joint_methods import FINISH, METHODS, SEARCH, trained
+from benchmarks._joint_task import BUDGET_WIDTHS, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, in_float, offering
+from benchmarks._kept import Kept, Run
+from benchmarks._reporting import parser, say, show
+from benchmarks.truth import PICTURES, pictures
+from latency.formats import read_csv, write_csv
+from latency.profiler import profile
+from search.finish import test_accuracy
+from search.machine import use_threads
+from workers.environment import environment
+
+TRAININGS = 2
+POINTS = 100.0
+
+
+class Cell(NamedTuple):
+    """One search: of what, by which method."""
+
+    metric: str
+    budget_width: float
+    seed: int
+    method: str
+
+
+def cells(metrics: Sequence[str], seeds: int) -> list[Cell]:
+    """All of them, pairs close together."""
+    return [
+        Cell(metric, width, seed, method)
+        for seed in range(seeds)
+        for metric in metrics
+        for width in BUDGET_WIDTHS
+        for method in METHODS
+    ]
+
+
+def cell_of(run: Run) -> Cell:
+    """What a run was of."""
+    return Cell(*(run[name] for name in Cell._fields))
+
+
+def run(cell: Cell, table: str) -> Run:
+    """Derives one network, trains and tests it. `table`: the CSV of this CPU. Seconds are CPU time."""
+    measured = read_csv(io.StringIO(table)) if cell.metric == "cpu" else None
+    task = Task(cell.metric, cell.budget_width, cost_of(cell.metric, measured))
+    begin = time.process_time()
+    architecture = METHODS[cell.method](task, cell.seed)
+    searched = time.process_time()
+    accuracies = []
+    for number in range(TRAININGS):
+        trainer = trained(architecture, pictures(), FINISH, TRAININGS * cell.seed + number)
+        accuracies.append(test_accuracy(trainer.network, pictures()))
+    return {
+        **cell._asdict(),
+        "maximum": round(task.maximum, 3),
+        "total": round(task.budget(architecture.space).total(architecture.indices), 3),
+        "derived": [choice.name for choice in architecture.layers],
+        "accuracies": [round(accuracy, 4) for accuracy in accuracies],
+        "search_seconds": round(searched - begin, 1),
+        "finish_seconds": round((time.process_time() - searched) / TRAININGS, 1),
+    }
+
+
+def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
+    """Runs in the order they finish; says how long the others take."""
+    begin = time.monotonic()
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=use_threads, initargs=(1,))
+    try:
+        running = {pool.submit(run, cell, table) for cell in todo}
+        for done, future in enumerate(as_completed(running), 1):
+            found = future.result()
+            yield found
+            minutes = (time.monotonic() - begin) / done * (len(todo) - done) / 60
+            accuracy = POINTS * statistics.fmean(found["accuracies"])
+            where = f"{found['metric']} {found['budget_width']}, seed {found['seed']}, {found['method']}"
+            say(f"{done} of {len(todo)}: {where}: {accuracy:.2f} {found['derived']}; {minutes:.0f} minutes left")
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
+    """Joint minus each baseline in points, over the pairs that are complete: mean and `ci_low` by metric."""
+    accuracy = {cell_of(one): POINTS * statistics.fmean(one["accuracies"]) for one in runs}
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for metric in METRICS:
+        for method in METHODS:
+            pairs = [
+                (accuracy[cell._replace(method="joint")], of_baseline)
+                for cell, of_baseline in accuracy.items()
+                if cell.metric == metric and cell.method == method and cell._replace(method="joint") in accuracy
+            ]
+            if method != "joint" and len(pairs) > 1:
+                differences = [ours - theirs for ours, theirs in pairs]
+                figures = {"mean": statistics.fmean(differences), "ci_low": ci_low(differences)}
+                found.setdefault(metric, {})[method] = {name: round(value, 3) for name, value in figures.items()}
+    return found
+
+
+def ci_low(differences: Sequence[float]) -> float:
+    """Lower end of the 95 % interval of a mean (Student's t)."""
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    return statistics.fmean(differences) - float(stats.t.ppf(0.975, len(differences) - 1)) * error
+
+
+def this_cpu() -> str:
+    """The float32 latencies of the space's operators, measured here, as CSV."""
+    say("profiling this CPU")
+    operators = dict.fromkeys(map(in_float, offering(PRECISIONS["cpu"], WIDTHS).operators()))
+    table = profile(list(operators), device="this-cpu")
+    return "".join(write_csv(table.info, table.entries.items()))
+
+
+def about(metrics: Sequence[str]) -> dict[str, Any]:
+    """All that the accuracies depend on beside the code and the table."""
+    return {
+        "space": offering([INT8.name], WIDTHS).model_dump(mode="json"),
+        "metrics": metrics,
+        "search": SEARCH.model_dump(mode="json"),
+        "finish": FINISH.model_dump(mode="json"),
+        "pictures": PICTURES,
+        "trainings": TRAININGS,
+        "environment": environment(1),
+    }
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--metrics", nargs="+", choices=METRICS, default=METRICS)
+    options.add_argument("--processes", type=int, default=1)
+    options.add_argument("--keep", type=Path, metavar="FILE", help="finished runs, so that a stopped benchmark goes on")
+    given = options.parse_args()
+    use_threads(1)
+    pictures()  # fetched once, before the processes start
+    kept = Kept(given.keep, about(given.metrics), this_cpu if "cpu" in given.metrics else str)
+    done = {cell_of(one) for one in kept.runs}
+    todo = [cell for cell in cells(given.metrics, given.seeds) if cell not in done]
+    for found in run_all(todo, kept.measured, given.processes):
+        kept.add(found)
+    show({"gain_points": gains(kept.runs), "runs": kept.runs}, as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()

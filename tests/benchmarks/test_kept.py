@@ -1,0 +1,39 @@
+"""What a stopped benchmark goes on from."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks._kept import Kept
+
+ABOUT = {"epochs": 2, "names": ("a", "b")}
+
+
+def test_finished_runs_come_back_and_nothing_is_measured_twice(tmp_path: Path) -> None:
+    file = tmp_path / "kept.jsonl"
+    Kept(file, ABOUT, lambda: "first").add({"seed": 0})
+    again = Kept(file, ABOUT, lambda: "second")
+    assert (again.measured, again.runs) == ("first", [{"seed": 0}])
+
+
+def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    file = tmp_path / "kept.jsonl"
+    kept = Kept(file, ABOUT, str)
+    kept.add({"seed": 0})
+    with file.open("a") as out:
+        out.write('{"seed": 1')
+    Kept(file, ABOUT, str).add({"seed": 2})
+    assert Kept(file, ABOUT, str).runs == [{"seed": 0}, {"seed": 2}]
+
+
+def test_runs_made_in_another_way_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "kept.jsonl"
+    Kept(file, ABOUT, str)
+    with pytest.raises(ValueError, match="differ in epochs: name another file by --keep"):
+        Kept(file, {**ABOUT, "epochs": 3}, str)
+
+
+def test_without_a_file_runs_stay_in_memory() -> None:
+    kept = Kept(None, ABOUT, lambda: "table")
+    kept.add({"seed": 0})
+    assert (kept.measured, kept.runs) == ("table", [{"seed": 0}])
