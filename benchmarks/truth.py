@@ -2,7 +2,7 @@
 
 Against it, the regret of a search is looked up instead of argued about. The data stand in benchmarks/truth/; what is
 missing there is trained, so a run that was stopped goes on, and a complete table is only judged. Another folder makes a
-table of your own: an hour of CPU time. One thread a process.
+table of your own: 60 to 90 minutes of CPU time. One thread a process.
 """
 
 import json
