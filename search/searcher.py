@@ -24,6 +24,7 @@ from search.state import State
 from search.supernet import Supernet
 
 CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
+SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
 SURE_AFTER = 0.5  # but not in the first half of the architecture steps
 
 
@@ -182,9 +183,15 @@ class Searcher:
     def finalists(self, count: int, budgets: Sequence[Budget] | None = None) -> list[tuple[int, ...]]:
         """The `count` architectures that theta thinks best among those that hold every budget, best first; exact.
 
-        `budgets` where others count than those of the search. Raises Unreachable.
+        Where a budget binds, those that spend it come first: scores on the supernet tell neighbours apart less well
+        than the latency they leave unused. `budgets` where others count than those of the search. Raises Unreachable.
         """
-        return solve_best(self.supernet.theta.worth(), self.budgets if budgets is None else budgets, count)
+        worth_LK, held = self.supernet.theta.worth(), self.budgets if budgets is None else tuple(budgets)
+        found = solve_best(worth_LK, held, POOL * count)
+        if found[0] == tuple(row.index(max(row)) for row in worth_LK):
+            return found[:count]
+        spends = [any(b.total(indices) >= SPENT * b.maximum for b in held) for indices in found]
+        return sorted(found, key=lambda indices: not spends[found.index(indices)])[:count]
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on; random draws need no state."""

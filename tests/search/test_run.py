@@ -153,6 +153,18 @@ def test_the_architecture_comes_from_the_trained_theta(digits: ImageData) -> Non
     assert run.searcher.finalists(1) == [(2, 0, 1)]
 
 
+def test_finalists_that_spend_a_binding_budget_come_first(digits: ImageData) -> None:
+    run = start(digits, share=0.5)
+    with torch.no_grad():
+        run.searcher.supernet.theta.logits["block"].copy_(torch.arange(27.0).view(3, 9) % 8 / 9)
+    (budget,), finalists = run.budgets, run.searcher.finalists(16)
+    spends = [budget.total(indices) >= 0.97 * budget.maximum for indices in finalists]
+    assert spends == sorted(spends, reverse=True)
+    assert spends[0]
+    assert max(map(budget.total, finalists)) <= budget.maximum
+    assert len(set(finalists)) == 16
+
+
 def test_theta_moves_away_from_what_exceeds_the_budget(digits: ImageData) -> None:
     spec = tiny_spec(epochs=4)
     run = start(digits, share=0.3, spec=spec)
