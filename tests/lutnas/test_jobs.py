@@ -1,8 +1,10 @@
 """`lutnas jobs` and `lutnas architectures`, with the tests in the part of a worker, by the worker's own door."""
 
+import contextlib
 import json
 import random
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -237,8 +239,11 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(service: Service, spec: dict[s
     watching = service.process("jobs", "watch", job["id"], "--json")
     assert watching.stdout is not None
     assert json.loads(watching.stdout.readline())["kind"] == "state"  # it watches by now
-    watching.send_signal(signal.SIGINT)
-    _, said = watching.communicate(timeout=60)
+    for _ in range(3):  # Python drops what a signal raises inside a finalizer: a person presses again
+        watching.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            _, said = watching.communicate(timeout=20)
+            break
     assert watching.returncode == 130
     assert f"the job goes on: `lutnas jobs watch {job['id']}`" in said
     assert service.data("jobs", "show", job["id"])["state"] == "queued"
