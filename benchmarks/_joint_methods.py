@@ -53,7 +53,7 @@ def best_of(searcher: Searcher, finalists: Sequence[tuple[int, ...]], seed: int)
     assessor = Assessor(searcher.supernet, held_out=batches, finalists=finalists, samples=0, seed=seed)
     for _ in assessor:
         pass
-    return assessor.best(), max(assessor.scores)
+    return assessor.best(), max(assessor.finalist_scores)
 
 
 def derived(space: Space, task: Task, epochs: int, seed: int) -> tuple[Architecture, float]:

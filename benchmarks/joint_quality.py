@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from scipy import stats
 
 from benchmarks._joint_methods import FINISH, METHODS, SEARCH, trained
-from benchmarks._joint_task import BUDGET_WIDTHS, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, in_float, offering
+from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, in_float, offering
 from benchmarks._kept import Kept, Run
 from benchmarks._reporting import parser, say, show
 from benchmarks.truth import PICTURES, pictures
@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     """One search: of what, by which method."""
 
     metric: str
-    budget_width: float
+    budget_share: float
     seed: int
     method: str
 
@@ -52,7 +52,7 @@ def cells(metrics: Sequence[str], seeds: int) -> list[Cell]:
         Cell(metric, width, seed, method)
         for seed in range(seeds)
         for metric in metrics
-        for width in BUDGET_WIDTHS
+        for width in BUDGET_SHARES
         for method in METHODS
     ]
 
@@ -65,7 +65,7 @@ def cell_of(run: Run) -> Cell:
 def run(cell: Cell, table: str) -> Run:
     """Derives one network, trains and tests it. `table`: the CSV of this CPU. Seconds are CPU time."""
     measured = read_csv(io.StringIO(table)) if cell.metric == "cpu" else None
-    task = Task(cell.metric, cell.budget_width, cost_of(cell.metric, measured))
+    task = Task(cell.metric, cell.budget_share, cost_of(cell.metric, measured))
     begin = time.process_time()
     architecture = METHODS[cell.method](task, cell.seed)
     searched = time.process_time()
@@ -95,7 +95,7 @@ def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
             yield found
             minutes = (time.monotonic() - begin) / done * (len(todo) - done) / 60
             accuracy = POINTS * statistics.fmean(found["accuracies"])
-            where = f"{found['metric']} {found['budget_width']}, seed {found['seed']}, {found['method']}"
+            where = f"{found['metric']} {found['budget_share']}, seed {found['seed']}, {found['method']}"
             say(f"{done} of {len(todo)}: {where}: {accuracy:.2f} {found['derived']}; {minutes:.0f} minutes left")
     finally:
         pool.shutdown(cancel_futures=True)

@@ -32,6 +32,21 @@ class Axes:
         self.sizes = PerAxis(max(len(layer.blocks) for layer in space.layers), len(self.precisions), len(self.levels))
 
     @cached_property
+    def largeness(self) -> PerAxis[np.ndarray]:
+        """Of each option of each layer how much it can express, to be compared within its categorical, (L, options):
+        blocks by middle channels, then kernel; precisions by bits; levels by how little is zero.
+        """
+        block = np.full((len(self.space.layers), self.sizes.block), -1.0)
+        for layer in self.space.layers:
+            for k, found in enumerate(layer.blocks):
+                block[layer.number, k] = 100 * found.c_mid + found.candidate.kernel
+        precision = np.array(
+            [100.0 * weight_bits + activation_bits for weight_bits, activation_bits in self.precisions]
+        )
+        level = np.array([1.0 - level.sparsity for level in self.levels])
+        return PerAxis(block, *(np.tile(row, (len(block), 1)) for row in (precision, level)))
+
+    @cached_property
     def available_LK(self) -> np.ndarray:
         """Whether layer l has a block k."""
         return np.array([[k < len(layer.blocks) for k in range(self.sizes.block)] for layer in self.space.layers])

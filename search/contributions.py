@@ -7,6 +7,8 @@ the choices that had a part in them (by differences: BINAS, sec. 3.3; HardCoRe-N
 and what theta says, in the unit of the scores, err in different ways: the evidence is their mean.
 """
 
+import math
+import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -26,6 +28,7 @@ from search.state import State
 from search.supernet import Supernet, one_hot
 
 PICTURES = 512  # one forward pass in batch statistics scores a sub-network
+MOST_PICTURES = 2048  # finalists are close to each other: they are scored on more, PICTURES at a time
 RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
 FOLDS = 8
 NOTE = "negative cross-entropy on held-out pictures with the supernet's weights"
@@ -40,15 +43,23 @@ class Assessor:
     ) -> None:
         self.supernet, self.seed, self.finalists = supernet, seed, tuple(finalists)
         self.count = len(self.finalists) + samples
-        chosen = held_out.order(0)[:PICTURES]
-        self.x_NCHW, self.y_N = pixels(held_out.x_NCHW[chosen]), held_out.y_N[chosen]
-        self.scores: list[float] = []
+        chosen = held_out.order(0)[:MOST_PICTURES]
+        self.parts = [
+            (held_out.x_NCHW[part], held_out.y_N[part]) for part in chosen.tensor_split(parts_of(len(chosen)))
+        ]
+        self.scores: list[float] = []  # of all, on the first part
+        self.finalist_scores: list[float] = []
 
     def __iter__(self) -> Iterator[StepReport]:
         """Scores what remains, one report each."""
         while len(self.scores) < self.count:
-            self.scores.append(self.score(self.subnetwork(len(self.scores))))
-            yield StepReport("assess", len(self.scores), self.count, {"score": self.scores[-1]})
+            number = len(self.scores)
+            by_part = self.part_scores(self.subnetwork(number), 1 if number >= len(self.finalists) else None)
+            self.scores.append(by_part[0])
+            score = statistics.fmean(by_part)
+            if number < len(self.finalists):
+                self.finalist_scores.append(score)
+            yield StepReport("assess", number + 1, self.count, {"score": score})
 
     def subnetwork(self, number: int) -> Indices:
         """The choices of what is scored as `number`: the finalists, then draws."""
@@ -59,15 +70,24 @@ class Assessor:
         noise = generator(self.seed, "evidence", number)
         return tuple(torch.multinomial(theta.per_choice(p).detach(), 1, generator=noise).flatten().tolist())
 
-    def score(self, indices: Sequence[int]) -> float:
-        """Negative cross-entropy of one sub-network, BatchNorm by the statistics of these very pictures."""
+    def part_scores(self, indices: Sequence[int], parts: int | None = None) -> list[float]:
+        """Negative cross-entropy of one sub-network on each of the first `parts`, BatchNorm by the statistics of these
+        very pictures.
+        """
+        sample, found = one_hot(self.supernet.axes, list(indices)), []
         with torch.no_grad(), keeping_statistics(self.supernet):
-            logits = self.supernet.train()(self.x_NCHW, one_hot(self.supernet.axes, list(indices)))
-            return -float(F.cross_entropy(logits, self.y_N))
+            for x_NCHW, y_N in self.parts[:parts]:
+                logits = self.supernet.train()(pixels(x_NCHW), sample)
+                found.append(-float(F.cross_entropy(logits, y_N)))
+        return found
+
+    def score(self, indices: Sequence[int]) -> float:
+        """The score of one sub-network on as many pictures as finalists have."""
+        return statistics.fmean(self.part_scores(indices))
 
     def best(self) -> Indices:
         """The finalist with the best score; of equals the more likely one."""
-        scores = self.scores[: len(self.finalists)]
+        scores = self.finalist_scores
         return self.finalists[scores.index(max(scores))]
 
     def evidence(self) -> Evidence:
@@ -92,6 +112,7 @@ class Assessor:
         """The scores so far, and of what."""
         return {
             "scores": list(self.scores),
+            "finalist_scores": list(self.finalist_scores),
             "finalists": [list(indices) for indices in self.finalists],
             "count": self.count,
         }
@@ -99,7 +120,13 @@ class Assessor:
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken."""
         self.scores, self.count = list(state["scores"]), state["count"]
+        self.finalist_scores = list(state["finalist_scores"])
         self.finalists = tuple(tuple(indices) for indices in state["finalists"])
+
+
+def parts_of(pictures: int) -> int:
+    """In how many parts so many are scored."""
+    return max(1, math.ceil(pictures / PICTURES))
 
 
 @contextmanager

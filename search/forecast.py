@@ -14,9 +14,9 @@ from search.space import Layer, Space
 from search.spec import SearchSpec
 
 MACS_PER_THREAD_SECOND = 10e9  # fbnet-mini and fbnet-cifar on one core of an EPYC, float32: 9 to 11e9
-SHARED_OVERHEAD = 1.3  # 1.2 to 1.4 measured
+SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
 TRAINING = 3
-SCORING_PICTURES = 512  # search.contributions.PICTURES, which needs torch
+PICTURES, MOST_PICTURES = 512, 2048  # scored for evidence and of finalists: search.contributions, which needs torch
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 PROCESS_BYTES = 360e6  # torch with what it loads, before any data
@@ -73,14 +73,19 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     finishing = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
     is_shared = spec.search.supernet == "shared"
     mixed = sum(map(macs, _largest(space))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
-    alone = mixed if spec.search.weight_sampler in ("gumbel", "softmax") else _average_macs(space)
+    alone = {
+        "gumbel": mixed,
+        "softmax": mixed,
+        "sandwich": (sum(map(macs, _largest(space))) + _average_macs(space)) / 2,
+    }.get(spec.search.weight_sampler, _average_macs(space))
     weight_steps, theta_steps = _search_steps(spec, examples)
     trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
-    scored = (spec.finalists + spec.search.evidence_samples) * SCORING_PICTURES * _average_macs(space)
+    held_out = round(min(spec.search.examples or examples, examples) * spec.search.theta_share)
+    scored = spec.finalists * min(held_out, MOST_PICTURES) + spec.search.evidence_samples * min(held_out, PICTURES)
     return Workload(
         search_steps=weight_steps + theta_steps,
         finish_steps=finish.epochs * max(1, examples // finish.batch_size),
-        search_step_macs=(trained + scored) / (weight_steps + theta_steps),
+        search_step_macs=(trained + scored * _average_macs(space)) / (weight_steps + theta_steps),
         finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,
         # The arrays stay, and the searcher has tensors of its own of them.
         memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels),
@@ -104,8 +109,8 @@ def _largest(space: Space) -> list[Operator]:
 
 
 def _supernet(space: Space, form: str) -> list[Operator]:
-    """Operators whose tensors a supernet step keeps: of the shared form the greatest of each path (the ungrouped, each
-    grouped width, skip), of the reference all.
+    """Operators whose tensors a supernet step keeps: of the shared form the greatest block and skip, of the reference
+    all.
     """
     layers = [operator for layer in space.layers for operator in _paths(layer, form)]
     return [space.stem_operator, *layers, space.head_operator]
@@ -115,11 +120,8 @@ def _paths(layer: Layer, form: str) -> list[Operator]:
     operators = [layer.operator(choice) for choice in layer.choices]
     if form == "reference":
         return operators
-    greatest = dict[tuple[str, int, int], Operator]()
-    for operator in operators:
-        path = operator.kind, operator.groups, operator.c_mid if operator.groups > 1 else 0
-        greatest[path] = max(greatest.get(path, operator), operator, key=macs)
-    return list(greatest.values())
+    kinds = dict.fromkeys(operator.kind for operator in operators)
+    return [max((o for o in operators if o.kind == kind), key=macs) for kind in kinds]
 
 
 def _macs_of_all(space: Space) -> int:

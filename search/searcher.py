@@ -21,7 +21,7 @@ from search.reports import StepReport
 from search.space import Space
 from search.spec import Search
 from search.state import State
-from search.supernet import Supernet
+from search.supernet import Sample, Supernet
 
 CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
 SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
@@ -111,9 +111,17 @@ class Searcher:
             self._orders[key] = batches.order(step.epoch)
         return batches.batch(self._orders[key], step.batch)
 
+    def _sample(self, step: Step, sampler: str) -> Sample:
+        theta = self.supernet.theta
+        if sampler == "sandwich":
+            if (step.epoch * len(self.weight_batches) + step.batch) % 2 == 0:
+                return theta.largest()
+            sampler = "uniform"
+        return theta.sample(sampler, self.temperature(step.epoch), self.seed, self.step)
+
     def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
         x_NCHW, y_N = self._batch(batches, step)
-        sample = self.supernet.theta.sample(sampler, self.temperature(step.epoch), self.seed, self.step)
+        sample = self._sample(step, sampler)
         logits = self.supernet(x_NCHW, sample)
         return F.cross_entropy(logits, y_N), float((logits.argmax(1) == y_N).float().mean())
 

@@ -34,7 +34,8 @@ class Temperature(Document):
 class Search(Document):
     """How the supernet is trained. The first `warmup_epochs` train weights alone.
 
-    `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler).
+    `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
+    `sandwich` is the largest path and an even one in turn (Yu 2019, universally slimmable networks, sec. 3.2).
     `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later.
     """
 
@@ -47,7 +48,7 @@ class Search(Document):
     theta_lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     supernet: Literal["shared", "reference"] = "shared"
     sampler: Sampler = "gumbel"
-    weight_sampler: Sampler | Literal["uniform"] = "uniform"
+    weight_sampler: Sampler | Literal["uniform", "sandwich"] = "sandwich"
     objective: Literal["constrained", "fbnet"] = "constrained"
     evidence_samples: Annotated[int, Field(ge=0, le=100_000)] = 128
     temperature: Temperature = Temperature()

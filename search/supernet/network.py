@@ -9,8 +9,9 @@ from search.axes import Axes
 from search.blocks import MobileBlock, build
 from search.network import Network
 from search.space import Space
+from search.supernet.path import SharedPath
 from search.supernet.reference import ReferenceLayer
-from search.supernet.shared import SharedLayer, SharedPath
+from search.supernet.shared import SharedLayer
 from search.supernet.theta import Sample, Theta
 
 FORMS = {"shared": SharedLayer, "reference": ReferenceLayer}

@@ -55,6 +55,15 @@ class Theta(nn.Module):
         draw = SAMPLERS[sampler]
         return PerAxis(*(draw(t, temperature, generator(seed, f"gumbel {axis}", step)) for axis, t in self._each()))
 
+    def largest(self) -> Sample:
+        """The shares that take the largest open option of each categorical alone."""
+        rows = []
+        for axis, rank in self.axes.largeness._asdict().items():
+            opened = self.opened(axis)
+            best = torch.from_numpy(rank).masked_fill(~opened, -torch.inf).argmax(1, keepdim=True)
+            rows.append(torch.zeros(opened.shape).scatter_(1, best, 1.0))
+        return PerAxis(*rows)
+
     def probabilities(self) -> Sample:
         """softmax of the logits: how likely each option is, without noise."""
         return PerAxis(*(torch.softmax(t, dim=1) for _, t in self._each()))

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks._joint_methods import METHODS
 from benchmarks._joint_task import (
-    BUDGET_WIDTHS,
+    BUDGET_SHARES,
     INT8,
     METRICS,
     PRECISIONS,
@@ -33,14 +33,14 @@ def float_table() -> LatencyTable:
 
 
 def tasks() -> list[Task]:
-    return [Task(metric, width, cost_of(metric, float_table())) for metric in METRICS for width in BUDGET_WIDTHS]
+    return [Task(metric, width, cost_of(metric, float_table())) for metric in METRICS for width in BUDGET_SHARES]
 
 
 def block(c_mid: int, weight_bits: int = 8, activation_bits: int = 8) -> Operator:
     return Operator("mbconv", 7, 7, 16, c_mid, 16, 1, 3, 1, weight_bits, activation_bits)
 
 
-@pytest.mark.parametrize("task", tasks(), ids=lambda task: f"{task.metric}-{task.budget_width}")
+@pytest.mark.parametrize("task", tasks(), ids=lambda task: f"{task.metric}-{task.budget_share}")
 def test_every_budget_binds_and_every_method_can_hold_it(task: Task) -> None:
     for precisions in ([INT8.name], task.precisions):
         space = offering(precisions, WIDTHS)
@@ -50,8 +50,8 @@ def test_every_budget_binds_and_every_method_can_hold_it(task: Task) -> None:
     for factor in task.factors():
         space = offering(task.precisions, [factor])
         assert task.budget(space).total(solve(flat(space), [task.budget(space)])) <= task.maximum
-    assert task.budget_width in task.factors()
-    assert (INT8.name, task.budget_width) in task.compressions()
+    assert task.budget_share in task.factors()
+    assert (INT8.name, task.budget_share) in task.compressions()
 
 
 def flat(space: Space) -> list[list[float]]:
@@ -92,4 +92,4 @@ def test_gains_are_paired_by_budget_and_seed() -> None:
 
 def test_each_pair_has_all_methods() -> None:
     found = cells(METRICS, 3)
-    assert len(set(found)) == len(found) == len(METRICS) * len(BUDGET_WIDTHS) * 3 * len(METHODS)
+    assert len(set(found)) == len(found) == len(METRICS) * len(BUDGET_SHARES) * 3 * len(METHODS)

@@ -90,7 +90,7 @@ def test_the_finalist_with_the_best_score_is_derived_and_new_budgets_are_answere
     assert run.assessor is not None
     assert run.evidence is not None
     scores = [run.assessor.score(indices) for indices in run.assessor.finalists]
-    assert run.assessor.scores[: len(scores)] == scores
+    assert run.assessor.finalist_scores == scores
     assert run.architecture.indices == run.assessor.finalists[scores.index(max(scores))]
     tight = weight_budget(tiny_space(), 0.4, "another")
     (found,) = run.evidence.derive([tight])

@@ -11,7 +11,8 @@ from search.choices import Choices, Sparsity
 from search.network import recalibrate
 from search.space import Space
 from search.supernet import SAMPLERS, Supernet, one_hot
-from search.supernet.shared import SharedPath, mixture
+from search.supernet.mixture import mixture
+from search.supernet.path import SharedPath
 from tests.search.builders import pictures, tiny_space
 
 FORMS = ("shared", "reference")
@@ -136,6 +137,17 @@ def test_sorting_widths_keeps_the_widest_networks_function_and_gives_narrow_ones
     assert isinstance(path, SharedPath)
     carried = path.project.weight[:, 8:].flatten(2).norm(dim=(0, 2)) * path.depthwise_bn.weight[8:].abs()
     assert (carried.diff() <= 0).all()
+
+
+def test_the_largest_path_is_the_widest_that_is_open_in_most_bits_and_fewest_zeros() -> None:
+    supernet = Supernet(tiny_space().offering(JOINT))
+    layer, theta = supernet.space.layers[1], supernet.theta
+    of_path = [row[1].tolist() for row in theta.largest()]
+    assert layer.blocks[of_path[0].index(1.0)].candidate.name == "k5_e6"
+    assert of_path[1:] == [[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    theta.opened("block")[1, of_path[0].index(1.0)] = False
+    left = layer.blocks[int(theta.largest().block[1].argmax())]
+    assert (left.candidate.name, left.c_mid) == ("k3_e6", 48)
 
 
 def test_closed_choices_have_no_share_and_a_layer_keeps_its_best() -> None:

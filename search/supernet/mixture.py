@@ -1,0 +1,48 @@
+"""What a step's shares of precision and sparsity mean for the tensors of a layer."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from search.choices import Precision
+from search.kernels import round_through, signed_top
+
+
+class Mixture(NamedTuple):
+    """Bits of the grids that have a share, and shares with float first."""
+
+    weight_bits: tuple[int, ...]
+    weight_shares: Tensor
+    activation_bits: tuple[int, ...]
+    activation_shares: Tensor
+    level_shares: Tensor
+
+
+def mixture(precisions: Sequence[Precision], p_P: Tensor, p_S: Tensor) -> Mixture:
+    """Collects the precisions that have a share into one share for each grid."""
+    present = [number for number, share in enumerate(p_P.tolist()) if share > 0]
+
+    def collected(side: int) -> tuple[tuple[int, ...], Tensor]:
+        bits = tuple(sorted({precisions[n][side] for n in present} - {32}))
+        onto = torch.tensor([[float(precisions[n][side] == b) for b in (32, *bits)] for n in present])
+        return bits, p_P[present] @ onto
+
+    return Mixture(*collected(0), *collected(1), p_S)
+
+
+def kept(mix: Mixture) -> Tensor:
+    """(1 + S,) how much of a weight stays by the number of levels that keep it."""
+    return torch.cat([torch.zeros(1), mix.level_shares.cumsum(0)])
+
+
+def mixed_grids(weight: Tensor, mix: Mixture) -> Tensor:
+    """A small weight over the grids of a mixture, scaled per output channel, never sparse."""
+    if not mix.weight_bits:
+        return weight
+    out = mix.weight_shares[0] * weight
+    for share, bits in zip(mix.weight_shares[1:], mix.weight_bits, strict=True):
+        size = (weight.detach().abs().amax((1, 2, 3), keepdim=True) / signed_top(bits)).clamp_min(1e-30)
+        out = out + share * round_through(weight / size) * size
+    return out
