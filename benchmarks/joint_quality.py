@@ -1,10 +1,10 @@
 """What it gains to search candidate, width and precision together, against choosing them one after the other.
 
 Three metrics (benchmarks/_joint_task.py), two budgets each, three seeds; joint search and three baselines, tuned with
-at least as many search steps (benchmarks/_joint_methods.py). A budget is what a plain int8 network takes, so it can be
-held without compression, but not well. Every derived network is trained in the same way from new weights, twice, and
-tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of accuracy, paired by seed and
-budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
+at least as many search steps (benchmarks/_joint_methods.py). A budget is about what the narrowest plain int8 network
+takes: where every method has room, all reach the same accuracy. Every derived network is trained in the same way from
+new weights, twice, and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of accuracy,
+paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 
@@ -49,10 +49,10 @@ class Cell(NamedTuple):
 def cells(metrics: Sequence[str], seeds: int) -> list[Cell]:
     """All of them, pairs close together."""
     return [
-        Cell(metric, width, seed, method)
+        Cell(metric, share, seed, method)
         for seed in range(seeds)
         for metric in metrics
-        for width in BUDGET_SHARES
+        for share in BUDGET_SHARES
         for method in METHODS
     ]
 

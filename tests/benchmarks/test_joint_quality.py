@@ -33,7 +33,7 @@ def float_table() -> LatencyTable:
 
 
 def tasks() -> list[Task]:
-    return [Task(metric, width, cost_of(metric, float_table())) for metric in METRICS for width in BUDGET_SHARES]
+    return [Task(metric, share, cost_of(metric, float_table())) for metric in METRICS for share in BUDGET_SHARES]
 
 
 def block(c_mid: int, weight_bits: int = 8, activation_bits: int = 8) -> Operator:
@@ -47,11 +47,11 @@ def test_every_budget_binds_and_every_method_can_hold_it(task: Task) -> None:
         budget = task.budget(space)
         least, greatest = reach(budget)
         assert least < budget.maximum < greatest / 1.5
-    for factor in task.factors():
-        space = offering(task.precisions, [factor])
+    assert [precision for precision, _ in task.compressions()] == list(task.precisions)
+    uniform = [offering(task.precisions, [factor]) for factor in task.factors()]
+    one_after_the_other = [offering([precision], [factor]) for precision, factor in task.compressions()]
+    for space in uniform + one_after_the_other:
         assert task.budget(space).total(solve(flat(space), [task.budget(space)])) <= task.maximum
-    assert task.budget_share in task.factors()
-    assert (INT8.name, task.budget_share) in task.compressions()
 
 
 def flat(space: Space) -> list[list[float]]:
