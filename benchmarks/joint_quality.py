@@ -29,7 +29,7 @@ from benchmarks._reporting import parser, say, show
 from benchmarks.truth import PICTURES, pictures
 from latency.formats import read_csv, write_csv
 from latency.profiler import profile
-from search.finish import test_accuracy
+from search.finish import evaluated
 from search.machine import use_threads
 from workers.environment import environment
 
@@ -72,7 +72,7 @@ def run(cell: Cell, table: str) -> Run:
     accuracies = []
     for number in range(TRAININGS):
         trainer = trained(architecture, pictures(), FINISH, TRAININGS * cell.seed + number)
-        accuracies.append(test_accuracy(trainer.network, pictures()))
+        accuracies.append(evaluated(trainer.network, pictures()))
     return {
         **cell._asdict(),
         "maximum": round(task.maximum, 3),

@@ -25,7 +25,7 @@ from latency.formats import read_csv, write_csv
 from latency.profiler import profile
 from search.architecture import Architecture
 from search.datasets import BUILT_IN, ImageData, load
-from search.finish import Trainer, test_accuracy
+from search.finish import Trainer, evaluated
 from search.machine import use_threads
 from search.network import Network
 from search.randomness import permutation, seeded
@@ -66,7 +66,7 @@ def train(architecture: Architecture, seed: int) -> Trained:
         pass
     seconds = time.process_time() - begin
     trainer.settle()
-    return Trained(test_accuracy(network, data), seconds)
+    return Trained(evaluated(network, data), seconds)
 
 
 def train_seeds(architecture: Architecture) -> list[Trained]:

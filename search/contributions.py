@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
@@ -26,12 +25,13 @@ from search.randomness import generator
 from search.reports import StepReport
 from search.state import State
 from search.supernet import Supernet, one_hot
+from search.task import CLASSIFICATION, Task
 
 PICTURES = 512  # one forward pass in batch statistics scores a sub-network
 MOST_PICTURES = 2048  # finalists are close to each other: they are scored on more, PICTURES at a time
 RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
 FOLDS = 8
-NOTE = "negative cross-entropy on held-out pictures with the supernet's weights"
+NOTE = "negative loss on held-out pictures with the supernet's weights"
 Indices = tuple[int, ...]
 
 
@@ -39,9 +39,10 @@ class Assessor:
     """Scores sub-networks of `supernet`: an iterator of step reports, and `state_dict()` between any two."""
 
     def __init__(
-        self, supernet: Supernet, *, held_out: Batches, finalists: Sequence[Indices], samples: int, seed: int
-    ) -> None:
-        self.supernet, self.seed, self.finalists = supernet, seed, tuple(finalists)
+        self, supernet: Supernet, *, held_out: Batches, finalists: Sequence[Indices], samples: int, seed: int,
+        task: Task = CLASSIFICATION,
+    ) -> None:  # fmt: skip
+        self.supernet, self.seed, self.finalists, self.task = supernet, seed, tuple(finalists), task
         self.count = len(self.finalists) + samples
         chosen = held_out.order(0)[:MOST_PICTURES]
         self.parts = [
@@ -71,14 +72,13 @@ class Assessor:
         return tuple(torch.multinomial(theta.per_choice(p).detach(), 1, generator=noise).flatten().tolist())
 
     def part_scores(self, indices: Sequence[int], parts: int | None = None) -> list[float]:
-        """Negative cross-entropy of one sub-network on each of the first `parts`, BatchNorm by the statistics of these
+        """Negative loss of one sub-network on each of the first `parts`, BatchNorm by the statistics of these
         very pictures.
         """
         sample, found = one_hot(self.supernet.axes, list(indices)), []
         with torch.no_grad(), keeping_statistics(self.supernet):
             for x_NCHW, y_N in self.parts[:parts]:
-                logits = self.supernet.train()(pixels(x_NCHW), sample)
-                found.append(-float(F.cross_entropy(logits, y_N)))
+                found.append(-float(self.task.loss(self.supernet.train()(pixels(x_NCHW), sample), y_N)))
         return found
 
     def score(self, indices: Sequence[int]) -> float:

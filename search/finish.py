@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch.nn import functional as F
 
 from search.batches import Batches, evaluation, shifted, tensors
 from search.datasets.data import ImageData
@@ -12,6 +11,7 @@ from search.network import Network, recalibrate
 from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
+from search.task import CLASSIFICATION, Task
 
 CALIBRATION_EXAMPLES = 2000
 
@@ -21,8 +21,10 @@ class Trainer:
     14th.
     """
 
-    def __init__(self, network: Network, *, data: ImageData, settings: Finish, seed: int) -> None:
-        self.network, self.settings, self.seed = network, settings, seed
+    def __init__(
+        self, network: Network, *, data: ImageData, settings: Finish, seed: int, task: Task = CLASSIFICATION
+    ) -> None:
+        self.network, self.settings, self.seed, self.task = network, settings, seed, task
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
         self.batches = Batches(*tensors(data.x_train, data.y_train), settings.batch_size, seed, "finish batches")
         self.shift = data.input.height // 14
@@ -45,18 +47,17 @@ class Trainer:
                 x_NCHW = shifted(x_NCHW, self.shift, self.seed, self.step).contiguous(memory_format=torch.channels_last)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate()
-            logits = self.network.train()(x_NCHW)
-            loss = F.cross_entropy(logits, y_N)
+            output = self.network.train()(x_NCHW)
+            loss = self.task.loss(output, y_N)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.step += 1
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}: lower finish.lr")
-            accuracy = float((logits.argmax(1) == y_N).float().mean())
-            yield StepReport(
-                "finish", self.step, self.steps, data={"epoch": epoch + 1, "loss": loss.item(), "accuracy": accuracy}
-            )
+            metric = float(self.task.metric(output.detach(), y_N).mean())
+            data = {"epoch": epoch + 1, "loss": loss.item(), self.task.metric_name: metric}
+            yield StepReport("finish", self.step, self.steps, data)
 
     def rate(self) -> float:
         """Learning rate of the next step."""
@@ -80,9 +81,9 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def test_accuracy(network: Network, data: ImageData) -> float:
-    """Share of test pictures whose class the network names, in evaluation mode."""
+def evaluated(network: Network, data: ImageData, task: Task = CLASSIFICATION) -> float:
+    """The task's metric over all test pictures, in evaluation mode: of a classifier its accuracy."""
     x_NCHW, y_N = tensors(data.x_test, data.y_test)
     with torch.inference_mode():
-        named = torch.cat([network.eval()(batch).argmax(1) for batch in evaluation(x_NCHW)])
-    return float((named == y_N).double().mean())
+        output = torch.cat([network.eval()(batch) for batch in evaluation(x_NCHW)])
+        return float(task.metric(output, y_N).double().mean())

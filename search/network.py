@@ -1,26 +1,31 @@
 """The network of one architecture: to train, to keep, to load. Its input is float32 pixels in [0, 1]."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from latency.operator import Operator
 from search.architecture import Architecture
 from search.blocks import Block, Folded, build
 from search.norms import InputRounding
 
+MakeHead = Callable[[Operator], nn.Module]
+
 
 class Network(nn.Module):
-    """Stem, one block a layer, head. Parameters are named `stem.`, `layers.N.` and `head.`."""
+    """Stem, one block a layer, head. Parameters are named `stem.`, `layers.N.` and `head.`. `head` makes another
+    than that of a classifier (search.task).
+    """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, head: MakeHead = build) -> None:
         super().__init__()
         self.architecture = architecture
         self.stem = build(architecture.space.stem_operator)
         self.layers = nn.ModuleList(build(operator) for operator in architecture.layer_operators())
-        self.head = build(architecture.space.head_operator)
+        self.head = head(architecture.space.head_operator)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels (N, channels, height, width) to logits (N, classes)."""
@@ -31,11 +36,13 @@ class Network(nn.Module):
         return logits
 
     def blocks(self) -> Iterator[tuple[str, Block]]:
-        """The blocks in order, each with its name."""
+        """The blocks in order, each with its name. Raises ValueError where the head is none that can be folded."""
+        if not hasattr(self.head, "folded"):
+            raise ValueError(f"a {type(self.head).__name__} as head cannot be exported: give it a `folded` method")
         yield "stem", self.stem
         for number, layer in enumerate(self.layers):
             yield f"layers.{number}", layer  # type: ignore[misc]  # ModuleList forgets what it holds
-        yield "head", self.head
+        yield "head", self.head  # type: ignore[misc]  # as above: it folds
 
     def folded(self) -> dict[str, Folded]:
         """The weights of every block with BatchNorm folded in, by block name, as `latency.graph` wants them."""
@@ -48,13 +55,15 @@ def save_weights(network: Network, path: Path) -> None:
     safetensors.torch.save_file(state, path, metadata={"architecture": network.architecture.model_dump_json()})
 
 
-def load_weights(path: Path) -> Network:
-    """The network that `save_weights` wrote, in evaluation mode; raises ValueError on any other file."""
+def load_weights(path: Path, head: MakeHead = build) -> Network:
+    """The network that `save_weights` wrote, in evaluation mode; raises ValueError on any other file. `head` makes
+    the one it had, where that was not a classifier's.
+    """
     with safetensors.safe_open(path, framework="pt") as file:
         document = (file.metadata() or {}).get("architecture")
         if document is None:
             raise ValueError(f"{path}: holds weights but no architecture; was it written by lutnas?")
-        network = Network(Architecture.model_validate_json(document))
+        network = Network(Architecture.model_validate_json(document), head)
         network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no mapping
     return network.eval()
 

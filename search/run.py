@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from search.architecture import Architecture
 from search.batches import evaluation, tensors
 from search.contributions import Assessor
@@ -17,14 +19,17 @@ from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
 from search.export import write_onnx
-from search.finish import Trainer, test_accuracy
+from search.finish import Trainer, evaluated
 from search.network import Network, save_weights
+from search.pretrained import PRETRAINED
 from search.randomness import seeded
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.space import Space
 from search.spec import SearchSpec
 from search.state import State
+from search.supernet.pretrained import save_pretrained
+from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
 WELL_WITHIN = 1 - 1e-6  # a bound is tightened below what exceeded it
@@ -48,7 +53,7 @@ class Result:
 
     architecture: Architecture
     predicted: dict[str, float]
-    test_accuracy: float
+    test_metric: float
     export_difference: float
     files: tuple[Path, ...]
 
@@ -58,7 +63,8 @@ class SearchRun:
 
     def __init__(
         self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget],
-        measure: Measure | None = None,
+        measure: Measure | None = None, task: Task = CLASSIFICATION,
+        pretrained: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         if space.input != data.input or space.classes < data.classes:
             raise MisfitError(
@@ -66,8 +72,10 @@ class SearchRun:
                 f"{data.name} has {data.input} of {data.classes}: take a space of that input, or post one"
             )
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
-        self.searcher = Searcher(space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed)
-        self.measure = measure
+        self.searcher = Searcher(
+            space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task, pretrained=pretrained
+        )
+        self.measure, self.task = measure, task
         self.measurements: list[dict[str, float]] = []
         self.holds = False  # whether the best finalist holds the budgets, as far as anybody measured
         self.bounds = tuple(budgets)  # the budgets, tightened by what measured finalists took
@@ -120,6 +128,7 @@ class SearchRun:
             finalists=self.searcher.finalists(self.spec.finalists, self.bounds),
             samples=self.spec.search.evidence_samples if self.evidence is None else 0,
             seed=self.spec.seed,
+            task=self.task,
         )
 
     @property
@@ -142,8 +151,8 @@ class SearchRun:
             network = self.searcher.supernet.inherit(indices)
         else:
             with seeded(self.spec.seed, "scratch"):
-                network = Network(Architecture.from_indices(self.space, indices))
-        return Trainer(network, data=self.data, settings=self.spec.finish, seed=self.spec.seed)
+                network = Network(Architecture.from_indices(self.space, indices), self.task.head)
+        return Trainer(network, data=self.data, settings=self.spec.finish, seed=self.spec.seed, task=self.task)
 
     def predicted(self) -> dict[str, float]:
         """The derived architecture's total of each budget, by the budget's name and in its unit."""
@@ -156,30 +165,38 @@ class SearchRun:
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path) -> Result:
-        """Settles the trained network, tests it and writes architecture.json, weights.safetensors, model.onnx and
-        evidence.json, from which other budgets are answered (search.evidence).
+        """Settles the trained network, tests it and writes architecture.json, weights.safetensors, model.onnx,
+        evidence.json, from which other budgets are answered (search.evidence), and supernet.safetensors, from which
+        other searches may start.
         """
         assert self.trainer is not None, "the search has not derived yet"
         assert self.evidence is not None
         assert self.trainer.step == self.trainer.steps, "the training is not done"
         self.trainer.settle()
         network = self.trainer.network
-        accuracy = test_accuracy(network, self.data)
-        names = ("architecture.json", "weights.safetensors", "model.onnx", "evidence.json")
+        metric = evaluated(network, self.data, self.task)
+        names = ("architecture.json", "weights.safetensors", "model.onnx", "evidence.json", PRETRAINED)
         files = tuple(folder / name for name in names)
         files[0].write_text(network.architecture.model_dump_json(indent=2) + "\n")
         save_weights(network, files[1])
         probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
         difference = write_onnx(network, files[2], probe)
         files[3].write_text(self.evidence.model_dump_json() + "\n")
-        return Result(network.architecture, self.predicted(), accuracy, difference, files)
+        save_pretrained(self.searcher.supernet, files[4])
+        return Result(network.architecture, self.predicted(), metric, difference, files)
 
     def state_dict(self) -> State:
         """All that the remaining work depends on."""
         if self.trainer is not None:
             assert self.evidence is not None
             indices, evidence = list(self.architecture.indices), self.evidence.model_dump_json()
-            return {"phase": "finish", "indices": indices, "evidence": evidence, "trainer": self.trainer.state_dict()}
+            return {
+                "phase": "finish",
+                "indices": indices,
+                "evidence": evidence,
+                "supernet": dict(self.searcher.supernet.state_dict()),
+                "trainer": self.trainer.state_dict(),
+            }
         return {
             "phase": "search",
             "searcher": self.searcher.state_dict(),
@@ -203,5 +220,6 @@ class SearchRun:
                 self.assessor.load_state_dict(state["assessor"])
             return
         self.searcher.step = len(self.searcher.plan)
+        self.searcher.supernet.load_state_dict(state["supernet"])
         self.trainer = self._start_training(state["indices"])
         self.trainer.load_state_dict(state["trainer"])

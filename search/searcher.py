@@ -5,12 +5,11 @@ alternate, so that theta always sees weights of today; during warm-up there are 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
@@ -22,6 +21,8 @@ from search.space import Space
 from search.spec import Search
 from search.state import State
 from search.supernet import Sample, Supernet
+from search.supernet.pretrained import load_pretrained
+from search.task import CLASSIFICATION, Task
 
 CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
 SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
@@ -41,13 +42,15 @@ class Step(NamedTuple):
 
 class Searcher:
     """Searches `space` on `data` under `budgets`. Iterate it, with `state_dict()` between any two steps; then ask for
-    `finalists`.
+    `finalists`. `pretrained` are weights to start from (search.supernet.pretrained).
     """
 
     def __init__(
-        self, space: Space, *, data: ImageData, budgets: Sequence[Budget], settings: Search, seed: int
-    ) -> None:
+        self, space: Space, *, data: ImageData, budgets: Sequence[Budget], settings: Search, seed: int,
+        task: Task = CLASSIFICATION, pretrained: Mapping[str, Tensor] | None = None,
+    ) -> None:  # fmt: skip
         self.space, self.budgets, self.settings, self.seed = space, tuple(budgets), settings, seed
+        self.task = task
         self.weight_batches, self.theta_batches = split_for_search(
             data,
             examples=settings.examples,
@@ -56,7 +59,9 @@ class Searcher:
             seed=seed,
         )
         with seeded(seed, "supernet"):
-            self.supernet = Supernet(space, settings.supernet)
+            self.supernet = Supernet(space, settings.supernet, head=task.head)
+        if pretrained is not None:
+            load_pretrained(self.supernet, pretrained)
         self.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
         self.plan = tuple(self._plan())
         self.step = 0
@@ -85,19 +90,19 @@ class Searcher:
         """Does the remaining steps, one report each. Raises FloatingPointError where the loss is no number."""
         while self.step < len(self.plan):
             step = self.plan[self.step]
-            loss, accuracy = self._architecture_step(step) if step.architecture else self._weight_step(step)
+            loss, metric = self._architecture_step(step) if step.architecture else self._weight_step(step)
             self.step += 1
             if not math.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss} at step {self.step}: lower search.weight_lr or search.theta_lr"
                 )
-            yield self._report(step, loss, accuracy)
+            yield self._report(step, loss, metric)
 
-    def _report(self, step: Step, loss: float, accuracy: float) -> StepReport:
+    def _report(self, step: Step, loss: float, metric: float) -> StepReport:
         data = {
             "epoch": step.epoch + 1,
             "loss": loss,
-            "accuracy": accuracy,
+            self.task.metric_name: metric,
             "expected": self.expected(),
             "temperature": self.temperature(step.epoch),
         }
@@ -122,8 +127,8 @@ class Searcher:
     def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
         x_NCHW, y_N = self._batch(batches, step)
         sample = self._sample(step, sampler)
-        logits = self.supernet(x_NCHW, sample)
-        return F.cross_entropy(logits, y_N), float((logits.argmax(1) == y_N).float().mean())
+        output = self.supernet(x_NCHW, sample)
+        return self.task.loss(output, y_N), float(self.task.metric(output.detach(), y_N).mean())
 
     def _begin_epoch(self, step: Step) -> None:
         if step.epoch == self.settings.warmup_epochs:
@@ -147,18 +152,18 @@ class Searcher:
         self.supernet.train().theta.requires_grad_(False)
         for group in self.weight_optimizer.param_groups:
             group["lr"] = self.settings.weight_lr * 0.5 * (1 + math.cos(math.pi * self.step / len(self.plan)))
-        loss, accuracy = self._forward(self.weight_batches, step, self.settings.weight_sampler)
+        loss, metric = self._forward(self.weight_batches, step, self.settings.weight_sampler)
         self.weight_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.supernet.weights(), 5.0)
         self.weight_optimizer.step()
-        return loss.item(), accuracy
+        return loss.item(), metric
 
     def _architecture_step(self, step: Step) -> tuple[float, float]:
         theta = self.supernet.train().theta.requires_grad_(True)
         for weight in self.supernet.weights():
             weight.requires_grad_(False)
-        loss, accuracy = self._forward(self.theta_batches, step, self.settings.sampler)
+        loss, metric = self._forward(self.theta_batches, step, self.settings.sampler)
         share_C = self.expected_cost(theta.per_choice(theta.probabilities()))
         self.theta_optimizer.zero_grad(set_to_none=True)
         self.objective(loss, share_C).backward()  # type: ignore[no-untyped-call]
@@ -166,7 +171,7 @@ class Searcher:
         self.objective.settle(theta, self.expected_cost, step.progress)
         for weight in self.supernet.weights():
             weight.requires_grad_(True)
-        return loss.item(), accuracy
+        return loss.item(), metric
 
     def temperature(self, epoch: int) -> float:
         """From `start` to `end` in equal ratios over the epochs that search."""

@@ -36,7 +36,8 @@ class Search(Document):
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is the largest path and an even one in turn (Yu 2019, universally slimmable networks, sec. 3.2).
-    `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later.
+    `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later. `pretrained` names a
+    job that succeeded: its supernet's weights are where this one starts.
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -51,6 +52,7 @@ class Search(Document):
     weight_sampler: Sampler | Literal["uniform", "sandwich"] = "sandwich"
     objective: Literal["constrained", "fbnet"] = "constrained"
     evidence_samples: Annotated[int, Field(ge=0, le=100_000)] = 128
+    pretrained: Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,64}$")] | None = None
     temperature: Temperature = Temperature()
 
     @model_validator(mode="after")

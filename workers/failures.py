@@ -10,6 +10,7 @@ from search.derive import Unreachable
 from search.export import ExportMismatch
 from search.run import MisfitError
 from search.state import StateError
+from search.supernet.pretrained import PretrainedMisfit
 from workers.inputs import DataChanged
 
 KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
@@ -21,6 +22,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (StateError, "checkpoint-broken", "The checkpoint cannot be read"),
     (MisfitError, "space-misfit", "Space and data do not fit"),
     (Unreachable, "budget-unreachable", "Unreachable budget"),
+    (PretrainedMisfit, "pretrained-misfit", "Pretrained weights do not fit"),
     (FloatingPointError, "training-diverged", "The training diverged"),
     (ExportMismatch, "export-mismatch", "The exported file differs from the network"),
     (MemoryError, "out-of-memory", "Out of memory"),

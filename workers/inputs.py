@@ -4,7 +4,10 @@ Errors:
     DataChanged (Exception)   the data set is not the one the job was submitted with
 """
 
+import hashlib
 import logging
+
+from torch import Tensor
 
 from api.artifacts.store import ArtifactStore
 from api.jobs.pins import JobInputs
@@ -14,6 +17,7 @@ from search.datasets import BUILT_IN, ImageData
 from search.datasets import load as load_built_in
 from search.datasets.data import load_npz
 from search.derive import Budget
+from search.supernet.pretrained import PretrainedMisfit, read_pretrained
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +34,17 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     if BUILT_IN[pinned.name].content_hash != pinned.content_hash:
         raise DataChanged(f"{pinned.name} of this worker is not the one the job was submitted with: update the worker")
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
+
+
+def load_weights(inputs: JobInputs, store: ArtifactStore) -> dict[str, Tensor] | None:
+    """The weights that the search starts from, where it does. Raises PretrainedMisfit on a file that was changed."""
+    if inputs.pretrained is None:
+        return None
+    path = store.existing(inputs.pretrained.artifact_path)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != inputs.pretrained.sha256:
+            raise PretrainedMisfit(f"{path.name} in the store is not the file that was pinned: restore it")
+    return read_pretrained(path)
 
 
 def budgets(inputs: JobInputs) -> tuple[Budget, ...]:

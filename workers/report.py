@@ -67,7 +67,7 @@ def report_document(
     document = {
         "job": lease.job_id,
         "attempts": lease.attempt,
-        "test_accuracy": result.test_accuracy,
+        "test_accuracy": result.test_metric,
         "budgets": figure_rows(inputs, result.predicted),
         "layers": layer_rows(result.architecture, table),
         "fixed": fixed_rows(result.architecture, table),

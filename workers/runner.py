@@ -38,7 +38,7 @@ from search.run import Result, SearchRun
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import Heart
-from workers.inputs import budgets, load_data
+from workers.inputs import budgets, load_data, load_weights
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, by_metric, figure_rows, first_table, report_document
 
@@ -119,7 +119,13 @@ class Attempt:
             checkpoint = door.latest_checkpoint(session, self.lease.job_id)
         use_threads(inputs.threads)
         data = load_data(inputs, self.settings, self.store)
-        run = SearchRun(inputs.spec, space=inputs.space, data=data, budgets=budgets(inputs))
+        run = SearchRun(
+            inputs.spec,
+            space=inputs.space,
+            data=data,
+            budgets=budgets(inputs),
+            pretrained=load_weights(inputs, self.store),
+        )
         here = environment(inputs.threads)
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
@@ -215,7 +221,7 @@ class Attempt:
             files = [self._store(file.name, file) for file in (*result.files, report)]
         found = _new_architecture(inputs, result)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
-        _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_accuracy)
+        _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_metric)
 
     def _give_back(self, stop: Stopped) -> None:
         _logger.info("%s: %s", self.lease.job_id, stop.reason)
@@ -231,7 +237,7 @@ def _new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:
         candidates=tuple(choice.name for choice in result.architecture.layers),
         predicted_latency_us=by_metric(inputs, "predicted", result.predicted).get("predicted_latency_us", {}),
         predicted=figure_rows(inputs, result.predicted),
-        test_accuracy=result.test_accuracy,
+        test_accuracy=result.test_metric,
         layers=layer_rows(result.architecture, first_table(inputs)),
     )
 

@@ -32,6 +32,14 @@ class DatasetSource:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """Where the weights are that a search starts from."""
+
+    artifact_path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobInputs:
     """All that a worker needs to run a job. `tables` by the number of the constraint that names a device."""
 
@@ -40,6 +48,7 @@ class JobInputs:
     tables: dict[int, LatencyTable]
     dataset: DatasetSource
     threads: int
+    pretrained: StoredWeights | None = None
     forecast: dict[str, Any] | None = None
 
 
@@ -54,6 +63,7 @@ def load(session: Session, job_id: str) -> JobInputs:
         tables=_tables(session, job.pins["tables"]),
         dataset=_dataset(session, job),
         threads=job.pins["threads"],
+        pretrained=_pretrained(session, job),
         forecast=job.forecast,
     )
 
@@ -64,6 +74,14 @@ def _tables(session: Session, pins: list[dict[str, Any]]) -> dict[int, LatencyTa
         if loaded[pin["table"]].content_hash != pin["content_hash"]:
             raise PinBroken(f"table {pin['table']} is not the one the job was submitted with")
     return {pin["constraint"]: loaded[pin["table"]] for pin in pins}
+
+
+def _pretrained(session: Session, job: SearchJob) -> StoredWeights | None:
+    artifact_id = job.pins.get("pretrained")
+    if artifact_id is None:
+        return None
+    artifact = session.get_one(Artifact, artifact_id)
+    return StoredWeights(artifact.path, artifact.sha256)
 
 
 def _dataset(session: Session, job: SearchJob) -> DatasetSource:

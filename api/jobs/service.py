@@ -176,6 +176,7 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
     pins = {
         "tables": tables, "dataset_hash": found.dataset.content_hash, "dataset_id": dataset_id,
         "threads": submission.threads,
+        "pretrained": None if found.pretrained is None else found.pretrained.id,
     }  # fmt: skip
     return SearchJob(
         id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),

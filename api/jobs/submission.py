@@ -2,13 +2,19 @@
 
 from sqlalchemy.orm import Session
 
+from api.artifacts import service as artifacts
+from api.artifacts.models import Artifact
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.jobs.assessment import Assessment
 from api.jobs.feasibility import assess_constraints
+from api.jobs.models import SearchJob
 from api.spaces import service as spaces
+from search.pretrained import PRETRAINED, misfit
 from search.space import Space
 from search.spec import SearchSpec
+
+PLACE = "search.pretrained"
 
 
 def assess(session: Session, owner: str, spec: SearchSpec) -> Assessment:
@@ -25,8 +31,28 @@ def assess(session: Session, owner: str, spec: SearchSpec) -> Assessment:
         )
     if found.space is not None and found.dataset is not None:
         _fit(found, found.space, found.dataset)
+    if spec.search.pretrained is not None:
+        found.pretrained = _pretrained(session, owner, found, spec.search.pretrained, spec.search.supernet)
     assess_constraints(session, owner, found, spec.constraints)
     return found
+
+
+def _pretrained(session: Session, owner: str, found: Assessment, job_id: str, form: str) -> Artifact | None:
+    """The weights that `job_id` left; notes why they cannot be started from."""
+    job = session.get(SearchJob, job_id)
+    if job is None or job.owner != owner:
+        found.refuse("unknown-job", PLACE, f"there is no job {job_id!r}: GET /v1/search-jobs lists yours")
+        return None
+    weights = {artifact.name: artifact for artifact in artifacts.of_job(session, job_id)}.get(PRETRAINED)
+    if weights is None:
+        found.refuse("no-pretrained-weights", PLACE, f"{job_id} is {job.state} and left no {PRETRAINED}")
+        return None
+    wrong = found.space and misfit(
+        found.space, form, Space.model_validate(job.space), SearchSpec.model_validate(job.spec).search.supernet
+    )
+    if wrong:
+        found.refuse("pretrained-does-not-fit", PLACE, f"the weights of {job_id} do not fit: {wrong}")
+    return weights
 
 
 def _offering(found: Assessment, space: Space, spec: SearchSpec) -> Space | None:

@@ -1,13 +1,14 @@
 """The whole supernet: stem, searchable layers, head, and the architecture parameters."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 from torch import Tensor, nn
 
 from search.architecture import Architecture
 from search.axes import Axes
 from search.blocks import MobileBlock, build
-from search.network import Network
+from search.network import MakeHead, Network
 from search.space import Space
 from search.supernet.path import SharedPath
 from search.supernet.reference import ReferenceLayer
@@ -20,14 +21,14 @@ FORMS = {"shared": SharedLayer, "reference": ReferenceLayer}
 class Supernet(nn.Module):
     """Every architecture of a space at once; `theta` chooses among them."""
 
-    def __init__(self, space: Space, form: str = "shared") -> None:
+    def __init__(self, space: Space, form: str = "shared", *, head: MakeHead = build) -> None:
         super().__init__()
         self.space, self.axes = space, Axes(space)
         self.stem = build(space.stem_operator)
         self.layers = nn.ModuleList(
             FORMS[form](layer, self.axes.precisions, self.axes.levels) for layer in space.layers
         )
-        self.head = build(space.head_operator)
+        self.head = head(space.head_operator)
         self.theta = Theta(self.axes)
 
     def weights(self) -> list[nn.Parameter]:
@@ -44,9 +45,8 @@ class Supernet(nn.Module):
 
     def inherit(self, indices: Sequence[int]) -> Network:
         """The network of one choice a layer with copies of this supernet's weights and BatchNorm statistics."""
-        network = Network(Architecture.from_indices(self.space, indices))
+        network = Network(Architecture.from_indices(self.space, indices), lambda _: deepcopy(self.head))
         network.stem.load_state_dict(self.stem.state_dict())
-        network.head.load_state_dict(self.head.state_dict())
         for layer, index, block in zip(self.layers, indices, network.layers, strict=True):
             assert isinstance(layer, SharedLayer | ReferenceLayer)
             layer.copy_choice(index, block)  # type: ignore[arg-type]  # a ModuleList forgets what it holds

@@ -72,9 +72,11 @@ def test_both_stores_give_the_same_architecture_and_weights(sqlite_site: Site, p
     for site in (sqlite_site, postgres_site):
         with site.serve() as client, site.worker("worker"):
             job = client.submit(spec(**BRIEF))["id"]
-            found.append(
-                (finished(client, job), client.architecture(str(client.job(job)["architecture"]))["candidates"])
-            )
+            first = (finished(client, job), client.architecture(str(client.job(job)["architecture"]))["candidates"])
+            search = {**spec(**BRIEF)["search"], "pretrained": job}
+            second = finished(client, client.submit(spec(**{**BRIEF, "search": search}))["id"])
+            assert second != first[0]  # it started from what the first one learnt
+            found.append((first, second))
     assert found[0] == found[1]
 
 

@@ -1,14 +1,19 @@
 """Evidence answers new budgets by itself, from a short document."""
 
 import random
+import statistics
 
 import pytest
+import torch
 from pydantic import ValidationError
 
+from search.batches import Batches
+from search.contributions import Assessor
 from search.derive import solve_best
 from search.evidence import Evidence
 from search.space import preset
-from tests.search.builders import tiny_space, weight_budget
+from search.supernet import Supernet
+from tests.search.builders import pictures, tiny_space, weight_budget
 
 
 def some_evidence(seed: int = 0) -> Evidence:
@@ -47,3 +52,18 @@ def test_it_comes_back_from_json_as_it_was_and_is_short() -> None:
 def test_worth_that_does_not_fit_its_space_is_refused(worth: tuple[tuple[float, ...], ...]) -> None:
     with pytest.raises(ValidationError, match="worth"):
         Evidence(space=tiny_space(), worth=worth, samples=1)
+
+
+def test_finalists_are_scored_on_all_held_out_pictures_and_evidence_on_its_first_part() -> None:
+    space = tiny_space()
+    x, y = torch.from_numpy((pictures(1200, space) * 255).astype("uint8")), torch.arange(1200) % 10
+    finalists = [(0, 1, 2), (1, 1, 1)]
+    held_out = Batches(x, y, 32, 0, "held out")
+    assessor = Assessor(Supernet(space), held_out=held_out, finalists=finalists, samples=3, seed=0)
+    assert [len(y_N) for _, y_N in assessor.parts] == [400, 400, 400]
+    for _ in assessor:
+        pass
+    by_part = [assessor.part_scores(indices) for indices in finalists]
+    assert assessor.finalist_scores == [statistics.fmean(scores) for scores in by_part]
+    assert assessor.scores[:2] == [scores[0] for scores in by_part]
+    assert len(assessor.scores) == 5

@@ -1,0 +1,115 @@
+"""A search can be for another task than classification, and can start from weights of an earlier one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latency.operator import Operator
+from search.choices import Choices
+from search.datasets.data import ImageData
+from search.machine import use_threads
+from search.network import load_weights, save_weights
+from search.run import SearchRun
+from search.space import Space
+from search.supernet import Supernet
+from search.supernet.pretrained import PretrainedMisfit, load_pretrained, read_pretrained, save_pretrained
+from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    use_threads(1)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageData:
+    return tiny_digits()
+
+
+class HowMuch:
+    """Names the digit as a number: one output, squared error, how close it came."""
+
+    metric_name = "closeness"
+
+    def head(self, operator: Operator) -> nn.Module:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(operator.c_in, 1))
+
+    def loss(self, output: Tensor, y_N: Tensor) -> Tensor:
+        return F.mse_loss(output[:, 0], y_N.float())
+
+    def metric(self, output: Tensor, y_N: Tensor) -> Tensor:
+        return -(output[:, 0] - y_N).abs()
+
+
+def test_a_task_brings_its_loss_metric_and_head(digits: ImageData, tmp_path: Path) -> None:
+    space = tiny_space()
+    document = tiny_spec(weight_lr=0.01).model_dump() | {"finish": {"epochs": 8, "batch_size": 32, "lr": 0.01}}
+    spec = tiny_spec().model_validate(document)
+    run = SearchRun(spec, space=space, data=digits, budgets=[weight_budget(space, 0.6)], task=HowMuch())
+    reports = list(run)
+    told = [report.data for report in reports if report.phase in ("search", "finish")]
+    assert all(data["closeness"] < 0 and "accuracy" not in data for data in told)
+    assert run.assessor is not None
+    assert run.trainer is not None
+    finish = [report.data["loss"] for report in reports if report.phase == "finish"]
+    assert finish[-1] < finish[0]
+    network = run.trainer.network.eval()
+    save_weights(network, tmp_path / "weights.safetensors")
+    kept, x = load_weights(tmp_path / "weights.safetensors", HowMuch().head), torch.rand(2, 1, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(kept(x), network(x))
+    with pytest.raises(ValueError, match="a Sequential as head cannot be exported: give it a `folded` method"):
+        run.export(tmp_path)
+
+
+def lively(space: Space) -> Supernet:
+    supernet = Supernet(space)
+    for value in supernet.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape, generator=torch.Generator().manual_seed(value.numel())))
+    return supernet
+
+
+def test_a_supernet_starts_from_the_weights_of_another_but_not_from_its_theta(tmp_path: Path) -> None:
+    before, after = lively(tiny_space()), Supernet(tiny_space())
+    save_pretrained(before, tmp_path / "supernet.safetensors")
+    load_pretrained(after, read_pretrained(tmp_path / "supernet.safetensors"))
+    fresh = Supernet(tiny_space()).state_dict()
+    for name, value in after.state_dict().items():
+        assert torch.equal(value, fresh[name] if name.startswith("theta.") else before.state_dict()[name]), name
+
+
+def test_a_search_of_bits_and_other_classes_starts_from_one_in_float() -> None:
+    before = lively(tiny_space())
+    after = Supernet(tiny_space(classes=4).offering(Choices(precision=("w8a8", "w4a4"))))
+    load_pretrained(after, before.state_dict())
+    own, given = after.state_dict(), before.state_dict()
+    assert torch.equal(own["stem.conv.weight"], given["stem.conv.weight"])
+    assert own["head.linear.weight"].shape == (4, 16)
+
+
+def test_weights_of_another_space_are_refused_by_name_and_nothing_is_taken() -> None:
+    supernet = Supernet(tiny_space(head={"channels": 24}))
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    with pytest.raises(
+        PretrainedMisfit, match=r"head.conv.weight: tiny needs \(24, 12, 1, 1\).*it is \(16, 12, 1, 1\)"
+    ):
+        load_pretrained(supernet, lively(tiny_space()).state_dict())
+    with pytest.raises(PretrainedMisfit, match=r"it is missing: take weights"):
+        load_pretrained(supernet, {})
+    assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
+
+
+def test_a_run_from_pretrained_weights_starts_better(digits: ImageData) -> None:
+    space = tiny_space()
+    budgets = [weight_budget(space, 0.6)]
+    first = SearchRun(tiny_spec(epochs=6), space=space, data=digits, budgets=budgets)
+    for _ in first.searcher:
+        pass
+    weights = first.searcher.supernet.state_dict()
+    fresh = SearchRun(tiny_spec(), space=space, data=digits, budgets=budgets)
+    second = SearchRun(tiny_spec(), space=space, data=digits, budgets=budgets, pretrained=weights)
+    assert next(iter(second)).data["loss"] < next(iter(fresh)).data["loss"]
