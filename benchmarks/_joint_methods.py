@@ -1,25 +1,27 @@
-"""Joint search and the three it is compared with: each from a task and a seed to one architecture.
+"""Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
-All take the same number of search steps, EPOCHS over the pictures, or a little more:
-  joint          candidate, width and precision in one search
-  uniform_int8   candidate and width in one search, every layer w8a8
+A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. Networks go
+on from the weights of their search. Every method has as many search steps as joint search, or more:
+  joint          candidate, width and precision in one search of EPOCHS
+  uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
-                 the budget, EPOCHS shared among them; of their networks the one with the best score on the supernet
+                 a budget, EPOCHS shared among them; for each budget the network with the best score on its supernet
   sequential     half of EPOCHS: candidates in float32 at full width, as large as the plain network at full width; then
-                 for each precision the widest factor that holds the budget, the best candidates by what was learnt,
-                 trained from new weights for a share of the other half; the best on held-out pictures
+                 for each budget and precision the widest factor that holds it, the best candidates by what was learnt,
+                 the strongest channels of the float weights, trained for a share of the other half; the best on
+                 held-out pictures
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
 from benchmarks.truth import pictures
-from search.architecture import Architecture
 from search.batches import evaluation, split_for_search
 from search.budget import Budget
 from search.contributions import Assessor
@@ -27,15 +29,23 @@ from search.datasets import ImageData
 from search.derive import solve_best
 from search.finish import Trainer
 from search.network import Network
-from search.randomness import seeded
 from search.searcher import Searcher
 from search.space import Space
 from search.spec import Finish, Search
+from search.supernet import Supernet
+from search.supernet.pretrained import load_pretrained
 
 EPOCHS = 6
 FINALISTS = 16
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
-FINISH = Finish(epochs=3, batch_size=64, lr=0.1, weights="scratch")
+FINISH = Finish(epochs=6, batch_size=64, lr=0.1)
+
+
+class Scored(NamedTuple):
+    """A network with the weights it starts from, and what it was thought worth: negative cross-entropy."""
+
+    network: Network
+    score: float
 
 
 def searched(space: Space, budget: Budget, epochs: int, seed: int) -> Searcher:
@@ -56,73 +66,103 @@ def best_of(searcher: Searcher, finalists: Sequence[tuple[int, ...]], seed: int)
     return assessor.best(), max(assessor.finalist_scores)
 
 
-def derived(space: Space, task: Task, epochs: int, seed: int) -> tuple[Architecture, float]:
-    """What one search derives, and its score."""
-    searcher = searched(space, task.budget(space), epochs, seed)
-    indices, score = best_of(searcher, searcher.finalists(FINALISTS), seed)
-    return Architecture.from_indices(space, indices), score
+def derived(searcher: Searcher, task: Task, seed: int) -> Scored:
+    """What a finished search derives within one budget."""
+    finalists = searcher.finalists(FINALISTS, [task.budget(searcher.space)])
+    indices, score = best_of(searcher, finalists, seed)
+    return Scored(searcher.supernet.inherit(indices), score)
 
 
-def joint(task: Task, seed: int) -> Architecture:
+def middle(tasks: Sequence[Task]) -> Task:
+    """The task whose budget a search holds for all."""
+    return tasks[len(tasks) // 2]
+
+
+def joint(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     """One search for all."""
-    return derived(offering(task.precisions, WIDTHS), task, EPOCHS, seed)[0]
+    space = offering(tasks[0].precisions, WIDTHS)
+    searcher = searched(space, middle(tasks).budget(space), EPOCHS, seed)
+    for task in tasks:
+        yield derived(searcher, task, seed).network
 
 
-def uniform_int8(task: Task, seed: int) -> Architecture:
+def uniform_int8(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     """One search with w8a8 everywhere."""
-    return derived(offering([INT8.name], WIDTHS), task, EPOCHS, seed)[0]
+    space = offering([INT8.name], WIDTHS)
+    searcher = searched(space, middle(tasks).budget(space), EPOCHS, seed)
+    for task in tasks:
+        yield derived(searcher, task, seed).network
 
 
-def uniform_width(task: Task, seed: int) -> Architecture:
+def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     """One search a width factor."""
-    factors = task.factors()
+    factors = sorted({factor for task in tasks for factor in task.factors()})
     epochs = max(2, ceil(EPOCHS / len(factors)))
-    found = [derived(offering(task.precisions, [factor]), task, epochs, seed) for factor in factors]
-    return max(found, key=lambda pair: pair[1])[0]
+    searchers = {}
+    for factor in factors:
+        space = offering(tasks[0].precisions, [factor])
+        held = middle([task for task in tasks if factor in task.factors()])
+        searchers[factor] = searched(space, held.budget(space), epochs, seed)
+    for task in tasks:
+        yield max((derived(searchers[f], task, seed) for f in task.factors()), key=lambda found: found.score).network
 
 
-def sequential(task: Task, seed: int) -> Architecture:
+def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     """Operators first, compression after."""
     space = offering([FLOAT.name], [1.0])
-    searcher = searched(space, task.float_budget(space), EPOCHS // 2, seed)
+    searcher = searched(space, tasks[0].float_budget(space), EPOCHS // 2, seed)
     worth = searcher.supernet.theta.worth()
-    compressions = task.compressions()
-    epochs = max(1, round((EPOCHS - EPOCHS // 2) / len(compressions)))
-    found = []
-    for precision, factor in compressions:
-        compressed = offering([precision], [factor])  # its choices stand in the order of the float32 ones
-        finalists = solve_best(worth, [task.budget(compressed)], FINALISTS)
-        indices, _ = best_of(searcher, finalists, seed)
-        architecture = Architecture.from_indices(compressed, indices)
-        found.append((architecture, tried(architecture, epochs, seed)))
-    return max(found, key=lambda pair: pair[1])[0]
+    for task in tasks:
+        epochs = max(1, round((EPOCHS - EPOCHS // 2) / len(task.compressions())))
+        found = []
+        for precision, factor in task.compressions():
+            compressed = offering([precision], [factor])  # its choices stand in the order of the float32 ones
+            finalists = solve_best(worth, [task.budget(compressed)], FINALISTS)
+            indices, _ = best_of(searcher, finalists, seed)
+            found.append(tried(narrowed(searcher.supernet, precision, factor, indices), epochs, seed))
+        yield max(found, key=lambda one: one.score).network
 
 
-def tried(architecture: Architecture, epochs: int, seed: int) -> float:
-    """Negative cross-entropy on held-out pictures behind a short training on the others."""
+def narrowed(wide: Supernet, precision: str, factor: float, indices: Sequence[int]) -> Network:
+    """The candidates `indices` of a float supernet at full width, in `precision` and at one width factor, with the
+    channels that carry most.
+    """
+    space = offering([precision], sorted({1.0, factor}))
+    supernet = Supernet(space)
+    load_pretrained(supernet, wide.state_dict())
+    with torch.no_grad():
+        for tensor, dimension, order in supernet.sort_widths():
+            tensor.copy_(tensor.index_select(dimension, order))
+    compressed = offering([precision], [factor])
+    own = [
+        layer.choices.index(narrow.choices[index])
+        for layer, narrow, index in zip(space.layers, compressed.layers, indices, strict=True)
+    ]
+    return supernet.inherit(own)
+
+
+def tried(network: Network, epochs: int, seed: int) -> Scored:
+    """Trained on the search's part of the pictures, scored on those held out."""
     data, settings = pictures(), SEARCH
     weights, held_out = split_for_search(
         data, examples=None, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
     )
     part = replace(data, x_train=weights.x_NCHW.numpy(), y_train=weights.y_N.numpy())
-    trainer = trained(architecture, part, FINISH.model_copy(update={"epochs": epochs}), seed)
+    trained(network, part, FINISH.model_copy(update={"epochs": epochs}), seed)
     with torch.inference_mode():
-        logits = torch.cat([trainer.network(x_NCHW) for x_NCHW in evaluation(held_out.x_NCHW)])
-    return -float(F.cross_entropy(logits, held_out.y_N))
+        logits = torch.cat([network(x_NCHW) for x_NCHW in evaluation(held_out.x_NCHW)])
+    return Scored(network, -float(F.cross_entropy(logits, held_out.y_N)))
 
 
-def trained(architecture: Architecture, data: ImageData, settings: Finish, seed: int) -> Trainer:
-    """A settled training from new weights."""
-    with seeded(seed, "joint weights"):
-        network = Network(architecture)
+def trained(network: Network, data: ImageData, settings: Finish, seed: int) -> None:
+    """Trains a network and settles it."""
     trainer = Trainer(network, data=data, settings=settings, seed=seed)
     for _ in trainer:
         pass
     trainer.settle()
-    return trainer
 
 
-METHODS: dict[str, Callable[[Task, int], Architecture]] = {
+METHODS: dict[str, Callable[[Sequence[Task], int], Iterator[Network]]] = {
     "joint": joint,
     "uniform_int8": uniform_int8,
     "uniform_width": uniform_width,

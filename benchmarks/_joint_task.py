@@ -37,7 +37,7 @@ METRICS = tuple(PRECISIONS)
 PLAIN_KERNEL = 3
 # A budget is what a call, stem and head take, and this share of what the layers of the plain network take: k3, int8,
 # the least width. Far above that, every method reaches about the same accuracy.
-BUDGET_SHARES = (0.75, 1.0)
+BUDGET_SHARES = (0.5, 0.75, 1.0, 1.5)
 
 
 Cost = Callable[[Operator], float]

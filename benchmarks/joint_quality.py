@@ -1,10 +1,10 @@
 """What it gains to search candidate, width and precision together, against choosing them one after the other.
 
-Three metrics (benchmarks/_joint_task.py), two budgets each, three seeds; joint search and three baselines, tuned with
-at least as many search steps (benchmarks/_joint_methods.py). A budget is about what the narrowest plain int8 network
+Three metrics (benchmarks/_joint_task.py), four budgets each, three seeds; joint search and three baselines, tuned with
+at least as many search steps (benchmarks/_joint_methods.py). Budgets lie about what the narrowest plain int8 network
 takes: where every method has room, all reach the same accuracy. Every derived network is trained in the same way from
-new weights, twice, and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of accuracy,
-paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
+the weights of its search and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
+accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 
@@ -33,28 +33,20 @@ from search.finish import evaluated
 from search.machine import use_threads
 from workers.environment import environment
 
-TRAININGS = 2
 POINTS = 100.0
 
 
 class Cell(NamedTuple):
-    """One search: of what, by which method."""
+    """One method at all budgets of a metric."""
 
     metric: str
-    budget_share: float
     seed: int
     method: str
 
 
 def cells(metrics: Sequence[str], seeds: int) -> list[Cell]:
     """All of them, pairs close together."""
-    return [
-        Cell(metric, share, seed, method)
-        for seed in range(seeds)
-        for metric in metrics
-        for share in BUDGET_SHARES
-        for method in METHODS
-    ]
+    return [Cell(metric, seed, method) for seed in range(seeds) for metric in metrics for method in METHODS]
 
 
 def cell_of(run: Run) -> Cell:
@@ -63,24 +55,31 @@ def cell_of(run: Run) -> Cell:
 
 
 def run(cell: Cell, table: str) -> Run:
-    """Derives one network, trains and tests it. `table`: the CSV of this CPU. Seconds are CPU time."""
-    measured = read_csv(io.StringIO(table)) if cell.metric == "cpu" else None
-    task = Task(cell.metric, cell.budget_share, cost_of(cell.metric, measured))
+    """Derives a network for each budget, trains and tests it. `table`: the CSV of this CPU. Seconds are CPU time."""
+    cost = cost_of(cell.metric, read_csv(io.StringIO(table)) if cell.metric == "cpu" else None)
+    tasks = [Task(cell.metric, share, cost) for share in BUDGET_SHARES]
     begin = time.process_time()
-    architecture = METHODS[cell.method](task, cell.seed)
+    networks = list(METHODS[cell.method](tasks, cell.seed))
     searched = time.process_time()
-    accuracies = []
-    for number in range(TRAININGS):
-        trainer = trained(architecture, pictures(), FINISH, TRAININGS * cell.seed + number)
-        accuracies.append(evaluated(trainer.network, pictures()))
+    results = []
+    for task, network in zip(tasks, networks, strict=True):
+        trained(network, pictures(), FINISH, cell.seed)
+        architecture = network.architecture
+        total = task.budget(architecture.space).total(architecture.indices)
+        assert total <= task.maximum, f"{cell} exceeds {task.maximum}"
+        results.append(
+            {
+                "budget_share": task.budget_share,
+                "used": round(total / task.maximum, 4),
+                "derived": [choice.name for choice in architecture.layers],
+                "accuracy": round(evaluated(network, pictures()), 4),
+            }
+        )
     return {
         **cell._asdict(),
-        "maximum": round(task.maximum, 3),
-        "total": round(task.budget(architecture.space).total(architecture.indices), 3),
-        "derived": [choice.name for choice in architecture.layers],
-        "accuracies": [round(accuracy, 4) for accuracy in accuracies],
+        "results": results,
         "search_seconds": round(searched - begin, 1),
-        "finish_seconds": round((time.process_time() - searched) / TRAININGS, 1),
+        "finish_seconds": round((time.process_time() - searched) / len(tasks), 1),
     }
 
 
@@ -94,23 +93,28 @@ def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
             found = future.result()
             yield found
             minutes = (time.monotonic() - begin) / done * (len(todo) - done) / 60
-            accuracy = POINTS * statistics.fmean(found["accuracies"])
-            where = f"{found['metric']} {found['budget_share']}, seed {found['seed']}, {found['method']}"
-            say(f"{done} of {len(todo)}: {where}: {accuracy:.2f} {found['derived']}; {minutes:.0f} minutes left")
+            accuracies = " ".join(f"{POINTS * result['accuracy']:.2f}" for result in found["results"])
+            say(
+                f"{done} of {len(todo)}: {' '.join(map(str, cell_of(found)))}: {accuracies}; {minutes:.0f} minutes left"
+            )
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
     """Joint minus each baseline in points, over the pairs that are complete: mean and `ci_low` by metric."""
-    accuracy = {cell_of(one): POINTS * statistics.fmean(one["accuracies"]) for one in runs}
+    accuracy = {
+        (cell_of(one), result["budget_share"]): POINTS * result["accuracy"] for one in runs for result in one["results"]
+    }
     found: dict[str, dict[str, dict[str, float]]] = {}
     for metric in METRICS:
         for method in METHODS:
             pairs = [
-                (accuracy[cell._replace(method="joint")], of_baseline)
-                for cell, of_baseline in accuracy.items()
-                if cell.metric == metric and cell.method == method and cell._replace(method="joint") in accuracy
+                (accuracy[cell._replace(method="joint"), share], of_baseline)
+                for (cell, share), of_baseline in accuracy.items()
+                if cell.metric == metric
+                and cell.method == method
+                and (cell._replace(method="joint"), share) in accuracy
             ]
             if method != "joint" and len(pairs) > 1:
                 differences = [ours - theirs for ours, theirs in pairs]
@@ -141,7 +145,7 @@ def about(metrics: Sequence[str]) -> dict[str, Any]:
         "search": SEARCH.model_dump(mode="json"),
         "finish": FINISH.model_dump(mode="json"),
         "pictures": PICTURES,
-        "trainings": TRAININGS,
+        "budgets": BUDGET_SHARES,
         "environment": environment(1),
     }
 

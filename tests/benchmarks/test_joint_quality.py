@@ -1,8 +1,9 @@
 """What joint search is compared with is fair: budgets bind, baselines hold them, gains are paired."""
 
 import pytest
+import torch
 
-from benchmarks._joint_methods import METHODS
+from benchmarks._joint_methods import METHODS, narrowed
 from benchmarks._joint_task import (
     BUDGET_SHARES,
     INT8,
@@ -18,10 +19,14 @@ from benchmarks._joint_task import (
 from benchmarks.joint_quality import Cell, cells, ci_low, gains
 from latency.operator import BASE, Operator
 from latency.table import Entry, LatencyTable, TableInfo
+from search.architecture import Architecture
+from search.blocks import MobileBlock
 from search.budget import reach
 from search.costs import macs
 from search.derive import solve
 from search.space import Space
+from search.supernet import Supernet
+from search.supernet.shared import SharedLayer
 
 
 def float_table() -> LatencyTable:
@@ -78,18 +83,39 @@ def test_simulated_rows_follow_the_ratio_of_their_expansion_and_say_what_they_ar
     assert cost(wide) == pytest.approx(cost(in_float(wide)) / 1.62)
 
 
+def results(**by_share: float) -> list[dict[str, float]]:
+    return [{"budget_share": float(share[1:]), "accuracy": value} for share, value in by_share.items()]
+
+
 def test_gains_are_paired_by_budget_and_seed() -> None:
-    accuracies = {("joint", 0): 0.80, ("joint", 1): 0.70, ("uniform_int8", 0): 0.79, ("uniform_int8", 1): 0.68}
     runs = [
-        {**Cell("size", 0.167, seed, method)._asdict(), "accuracies": [value]}
-        for (method, seed), value in accuracies.items()
+        {**Cell("size", 0, "joint")._asdict(), "results": results(_1=0.80, _2=0.70)},
+        {**Cell("size", 0, "uniform_int8")._asdict(), "results": results(_1=0.79, _2=0.68)},
+        {**Cell("size", 1, "uniform_int8")._asdict(), "results": results(_1=0.1)},
     ]
-    found = gains([*runs, {**Cell("size", 0.333, 0, "uniform_int8")._asdict(), "accuracies": [0.1]}])
-    low = ci_low([1.0, 2.0])
+    found, low = gains(runs), ci_low([1.0, 2.0])
     assert found == {"size": {"uniform_int8": {"mean": 1.5, "ci_low": pytest.approx(low, abs=1e-3)}}}
     assert low == pytest.approx(1.5 - 12.706 * 0.5, abs=1e-3)
 
 
 def test_each_pair_has_all_methods() -> None:
     found = cells(METRICS, 3)
-    assert len(set(found)) == len(found) == len(METRICS) * len(BUDGET_SHARES) * 3 * len(METHODS)
+    assert len(set(found)) == len(found) == len(METRICS) * 3 * len(METHODS)
+
+
+def test_compressing_a_float_network_keeps_its_strongest_channels() -> None:
+    space, indices = offering(["fp32"], [1.0]), [1] * 5
+    wide = Supernet(space)
+    wide.load_state_dict({name: torch.rand_like(value.float()).to(value) for name, value in wide.state_dict().items()})
+    network = narrowed(wide, "w4a8", 0.5, indices)
+    layer, block = wide.layers[0], network.layers[0]
+    assert isinstance(layer, SharedLayer)
+    assert isinstance(block, MobileBlock)
+    path = layer.path
+    carried = path.project.weight[..., 0, 0].norm(dim=0) * path.depthwise_bn.weight
+    strongest = carried.argsort(descending=True)[: block.operator.c_mid]
+    assert block.operator.c_mid == 24
+    assert torch.equal(block.expand.weight, path.expand.weight[strongest])
+    assert [choice.name for choice in network.architecture.layers] == [
+        choice.name for choice in Architecture.from_indices(offering(["w4a8"], [0.5]), indices).layers
+    ]
