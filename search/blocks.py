@@ -95,11 +95,12 @@ class MobileBlock(nn.Module):
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Expand, depthwise and project weight as the forward pass uses them: masked, rounded."""
-        expand, project = self.expand.weight, self.project.weight
+        bits = self.operator.weight_bits
+        layers = (self.expand, self.depthwise, self.project)
+        expand, spatial, project = (rounded_weight(layer.weight, bits) for layer in layers)
         if self.level.sparsity:
             expand, project = expand * self.expand_mask, project * self.project_mask
-        bits = self.operator.weight_bits
-        return rounded_weight(expand, bits), rounded_weight(self.depthwise.weight, bits), rounded_weight(project, bits)
+        return expand, spatial, project
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, c_in, h, w) to (N, c_out, h / stride, w / stride)."""

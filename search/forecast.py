@@ -13,14 +13,14 @@ from search.costs import macs, parameters
 from search.space import Layer, Space
 from search.spec import SearchSpec
 
-MACS_PER_THREAD_SECOND = 10e9  # fbnet-mini and fbnet-cifar on one core of an EPYC, float32: 9 to 11e9
+MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
 SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
 TRAINING = 3
 PICTURES, MOST_PICTURES = 512, 2048  # scored for evidence and of finalists: search.contributions, which needs torch
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
-PROCESS_BYTES = 360e6  # torch with what it loads, before any data
-RESIDENT_SHARE = 1.7  # greatest resident bytes over those of the tensors counted: gradients on their way, freed memory
+PROCESS_BYTES = 480e6  # torch with what it loads and compiled kernels, before any data
+RESIDENT_SHARE = 1.6  # greatest resident bytes over those of the tensors counted: gradients on their way, freed memory
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,24 @@ class Pace:
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of search and finish with the multiply-adds of one each, on average; scoring finalists and evidence counts
-    among the search's.
+    """Steps of search and finish with the multiply-adds of one each, on average, and those of scoring all finalists
+    and evidence.
     """
 
     search_steps: int
     finish_steps: int
     search_step_macs: float
     finish_step_macs: float
+    scoring_macs: float
     memory_bytes: int
 
     def seconds(self, pace: Pace) -> float:
         """What both take at that pace."""
-        search = self.search_steps * self.search_step_macs / pace.search_macs_per_second
-        return search + self.finish_steps * self.finish_step_macs / pace.finish_macs_per_second
+        search = self.search_steps * self.search_step_macs + self.scoring_macs
+        return (
+            search / pace.search_macs_per_second
+            + self.finish_steps * self.finish_step_macs / pace.finish_macs_per_second
+        )
 
 
 def stated_pace(threads: int) -> Pace:
@@ -85,8 +89,9 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     return Workload(
         search_steps=weight_steps + theta_steps,
         finish_steps=finish.epochs * max(1, examples // finish.batch_size),
-        search_step_macs=(trained + scored * _average_macs(space)) / (weight_steps + theta_steps),
+        search_step_macs=trained / (weight_steps + theta_steps),
         finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,
+        scoring_macs=scored * _average_macs(space),
         # The arrays stay, and the searcher has tensors of its own of them.
         memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels),
     )

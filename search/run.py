@@ -132,13 +132,17 @@ class SearchRun:
         )
 
     @property
-    def steps_left(self) -> tuple[int, int]:
-        """Steps that remain of the search and of the training behind it."""
+    def steps_left(self) -> dict[str, int]:
+        """Steps that remain of each phase: search, assess, finish. Finalists that a device refuses are not foreseen."""
         if self.trainer is not None:
-            return 0, self.trainer.steps - self.trainer.step
-        finish = self.spec.finish
+            return {"search": 0, "assess": 0, "finish": self.trainer.steps - self.trainer.step}
+        finish, scored = self.spec.finish, self.spec.finalists + self.spec.search.evidence_samples
         batches = max(1, len(self.data.y_train) // finish.batch_size)
-        return len(self.searcher.plan) - self.searcher.step, finish.epochs * batches
+        return {
+            "search": len(self.searcher.plan) - self.searcher.step,
+            "assess": self.assessor.count - len(self.assessor.scores) if self.assessor else scored,
+            "finish": finish.epochs * batches,
+        }
 
     @property
     def architecture(self) -> Architecture:

@@ -1,8 +1,9 @@
 """How long a job still takes, from the steps it has done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-FINISH_SHARE = 0.5  # a step of the derived network, in steps of its supernet, until one was seen
+# A step of another phase in steps of the search, until one was seen: of the derived network, of a scored sub-network.
+SHARES = {"finish": 0.5, "assess": 1.0}
 
 
 class Pace:
@@ -22,14 +23,16 @@ class Pace:
             self._steps[phase] = self._steps.get(phase, 0) + 1
         self._last = now
 
-    def seconds_left(self, search_steps: int, finish_steps: int) -> float | None:
+    def seconds_left(self, steps: Mapping[str, int]) -> float | None:
         """Seconds for that many steps of each phase; None before anything is known."""
-        search, finish = self.step_seconds("search"), self.step_seconds("finish")
-        if search is None and finish is None:
+        if not self._steps:
             return None
-        if finish is None:
-            finish = FINISH_SHARE * (search or 0.0)
-        return (search or 0.0) * search_steps + finish * finish_steps
+        search = self.step_seconds("search") or 0.0
+        total = 0.0
+        for phase, left in steps.items():
+            seconds = self.step_seconds(phase)
+            total += left * (SHARES.get(phase, 1.0) * search if seconds is None else seconds)
+        return total
 
     def step_seconds(self, phase: str) -> float | None:
         """Mean seconds of a step of `phase`; None before the second one."""

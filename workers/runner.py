@@ -170,7 +170,7 @@ class Attempt:
             )
 
     def _tell(self, run: SearchRun, report: StepReport, inputs: JobInputs) -> None:
-        left = self.pace.seconds_left(*run.steps_left)
+        left = self.pace.seconds_left(run.steps_left)
         known = {} if left is None else {"seconds_left": round(left, 1)}
         named = _named(inputs, report.data)
         data = {"phase": report.phase, "step": report.step, "steps": report.steps, **known, **named}

@@ -2,7 +2,7 @@
 
 from search.kernels.activations import norm_act, rounded_input
 from search.kernels.depthwise import depthwise
-from search.kernels.grids import CLIP, Grids, on_grids, round_through, signed_top
+from search.kernels.grids import CLIP, Grids, on_grids, rounded_rows
 from search.kernels.views import Views, mix_views, plain_mix_views
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "norm_act",
     "on_grids",
     "plain_mix_views",
-    "round_through",
     "rounded_input",
-    "signed_top",
+    "rounded_rows",
 ]

@@ -200,21 +200,27 @@ def depthwise_weight_gradient(x_NHWC, g_NHWC, stride, out_KKC):
 
 
 @_compiled
-def view_sizes(w_OM, starts_J, ends_J, steps_B, out_JBO):
-    """Size of a rounding step: greatest magnitude of row o within view j over the `steps_B` of each grid."""
+def view_sizes(w_OM, starts_J, ends_J, tops_B, clips_B, out_JBO):
+    """Size of a rounding step of row o within view j: the lesser of its greatest magnitude and `clip` root mean squares
+    of what is not 0, over the `tops_B` of each grid.
+    """
     for j in range(len(starts_J)):
         for o in range(w_OM.shape[0]):
-            greatest = np.float32(0)
+            greatest, squares, count = np.float32(0), 0.0, 0
             for m in range(starts_J[j], ends_J[j]):
-                greatest = max(greatest, abs(w_OM[o, m]))
-            for b in range(len(steps_B)):
-                out_JBO[j, b, o] = greatest / steps_B[b]
+                w = w_OM[o, m]
+                greatest = max(greatest, abs(w))
+                squares += np.float64(w) * np.float64(w)
+                count += 1 if w != np.float32(0) else 0
+            rms = np.sqrt(squares / max(count, 1))
+            for b in range(len(tops_B)):
+                out_JBO[j, b, o] = min(np.float64(greatest), clips_B[b] * rms) / tops_B[b]
 
 
 @_compiled
-def mix_views(w_OM, starts_J, ends_J, size_JBO, share_JB, kept_JS, levels_JOM, out_OM):
+def mix_views(w_OM, starts_J, ends_J, size_JBO, top_B, share_JB, kept_JS, levels_JOM, out_OM):
     """out[o, m] = sum over views j that hold m of kept[j, level] * (share[j, 0] * w + sum_b share[j, 1 + b] * Q_jb(w))
-    with Q rounding to steps of `size`. Without levels (no plane in `levels_JOM`) everything is kept.
+    with Q rounding to at most `top` steps of `size`. Without levels (no plane in `levels_JOM`) everything is kept.
     """
     grids, zero, one = size_JBO.shape[1], np.float32(0), np.float32(1)
     for o in range(w_OM.shape[0]):
@@ -228,9 +234,9 @@ def mix_views(w_OM, starts_J, ends_J, size_JBO, share_JB, kept_JS, levels_JOM, o
             for b in range(grids):
                 size = size_JBO[j, b, o]
                 inverse = one / size if size > zero else zero
-                step = share_JB[j, 1 + b] * size
+                step, top = share_JB[j, 1 + b] * size, top_B[b]
                 for m in range(start, end):
-                    row[m] += step * np.rint(w_M[m] * inverse)
+                    row[m] += step * max(min(np.rint(w_M[m] * inverse), top), -top)
             if levels_JOM.shape[0]:
                 for m in range(start, end):
                     out_M[m] += kept_JS[j, levels_JOM[j, o, m]] * row[m]
@@ -241,7 +247,7 @@ def mix_views(w_OM, starts_J, ends_J, size_JBO, share_JB, kept_JS, levels_JOM, o
 
 @_compiled
 def mix_views_backward(
-    w_OM, g_OM, starts_J, ends_J, size_JBO, share_JB, kept_JS, levels_JOM, w_grad_OM, share_grad_JB, kept_grad_JS
+    w_OM, g_OM, starts_J, ends_J, size_JBO, top_B, share_JB, kept_JS, levels_JOM, w_grad_OM, share_grad_JB, kept_grad_JS
 ):
     """The gradients of `mix_views`, rounding passed straight through; adds to the last three."""
     grids, zero, one = size_JBO.shape[1], np.float32(0), np.float32(1)
@@ -263,9 +269,9 @@ def mix_views_backward(
             for b in range(grids):
                 size = size_JBO[j, b, o]
                 inverse = one / size if size > zero else zero
-                dot = zero
+                dot, top = zero, top_B[b]
                 for m in range(start, end):
-                    q = size * np.rint(w_M[m] * inverse)
+                    q = size * max(min(np.rint(w_M[m] * inverse), top), -top)
                     dot += kept_g[m - start] * q
                     mixed[m - start] += share_JB[j, 1 + b] * q
                 share_grad_JB[j, 1 + b] += dot

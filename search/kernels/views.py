@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from search.kernels import compiled
-from search.kernels.grids import round_through, signed_top
+from search.kernels.grids import WEIGHT_CLIP, rounded_rows, signed_top
 from search.kernels.parts import in_parts
 
 
@@ -28,30 +28,43 @@ class _MixViews(torch.autograd.Function):
     def forward(ctx: Any, w: Tensor, shares: Tensor, kept: Tensor, views: Views) -> Tensor:
         w_OM = w.contiguous().numpy()
         starts, ends = (np.array(side, np.int64) for side in zip(*views.ranges, strict=True))
+        top_B = np.array([signed_top(b) for b in views.bits], np.float32)
         size = np.zeros((len(starts), len(views.bits), len(w_OM)), np.float32)
         if views.bits:
-            steps = tuple(np.float32(signed_top(b)) for b in views.bits)
-            compiled.view_sizes(w_OM, starts, ends, steps, size)
+            clips = np.array([WEIGHT_CLIP[b] for b in views.bits])
+            compiled.view_sizes(w_OM, starts, ends, top_B, clips, size)
         levels = np.zeros((0, 0, 0), np.uint8) if views.levels is None else np.ascontiguousarray(views.levels.numpy())
         share_JB, kept_JS = shares.contiguous().numpy(), kept.contiguous().numpy()
         out = np.empty_like(w_OM)
 
         def work(_: int, part: slice) -> None:
-            own = np.ascontiguousarray(size[:, :, part]), share_JB, kept_JS, np.ascontiguousarray(levels[:, part])
+            own = (
+                np.ascontiguousarray(size[:, :, part]),
+                top_B,
+                share_JB,
+                kept_JS,
+                np.ascontiguousarray(levels[:, part]),
+            )
             compiled.mix_views(w_OM[part], starts, ends, *own, out[part])
 
         in_parts(len(w_OM), w_OM.size, work)
-        ctx.arguments = w_OM, starts, ends, size, share_JB, kept_JS, levels
+        ctx.arguments = w_OM, starts, ends, size, top_B, share_JB, kept_JS, levels
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        w_OM, starts, ends, size, share_JB, kept_JS, levels = ctx.arguments
+        w_OM, starts, ends, size, top_B, share_JB, kept_JS, levels = ctx.arguments
         g_OM, w_grad = g.contiguous().numpy(), np.zeros_like(w_OM)
 
         def work(_: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
             found = np.zeros(share_JB.shape), np.zeros(kept_JS.shape)
-            own = np.ascontiguousarray(size[:, :, part]), share_JB, kept_JS, np.ascontiguousarray(levels[:, part])
+            own = (
+                np.ascontiguousarray(size[:, :, part]),
+                top_B,
+                share_JB,
+                kept_JS,
+                np.ascontiguousarray(levels[:, part]),
+            )
             compiled.mix_views_backward(w_OM[part], g_OM[part], starts, ends, *own, w_grad[part], *found)
             return found
 
@@ -63,8 +76,8 @@ class _MixViews(torch.autograd.Function):
 def mix_views(w_OM: Tensor, shares_JB: Tensor, kept_JS: Tensor, views: Views) -> Tensor:
     """sum over views j and grids b of shares[j, b] * Q_b(w within view j), grid 0 being float; times kept[j, level].
 
-    Shapes: weights (O, M), shares (J, 1 + B), kept (J, 1 + S) by the count in `views.levels`. Scales are per view, row
-    and grid, by the greatest magnitude; rounding passes gradients straight through.
+    Shapes: weights (O, M), shares (J, 1 + B), kept (J, 1 + S) by the count in `views.levels`. Q is `rounded_rows` of a
+    view: zeros by `levels` come behind the rounding.
     """
     if w_OM.device.type == "cpu":
         out: Tensor = _MixViews.apply(w_OM, shares_JB, kept_JS, views)  # type: ignore[no-untyped-call]
@@ -79,8 +92,7 @@ def plain_mix_views(w_OM: Tensor, shares_JB: Tensor, kept_JS: Tensor, views: Vie
         part = w_OM[:, start:end]
         mixed = shares_JB[j, 0] * part
         for b, bits in enumerate(views.bits):
-            size = (part.detach().abs().amax(1, keepdim=True) / signed_top(bits)).clamp_min(1e-30)
-            mixed = mixed + shares_JB[j, 1 + b] * round_through(part / size) * size
+            mixed = mixed + shares_JB[j, 1 + b] * rounded_rows(part, bits)
         if views.levels is not None:
             mixed = mixed * kept_JS[j][views.levels[j, :, start:end].long()]
         total = total + torch.nn.functional.pad(mixed, (start, w_OM.shape[1] - end))

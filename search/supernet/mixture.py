@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from search.choices import Precision
-from search.kernels import round_through, signed_top
+from search.kernels import rounded_rows
 
 
 class Mixture(NamedTuple):
@@ -43,6 +43,5 @@ def mixed_grids(weight: Tensor, mix: Mixture) -> Tensor:
         return weight
     out = mix.weight_shares[0] * weight
     for share, bits in zip(mix.weight_shares[1:], mix.weight_bits, strict=True):
-        size = (weight.detach().abs().amax((1, 2, 3), keepdim=True) / signed_top(bits)).clamp_min(1e-30)
-        out = out + share * round_through(weight / size) * size
+        out = out + share * rounded_rows(weight.flatten(1), bits).view_as(weight)
     return out

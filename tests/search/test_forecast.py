@@ -31,12 +31,13 @@ def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict
     budgets = budgets_of(space, wanted.constraints, {})
     run = SearchRun(wanted, space=space, data=data, budgets=budgets)
     found = workload(wanted, space, examples=len(data.y_train))
-    assert (found.search_steps, found.finish_steps) == run.steps_left
+    scored = wanted.finalists + wanted.search.evidence_samples
+    assert run.steps_left == {"search": found.search_steps, "assess": scored, "finish": found.finish_steps}
 
 
 def test_seconds_are_those_of_search_and_finish_at_their_own_pace() -> None:
     found = workload(spec({"epochs": 3}, {"epochs": 1}), tiny_space(), examples=1000)
-    search = found.search_steps * found.search_step_macs / 1e9
+    search = (found.search_steps * found.search_step_macs + found.scoring_macs) / 1e9
     assert found.seconds(PACE) == search + found.finish_steps * found.finish_step_macs / 2e9
     assert stated_pace(2).search_macs_per_second == 2 * stated_pace(1).search_macs_per_second
 
@@ -58,7 +59,8 @@ def test_a_step_is_three_passes_of_what_it_runs_and_scoring_one(form: str, sampl
     weight_steps = found.search_steps - theta_steps
     trained = 3 * 10 * (weight_steps * weight + theta_steps * mixed)
     scored = (wanted.finalists + 4) * 20 * average  # a fifth of the examples is held out
-    assert found.search_step_macs * found.search_steps == pytest.approx(trained + scored)
+    assert found.search_step_macs * found.search_steps == pytest.approx(trained)
+    assert found.scoring_macs == pytest.approx(scored)
 
 
 def test_memory_grows_with_the_batch_and_with_the_form() -> None:

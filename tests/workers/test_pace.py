@@ -1,0 +1,39 @@
+"""The time left is told from the steps that were done, by phase."""
+
+from workers.pace import Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def paced(*steps: tuple[str, float]) -> Pace:
+    clock = Clock()
+    pace = Pace(clock)
+    for phase, seconds in steps:
+        clock.now += seconds
+        pace.step(phase)
+    return pace
+
+
+def test_nothing_is_told_before_a_step_was_timed() -> None:
+    assert paced().seconds_left({"search": 5}) is None
+    assert paced(("search", 9.0)).seconds_left({"search": 5}) is None
+
+
+def test_phases_that_were_not_seen_are_told_from_the_search() -> None:
+    pace = paced(("search", 9.0), ("search", 1.0), ("search", 3.0))
+    assert pace.seconds_left({"search": 10, "assess": 4, "finish": 6}) == 10 * 2.0 + 4 * 2.0 + 6 * 1.0
+
+
+def test_phases_that_were_seen_have_a_pace_of_their_own() -> None:
+    pace = paced(("search", 9.0), ("search", 2.0), ("assess", 0.5), ("finish", 0.25))
+    assert pace.seconds_left({"search": 0, "assess": 4, "finish": 8}) == 4 * 0.5 + 8 * 0.25
+
+
+def test_an_attempt_that_goes_on_in_the_last_phase_needs_no_search() -> None:
+    assert paced(("finish", 9.0), ("finish", 0.5)).seconds_left({"search": 0, "assess": 0, "finish": 8}) == 4.0
