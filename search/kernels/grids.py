@@ -53,8 +53,8 @@ def rounded_rows(w_OM: Tensor, bits: int) -> Tensor:
         rms = (w_OM.double().square().sum(1, keepdim=True) / count).sqrt()
         greatest = w_OM.abs().amax(1, keepdim=True).double()
         size = (torch.minimum(greatest, WEIGHT_CLIP[bits] * rms) / top).float().clamp_min(1e-30)
-        off = torch.round(w_OM / size).clamp(-top, top) * size - w_OM
-    return w_OM + off
+        rounded = torch.round(w_OM / size).clamp(-top, top) * size
+    return rounded + (w_OM - w_OM.detach())
 
 
 def on_grids(x: Tensor, grids: Grids) -> Tensor:
