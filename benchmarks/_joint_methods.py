@@ -75,7 +75,7 @@ def derived(searcher: Searcher, task: Task, seed: int) -> Scored:
 
 def middle(tasks: Sequence[Task]) -> Task:
     """The task whose budget a search holds for all."""
-    return tasks[len(tasks) // 2]
+    return tasks[(len(tasks) - 1) // 2]
 
 
 def joint(tasks: Sequence[Task], seed: int) -> Iterator[Network]:

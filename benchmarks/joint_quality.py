@@ -1,7 +1,7 @@
 """What it gains to search candidate, width and precision together, against choosing them one after the other.
 
 Three metrics (benchmarks/_joint_task.py), four budgets each, three seeds; joint search and three baselines, tuned with
-at least as many search steps (benchmarks/_joint_methods.py). Budgets lie about what the narrowest plain int8 network
+at least as many search steps (benchmarks/_joint_methods.py). Budgets lie below what the narrowest plain int8 network
 takes: where every method has room, all reach the same accuracy. Every derived network is trained in the same way from
 the weights of its search and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
 accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
@@ -15,8 +15,7 @@ import io
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from scipy import stats
 from benchmarks._joint_methods import FINISH, METHODS, SEARCH, trained
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, in_float, offering
 from benchmarks._kept import Kept, Run
+from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
 from benchmarks.truth import PICTURES, pictures
 from latency.formats import read_csv, write_csv
@@ -86,9 +86,9 @@ def run(cell: Cell, table: str) -> Run:
 def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
     """Runs in the order they finish; says how long the others take."""
     begin = time.monotonic()
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=use_threads, initargs=(1,))
+    executor = pool(processes)
     try:
-        running = {pool.submit(run, cell, table) for cell in todo}
+        running = {executor.submit(run, cell, table) for cell in todo}
         for done, future in enumerate(as_completed(running), 1):
             found = future.result()
             yield found
@@ -98,7 +98,7 @@ def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
                 f"{done} of {len(todo)}: {' '.join(map(str, cell_of(found)))}: {accuracies}; {minutes:.0f} minutes left"
             )
     finally:
-        pool.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
 
 
 def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:

@@ -10,14 +10,14 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from api.settings import Settings
+from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
 from benchmarks._truth_table import FOLDER, Indices, Row, TruthTable, every_architecture, write_rows
 from latency.estimate import predict_us
@@ -80,9 +80,11 @@ def train_all(
     """Trains each architecture of `todo`, in the order they finish; says how long it still takes."""
     architectures = {indices: Architecture.from_indices(space, indices) for indices in todo}
     begin = time.monotonic()
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=use_threads, initargs=(1,))
+    executor = pool(processes)
     try:
-        running = {pool.submit(train_seeds, architecture): indices for indices, architecture in architectures.items()}
+        running = {
+            executor.submit(train_seeds, architecture): indices for indices, architecture in architectures.items()
+        }
         for done, future in enumerate(as_completed(running), 1):
             indices, trained = running[future], future.result()
             yield indices, architectures[indices], trained
@@ -91,7 +93,7 @@ def train_all(
             names = " ".join(choice.name for choice in architectures[indices].layers)
             say(f"{done} of {len(todo)}: {accuracy:.4f} {names}; {minutes:.0f} minutes left")
     finally:
-        pool.shutdown(cancel_futures=True)  # who stops waits for the rows that are being trained, not for all
+        executor.shutdown(cancel_futures=True)  # who stops waits for the rows that are being trained, not for all
 
 
 def about(space: Space, latency_table: str) -> dict[str, Any]:
