@@ -4,7 +4,8 @@ Three metrics (benchmarks/_joint_task.py), four budgets each, three seeds; joint
 at least as many search steps (benchmarks/_joint_methods.py). Budgets lie below what the narrowest plain int8 network
 takes: where every method has room, all reach the same accuracy. Every derived network is trained in the same way from
 the weights of its search and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
-accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t).
+accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t). Pairs of
+one search share it, so the interval is somewhat too narrow.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 

@@ -34,12 +34,13 @@ class Axes:
     @cached_property
     def largeness(self) -> PerAxis[np.ndarray]:
         """Of each option of each layer how much it can express, to be compared within its categorical, (L, options):
-        blocks by middle channels, then kernel; precisions by bits; levels by how little is zero.
+        blocks by middle channels, then kernel, then how few groups; precisions by bits; levels by how little is zero.
         """
         block = np.full((len(self.space.layers), self.sizes.block), -1.0)
         for layer in self.space.layers:
             for k, found in enumerate(layer.blocks):
-                block[layer.number, k] = 100 * found.c_mid + found.candidate.kernel
+                kernel, _, groups = found.candidate
+                block[layer.number, k] = 1000 * found.c_mid + 10 * kernel - groups
         precision = np.array(
             [100.0 * weight_bits + activation_bits for weight_bits, activation_bits in self.precisions]
         )

@@ -7,7 +7,6 @@ the choices that had a part in them (by differences: BINAS, sec. 3.3; HardCoRe-N
 and what theta says, in the unit of the scores, err in different ways: the evidence is their mean.
 """
 
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
-from search.evidence import Evidence
+from search.evidence import Evidence, parts_scored
 from search.norms import InputRounding
 from search.randomness import generator
 from search.reports import StepReport
@@ -27,8 +26,6 @@ from search.state import State
 from search.supernet import Supernet, one_hot
 from search.task import CLASSIFICATION, Task
 
-PICTURES = 512  # one forward pass in batch statistics scores a sub-network
-MOST_PICTURES = 2048  # finalists are close to each other: they are scored on more, PICTURES at a time
 RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
 FOLDS = 8
 NOTE = "negative loss on held-out pictures with the supernet's weights"
@@ -44,10 +41,9 @@ class Assessor:
     ) -> None:  # fmt: skip
         self.supernet, self.seed, self.finalists, self.task = supernet, seed, tuple(finalists), task
         self.count = len(self.finalists) + samples
-        chosen = held_out.order(0)[:MOST_PICTURES]
-        self.parts = [
-            (held_out.x_NCHW[part], held_out.y_N[part]) for part in chosen.tensor_split(parts_of(len(chosen)))
-        ]
+        count, parts = parts_scored(len(held_out.y_N))
+        chosen = held_out.order(0)[:count]
+        self.parts = [(held_out.x_NCHW[part], held_out.y_N[part]) for part in chosen.tensor_split(parts)]
         self.scores: list[float] = []  # of all, on the first part
         self.finalist_scores: list[float] = []
 
@@ -122,11 +118,6 @@ class Assessor:
         self.scores, self.count = list(state["scores"]), state["count"]
         self.finalist_scores = list(state["finalist_scores"])
         self.finalists = tuple(tuple(indices) for indices in state["finalists"])
-
-
-def parts_of(pictures: int) -> int:
-    """In how many parts so many are scored."""
-    return max(1, math.ceil(pictures / PICTURES))
 
 
 @contextmanager

@@ -15,7 +15,15 @@ from search.document import Document
 from search.space import Space
 
 DIGITS = 6
+PICTURES = 512  # at most, in one forward pass in batch statistics, which scores a sub-network
+MOST_PICTURES = 2048  # finalists are close to each other: they are scored on several equal parts, others on the first
 Worth = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def parts_scored(held_out: int) -> tuple[int, int]:
+    """How many of the pictures held out finalists are scored on, and in how many parts."""
+    count = min(held_out, MOST_PICTURES)
+    return count, -(-count // PICTURES)
 
 
 class Ranked(NamedTuple):

@@ -6,17 +6,17 @@ SHARED_OVERHEAD for mixing views; the reference form runs every choice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from latency.operator import Operator
 from search.costs import macs, parameters
+from search.evidence import parts_scored
 from search.space import Layer, Space
 from search.spec import SearchSpec
 
 MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
 SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
 TRAINING = 3
-PICTURES, MOST_PICTURES = 512, 2048  # scored for evidence and of finalists: search.contributions, which needs torch
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 PROCESS_BYTES = 480e6  # torch with what it loads and compiled kernels, before any data
@@ -76,7 +76,7 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     searching = _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size)
     finishing = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
     is_shared = spec.search.supernet == "shared"
-    mixed = sum(map(macs, _largest(space))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
+    mixed = sum(map(macs, _supernet(space, "shared"))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
     alone = {
         "gumbel": mixed,
         "softmax": mixed,
@@ -84,8 +84,9 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     }.get(spec.search.weight_sampler, _average_macs(space))
     weight_steps, theta_steps = _search_steps(spec, examples)
     trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
-    held_out = round(min(spec.search.examples or examples, examples) * spec.search.theta_share)
-    scored = spec.finalists * min(held_out, MOST_PICTURES) + spec.search.evidence_samples * min(held_out, PICTURES)
+    held_out = max(1, round(min(spec.search.examples or examples, examples) * spec.search.theta_share))
+    pictures, parts = parts_scored(held_out)
+    scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
     return Workload(
         search_steps=weight_steps + theta_steps,
         finish_steps=finish.epochs * max(1, examples // finish.batch_size),
@@ -114,8 +115,8 @@ def _largest(space: Space) -> list[Operator]:
 
 
 def _supernet(space: Space, form: str) -> list[Operator]:
-    """Operators whose tensors a supernet step keeps: of the shared form the greatest block and skip, of the reference
-    all.
+    """Operators that a supernet step computes: of the shared form one block that holds all, and skip; of the reference
+    every one.
     """
     layers = [operator for layer in space.layers for operator in _paths(layer, form)]
     return [space.stem_operator, *layers, space.head_operator]
@@ -125,8 +126,12 @@ def _paths(layer: Layer, form: str) -> list[Operator]:
     operators = [layer.operator(choice) for choice in layer.choices]
     if form == "reference":
         return operators
-    kinds = dict.fromkeys(operator.kind for operator in operators)
-    return [max((o for o in operators if o.kind == kind), key=macs) for kind in kinds]
+    blocks = [operator for operator in operators if operator.kind == "mbconv"]
+    skips = [operator for operator in operators if operator.kind == "skip"]
+    if not blocks:
+        return skips[:1]
+    middle, kernel = max(o.c_mid for o in blocks), max(o.kernel for o in blocks)
+    return [replace(blocks[0], c_mid=middle, kernel=kernel, groups=1, sparsity=0.0, pattern=""), *skips[:1]]
 
 
 def _macs_of_all(space: Space) -> int:

@@ -12,8 +12,8 @@ PRETRAINED = "supernet.safetensors"  # what a finished job leaves for those that
 
 
 def misfit(space: Space, form: str, given: Space, given_form: str) -> str | None:
-    """Why a supernet of `space` cannot start from the weights of one of `given`; None where it can. Pictures, classes,
-    precisions and zeros may differ, and choices too as long as the largest are the same.
+    """Why a supernet of `space` cannot start from the weights of one of `given`; None where it can. Heads may differ,
+    and in the shared form pictures, precisions, zeros, and choices too as long as the largest are the same.
     """
     if form != given_form:
         return f"they are of the {given_form} form, this search is of the {form} one"
@@ -25,13 +25,12 @@ def misfit(space: Space, form: str, given: Space, given_form: str) -> str | None
 
 def _shapes(space: Space, form: str) -> Iterator[str]:
     """What decides about the shapes of the weights, place by place."""
-    stem, head = space.stem_operator, space.head_operator
+    stem = space.stem_operator
     yield f"a stem of {stem.c_in} to {stem.c_out} channels, k{stem.kernel}"
     for layer in space.layers:
         blocks = _of_reference(layer) if form == "reference" else _of_shared(layer)
         skip = "projecting skip" if _has_projecting_skip(layer) else "no projecting skip"
         yield f"in layer {layer.number} {layer.c_in} to {layer.c_out} channels, {blocks}, {skip}"
-    yield f"a head of {head.c_mid} channels"
 
 
 def _of_shared(layer: Layer) -> str:

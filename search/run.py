@@ -27,11 +27,14 @@ from search.reports import StepReport
 from search.searcher import Searcher
 from search.space import Space
 from search.spec import SearchSpec
-from search.state import State
+from search.state import State, StateError
 from search.supernet.pretrained import save_pretrained
 from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
+FORMAT = 2  # of `state_dict`: another one was written by another version
+ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE = "architecture.json", "weights.safetensors", "model.onnx", "evidence.json"
+FILES = (ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE, PRETRAINED)
 WELL_WITHIN = 1 - 1e-6  # a bound is tightened below what exceeded it
 
 
@@ -54,7 +57,7 @@ class Result:
     architecture: Architecture
     predicted: dict[str, float]
     test_metric: float
-    export_difference: float
+    export_difference: float | None
     files: tuple[Path, ...]
 
 
@@ -71,6 +74,8 @@ class SearchRun:
                 f"space {space.name} takes {space.input} pictures of {space.classes} classes, "
                 f"{data.name} has {data.input} of {data.classes}: take a space of that input, or post one"
             )
+        if spec.search.pretrained is not None and pretrained is None:
+            raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
         self.searcher = Searcher(
             space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task, pretrained=pretrained
@@ -168,10 +173,11 @@ class SearchRun:
         candidates = [choice.name for choice in self.architecture.layers]
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
-    def export(self, folder: Path) -> Result:
+    def export(self, folder: Path, *, onnx: bool = True) -> Result:
         """Settles the trained network, tests it and writes architecture.json, weights.safetensors, model.onnx,
         evidence.json, from which other budgets are answered (search.evidence), and supernet.safetensors, from which
-        other searches may start.
+        other searches may start. Raises ValueError, before anything is written, where the head of the task has no
+        `folded` that ONNX could be made of: leave `onnx` out then.
         """
         assert self.trainer is not None, "the search has not derived yet"
         assert self.evidence is not None
@@ -179,15 +185,15 @@ class SearchRun:
         self.trainer.settle()
         network = self.trainer.network
         metric = evaluated(network, self.data, self.task)
-        names = ("architecture.json", "weights.safetensors", "model.onnx", "evidence.json", PRETRAINED)
-        files = tuple(folder / name for name in names)
-        files[0].write_text(network.architecture.model_dump_json(indent=2) + "\n")
-        save_weights(network, files[1])
-        probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
-        difference = write_onnx(network, files[2], probe)
-        files[3].write_text(self.evidence.model_dump_json() + "\n")
-        save_pretrained(self.searcher.supernet, files[4])
-        return Result(network.architecture, self.predicted(), metric, difference, files)
+        difference, files = None, [folder / name for name in FILES if onnx or name != MODEL]
+        if onnx:
+            probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
+            difference = write_onnx(network, folder / MODEL, probe)
+        (folder / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
+        save_weights(network, folder / WEIGHTS)
+        (folder / EVIDENCE).write_text(self.evidence.model_dump_json() + "\n")
+        save_pretrained(self.searcher.supernet, folder / PRETRAINED)
+        return Result(network.architecture, self.predicted(), metric, difference, tuple(files))
 
     def state_dict(self) -> State:
         """All that the remaining work depends on."""
@@ -195,6 +201,7 @@ class SearchRun:
             assert self.evidence is not None
             indices, evidence = list(self.architecture.indices), self.evidence.model_dump_json()
             return {
+                "format": FORMAT,
                 "phase": "finish",
                 "indices": indices,
                 "evidence": evidence,
@@ -202,6 +209,7 @@ class SearchRun:
                 "trainer": self.trainer.state_dict(),
             }
         return {
+            "format": FORMAT,
             "phase": "search",
             "searcher": self.searcher.state_dict(),
             "assessor": None if self.assessor is None else self.assessor.state_dict(),
@@ -212,7 +220,9 @@ class SearchRun:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on where `state_dict` was taken, bit for bit."""
+        """Goes on where `state_dict` was taken, bit for bit. Raises StateError on a state of another version."""
+        if state.get("format") != FORMAT:
+            raise StateError("the checkpoint is of another version of lutnas: submit the job again")
         self.evidence = Evidence.model_validate_json(state["evidence"]) if state["evidence"] else None
         if state["phase"] == "search":
             self.searcher.load_state_dict(state["searcher"])

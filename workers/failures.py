@@ -11,7 +11,7 @@ from search.export import ExportMismatch
 from search.run import MisfitError
 from search.state import StateError
 from search.supernet.pretrained import PretrainedMisfit
-from workers.inputs import DataChanged
+from workers.inputs import DataChanged, WeightsChanged
 
 KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (DatasetOutOfReach, "dataset-out-of-reach", "Data set out of reach"),
@@ -22,6 +22,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (StateError, "checkpoint-broken", "The checkpoint cannot be read"),
     (MisfitError, "space-misfit", "Space and data do not fit"),
     (Unreachable, "budget-unreachable", "Unreachable budget"),
+    (WeightsChanged, "weights-changed", "Pretrained weights have changed"),
     (PretrainedMisfit, "pretrained-misfit", "Pretrained weights do not fit"),
     (FloatingPointError, "training-diverged", "The training diverged"),
     (ExportMismatch, "export-mismatch", "The exported file differs from the network"),

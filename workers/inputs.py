@@ -1,7 +1,8 @@
 """From a job's pins to what the engine takes: data in memory and budgets.
 
 Errors:
-    DataChanged (Exception)   the data set is not the one the job was submitted with
+    DataChanged (Exception)      the data set is not the one the job was submitted with
+    WeightsChanged (Exception)   the weights to start from are not those the job was submitted with
 """
 
 import hashlib
@@ -17,9 +18,13 @@ from search.datasets import BUILT_IN, ImageData
 from search.datasets import load as load_built_in
 from search.datasets.data import load_npz
 from search.derive import Budget
-from search.supernet.pretrained import PretrainedMisfit, read_pretrained
+from search.supernet.pretrained import read_pretrained
 
 _logger = logging.getLogger(__name__)
+
+
+class WeightsChanged(Exception):
+    """The weights to start from are not those the job was submitted with."""
 
 
 class DataChanged(Exception):
@@ -37,13 +42,13 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
 
 
 def load_weights(inputs: JobInputs, store: ArtifactStore) -> dict[str, Tensor] | None:
-    """The weights that the search starts from, where it does. Raises PretrainedMisfit on a file that was changed."""
+    """The weights that the search starts from, where it does. Raises WeightsChanged, PretrainedMisfit."""
     if inputs.pretrained is None:
         return None
     path = store.existing(inputs.pretrained.artifact_path)
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != inputs.pretrained.sha256:
-            raise PretrainedMisfit(f"{path.name} in the store is not the file that was pinned: restore it")
+            raise WeightsChanged(f"{path} is not the file that the job was submitted with: restore it")
     return read_pretrained(path)
 
 

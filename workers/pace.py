@@ -24,14 +24,15 @@ class Pace:
         self._last = now
 
     def seconds_left(self, steps: Mapping[str, int]) -> float | None:
-        """Seconds for that many steps of each phase; None before anything is known."""
-        if not self._steps:
-            return None
-        search = self.step_seconds("search") or 0.0
-        total = 0.0
+        """Seconds for that many steps of each phase; None where nothing tells how long one of them takes."""
+        search, total = self.step_seconds("search"), 0.0
         for phase, left in steps.items():
             seconds = self.step_seconds(phase)
-            total += left * (SHARES.get(phase, 1.0) * search if seconds is None else seconds)
+            if seconds is None and search is not None:
+                seconds = SHARES.get(phase, 1.0) * search
+            if left and seconds is None:
+                return None
+            total += left * (seconds or 0.0)
         return total
 
     def step_seconds(self, phase: str) -> float | None:

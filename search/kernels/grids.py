@@ -13,6 +13,7 @@ from torch import Tensor
 # Clips in standard deviations of a Gaussian, near the least squared error of a uniform grid (Banner 2019, table 1).
 CLIP = {2: 1.7, 3: 2.2, 4: 2.8, 5: 3.3, 6: 3.8, 7: 4.3, 8: 4.8}
 # The same for weights, whose grids are symmetric with 0 on them: 3 steps at 2 bits, 15 at 4. Found numerically.
+# Sized on all weights of a row: where most of them become zeros, survivors are clipped a little early at 3 and 4 bits.
 WEIGHT_CLIP = {2: 1.22, 3: 1.95, 4: 2.47, 5: 2.9, 6: 3.27, 7: 3.61, 8: 3.92}
 HALF_NORMAL = 0.5**0.5  # root mean square of max(x, 0) for a standard Gaussian x
 

@@ -68,6 +68,8 @@ class SharedPath(nn.Module):
 
     def choose_survivors(self) -> None:
         """Decides by today's magnitudes which weights each level of zeros keeps. Between two calls masks stand."""
+        self.expand_levels.zero_()
+        self.project_levels.zero_()
         expand, project = self.expand.weight[..., 0, 0], self.project.weight[..., 0, 0]
         for number, span in enumerate(self.widest.values()):
             for own in members(span, self.expand.in_channels, self.project.out_channels):
@@ -185,7 +187,7 @@ class SharedPath(nn.Module):
         """
         fixed = max((span.end for span in self.views if span.groups > 1), default=0)
         own = slice(fixed, self.expand.out_channels)
-        if sum(span.end > fixed for span in self.views) < 1 + (fixed == 0):
+        if sum(span.end > fixed for span in self.views) < 2:
             return
         carried = (
             self.project.weight.detach()[:, own].flatten(2).norm(dim=(0, 2))

@@ -15,9 +15,6 @@ from torch import Tensor
 
 from search.supernet.network import Supernet
 
-# A head for other classes starts anew, as in all transfer of weights.
-OF_CLASSES = ("head.linear.weight", "head.linear.bias")
-
 
 class PretrainedMisfit(ValueError):
     """The weights are those of another space."""
@@ -38,14 +35,15 @@ def read_pretrained(path: Path) -> dict[str, Tensor]:
 
 
 def load_pretrained(supernet: Supernet, weights: Mapping[str, Tensor]) -> None:
-    """Starts `supernet` from `weights`. Every weight has to be there in its shape, but those of other classes; what
-    rounding and zeros remember is taken where it is there: a search in float may precede one of bits. Raises
-    PretrainedMisfit and then leaves the supernet as it was.
+    """Starts `supernet` from `weights`. Every weight has to be there in its shape, but those of the head: what does not
+    fit there, as for other classes or another task, starts anew. What rounding remembers is taken where it is there: a
+    search in float may precede one of bits. Which weights zeros keep follows from the weights. Raises PretrainedMisfit
+    and then leaves the supernet as it was.
     """
     own, taken = supernet.state_dict(), dict[str, Tensor]()
-    needed = {name for name, _ in supernet.named_parameters()} - set(OF_CLASSES)
+    needed = {name for name, _ in supernet.named_parameters() if not name.startswith("head.")}
     for name, value in own.items():
-        if _is_of_theta(name):
+        if _is_of_theta(name) or name.endswith(("_levels", "_mask")):
             continue
         given = weights.get(name)
         if given is not None and given.shape == value.shape:
@@ -54,9 +52,10 @@ def load_pretrained(supernet: Supernet, weights: Mapping[str, Tensor]) -> None:
             found = "is missing" if given is None else f"is {tuple(given.shape)}"
             raise PretrainedMisfit(
                 f"{name}: {supernet.space.name} needs {tuple(value.shape)}, among the pretrained weights it {found}: "
-                "take weights of a search of the same stem, stages, head, widest candidates and supernet form"
+                "take weights of a search of the same stem, stages, widest candidates and supernet form"
             )
     supernet.load_state_dict({**own, **taken})
+    supernet.choose_survivors()
 
 
 def _is_of_theta(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import httpx
+import pytest
 from fastapi.testclient import TestClient
 
 from api.artifacts.store import ArtifactStore
@@ -14,6 +16,7 @@ from search.pretrained import PRETRAINED, misfit
 from search.space import preset
 from tests.api.making import a_job, an_architecture, stored
 from tests.search.builders import tiny_space
+from workers.inputs import WeightsChanged, load_weights
 
 JOBS = "/v1/search-jobs"
 
@@ -62,6 +65,29 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(
     assert "they are of the shared form, this search is of the reference one" in told
 
 
+def test_the_weights_of_another_user_are_not_there(
+    client: TestClient, stranger: httpx.Headers, database: Database, settings: Settings, job: str
+) -> None:
+    finish(database, settings, job)
+    answer = client.post(JOBS, json=starting_from(job), headers=stranger).json()
+    assert [error["detail"] for error in answer["errors"] if error["field"] == "search.pretrained"] == [
+        f"there is no job '{job}': GET /v1/search-jobs lists yours"
+    ]
+
+
+def test_a_file_that_was_changed_since_is_refused(
+    client: TestClient, database: Database, settings: Settings, job: str
+) -> None:
+    finish(database, settings, job)
+    second, store = client.post(JOBS, json=starting_from(job)).json()["id"], ArtifactStore(settings.artifacts)
+    with database.read() as session:
+        inputs = load(session, second)
+    assert inputs.pretrained is not None
+    store.existing(inputs.pretrained.artifact_path).write_bytes(b"others")
+    with pytest.raises(WeightsChanged, match="not the file that the job was submitted with: restore it"):
+        load_weights(inputs, store)
+
+
 def test_a_misfit_names_the_first_place_that_differs() -> None:
     space, layer = tiny_space(), "in layer 0 8 to 8 channels, "
     bits = space.offering(Choices(precision=("w8a8", "w4a4"), width=(1, 0.5), width_multiple=4))
@@ -73,5 +99,6 @@ def test_a_misfit_names_the_first_place_that_differs() -> None:
         f"they have {layer}24 middle ones, k3, no projecting skip"
     )
     shorter = tiny_space(stages=[{"channels": 8, "layers": 1}])
-    assert "they have a head of 16 channels" in str(misfit(space, "shared", shorter, "shared"))
+    assert "they have no such layer" in str(misfit(space, "shared", shorter, "shared"))
+    assert misfit(tiny_space(classes=4, head={"channels": 24}), "shared", space, "shared") is None
     assert "a stem of 1 to 8" in str(misfit(space, "shared", preset("fbnet-cifar"), "shared"))

@@ -67,3 +67,6 @@ def test_finalists_are_scored_on_all_held_out_pictures_and_evidence_on_its_first
     assert assessor.finalist_scores == [statistics.fmean(scores) for scores in by_part]
     assert assessor.scores[:2] == [scores[0] for scores in by_part]
     assert len(assessor.scores) == 5
+    assessor.finalist_scores = [-2.0, -1.0]  # where parts disagree, their mean decides
+    assessor.scores[:2] = [-1.0, -2.0]
+    assert assessor.best() == finalists[1]

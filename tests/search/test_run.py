@@ -97,6 +97,29 @@ def test_the_finalist_with_the_best_score_is_derived_and_new_budgets_are_answere
     assert tight.total(found.indices) <= tight.maximum
 
 
+def test_weight_steps_train_the_largest_path_and_an_even_one_in_turn(digits: ImageData) -> None:
+    searcher = start(digits, spec=tiny_spec(theta_share=0.5)).searcher
+    largest = searcher.supernet.theta.largest()
+    weights = [step for step in searcher.plan if not step.architecture]
+    is_largest = []
+    for searcher.step, step in enumerate(weights):
+        sample = searcher._sample(step, "sandwich")
+        assert all(torch.equal(shares.amax(1), shares.sum(1)) for shares in sample)  # one option each
+        is_largest.append(all(map(torch.equal, sample, largest)))
+    assert is_largest == [number % 2 == 0 for number in range(len(weights))]
+
+
+def test_weights_that_a_job_names_have_to_be_given(digits: ImageData) -> None:
+    with pytest.raises(ValueError, match="pass the weights of job_abc as `pretrained`"):
+        start(digits, spec=tiny_spec(pretrained="job_abc"))
+
+
+def test_a_checkpoint_of_another_version_is_refused(digits: ImageData) -> None:
+    run = start(digits)
+    with pytest.raises(state.StateError, match="of another version of lutnas: submit the job again"):
+        run.load_state_dict({**run.state_dict(), "format": 1})
+
+
 def test_a_finalist_that_takes_too_long_on_the_device_tightens_the_budget(digits: ImageData, tmp_path: Path) -> None:
     """This device takes twice what its table says; the job is interrupted behind each measurement."""
     space, budget = tiny_space(), weight_budget(tiny_space(), 0.6)

@@ -125,9 +125,9 @@ def test_mixing_rounded_weights_equals_mixing_the_outputs_of_rounded_blocks() ->
 
 
 def test_sorting_widths_keeps_the_widest_networks_function_and_gives_narrow_ones_the_strongest_channels() -> None:
-    space = tiny_space(candidates=["k3_e1", "k3_e3", "k5_e1_g2"])
+    space = tiny_space(candidates=["k3_e1", "k3_e3", "k3_e6", "k5_e1_g2"])
     supernet = lively(space, "shared").eval()
-    widest, x = one_hot(supernet.axes, [1, 1, 1]), torch.from_numpy(pictures(4, space))
+    widest, x = one_hot(supernet.axes, [2, 2, 2]), torch.from_numpy(pictures(4, space))
     with torch.no_grad():
         before = supernet(x, widest)
         for tensor, dimension, order in supernet.sort_widths():
@@ -148,6 +148,13 @@ def test_the_largest_path_is_the_widest_that_is_open_in_most_bits_and_fewest_zer
     theta.opened("block")[1, of_path[0].index(1.0)] = False
     left = layer.blocks[int(theta.largest().block[1].argmax())]
     assert (left.candidate.name, left.c_mid) == ("k3_e6", 48)
+    choices = Choices(precision=("w4a8", "w8a4", "w8a8"), sparsity=Sparsity(levels=(0.75, 0, 0.5)))
+    for candidates in (["k3_e6_g2", "k3_e6"], ["k3_e6", "k3_e6_g2"]):
+        supernet = Supernet(tiny_space(candidates=candidates).offering(choices))
+        block, precision, level = (row[0] for row in supernet.theta.largest())
+        assert supernet.space.layers[0].blocks[int(block.argmax())].candidate.groups == 1
+        assert supernet.axes.precisions[int(precision.argmax())].name == "w8a8"
+        assert supernet.axes.levels[int(level.argmax())].sparsity == 0
 
 
 def test_closed_choices_have_no_share_and_a_layer_keeps_its_best() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latency.operator import Operator
-from search.choices import Choices
+from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
 from search.machine import use_threads
 from search.network import load_weights, save_weights
@@ -61,8 +61,14 @@ def test_a_task_brings_its_loss_metric_and_head(digits: ImageData, tmp_path: Pat
     kept, x = load_weights(tmp_path / "weights.safetensors", HowMuch().head), torch.rand(2, 1, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(kept(x), network(x))
+    (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="a Sequential as head cannot be exported: give it a `folded` method"):
-        run.export(tmp_path)
+        run.export(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    result = run.export(tmp_path / "out", onnx=False)
+    assert {path.name for path in result.files} == {path.name for path in (tmp_path / "out").iterdir()}
+    assert "model.onnx" not in {path.name for path in result.files}
+    assert result.test_metric < 0
 
 
 def lively(space: Space) -> Supernet:
@@ -91,11 +97,30 @@ def test_a_search_of_bits_and_other_classes_starts_from_one_in_float() -> None:
     assert own["head.linear.weight"].shape == (4, 16)
 
 
+def test_another_task_starts_from_a_classifier_with_a_head_of_its_own() -> None:
+    before, after = lively(tiny_space()), Supernet(tiny_space(), head=HowMuch().head)
+    load_pretrained(after, before.state_dict())
+    assert torch.equal(after.state_dict()["stem.conv.weight"], before.state_dict()["stem.conv.weight"])
+
+
+def test_which_weights_zeros_keep_is_decided_anew() -> None:
+    """Levels of another space count other levels: taken over, they would point beyond the shares of this one."""
+    four = Choices(sparsity=Sparsity(levels=(0, 0.25, 0.5, 0.75)))
+    two = Choices(sparsity=Sparsity(levels=(0, 0.5)))
+    before = lively(tiny_space(candidates=["k3_e3", "k3_e6"]).offering(four))
+    before.choose_survivors()
+    after = Supernet(tiny_space(candidates=["k3_e6", "k3_e6_g2"]).offering(two))
+    load_pretrained(after, before.state_dict())
+    levels = [value for name, value in after.state_dict().items() if name.endswith("_levels")]
+    assert len(levels) == 6
+    assert max(int(value.max()) for value in levels) == 2
+
+
 def test_weights_of_another_space_are_refused_by_name_and_nothing_is_taken() -> None:
-    supernet = Supernet(tiny_space(head={"channels": 24}))
+    supernet = Supernet(tiny_space(candidates=["k3_e1", "k3_e3", "skip"]))
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     with pytest.raises(
-        PretrainedMisfit, match=r"head.conv.weight: tiny needs \(24, 12, 1, 1\).*it is \(16, 12, 1, 1\)"
+        PretrainedMisfit, match=r"layers.0.path.expand.weight: tiny needs \(24, 8, 1, 1\).*it is \(48, 8, 1, 1\)"
     ):
         load_pretrained(supernet, lively(tiny_space()).state_dict())
     with pytest.raises(PretrainedMisfit, match=r"it is missing: take weights"):

@@ -37,3 +37,9 @@ def test_phases_that_were_seen_have_a_pace_of_their_own() -> None:
 
 def test_an_attempt_that_goes_on_in_the_last_phase_needs_no_search() -> None:
     assert paced(("finish", 9.0), ("finish", 0.5)).seconds_left({"search": 0, "assess": 0, "finish": 8}) == 4.0
+
+
+def test_nothing_is_told_of_a_phase_that_nothing_tells_of() -> None:
+    resumed = paced(("assess", 9.0), ("assess", 0.5))
+    assert resumed.seconds_left({"search": 0, "assess": 4, "finish": 4000}) is None
+    assert resumed.seconds_left({"search": 0, "assess": 4, "finish": 0}) == 2.0
