@@ -9,22 +9,10 @@ from search import state
 from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
 from search.derive import Budget
-from search.machine import use_threads
 from search.network import Network
 from search.run import MisfitError, OverBudget, Result, SearchRun
 from search.spec import SearchSpec
-from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    use_threads(1)
-
-
-@pytest.fixture(scope="module")
-def digits() -> ImageData:
-    return tiny_digits()
-
+from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 EVERYTHING = Choices(
     precision=("fp32", "w8a8", "w4a4"),

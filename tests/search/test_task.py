@@ -10,23 +10,12 @@ from torch.nn import functional as F
 from latency.operator import Operator
 from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
-from search.machine import use_threads
 from search.network import load_weights, save_weights
 from search.run import SearchRun
 from search.space import Space
 from search.supernet import Supernet
 from search.supernet.pretrained import PretrainedMisfit, load_pretrained, read_pretrained, save_pretrained
-from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    use_threads(1)
-
-
-@pytest.fixture(scope="module")
-def digits() -> ImageData:
-    return tiny_digits()
+from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 
 class HowMuch:
