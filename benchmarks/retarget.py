@@ -185,7 +185,7 @@ def main() -> None:
     truth, data = TruthTable.load(given.folder), pictures()
     [home] = latency_budgets(truth.latencies, truth.space, [HOME_SHARE])
     say(f"searching {truth.space.name} within {home.maximum:.1f} us of {truth.latencies.info.device}")
-    evidence = search_and_derive(truth.space, home, data=data, settings=SETTINGS, seed=given.seed).evidence
+    evidence = search_and_derive(truth.space, home, data=data, settings=SETTINGS, seed=given.seed).choosing.evidence
     assert evidence is not None
     devices = other_devices(truth.latencies, truth.space)
     alone = SETTINGS.model_copy(update={"evidence_samples": 0})

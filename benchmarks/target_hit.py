@@ -62,9 +62,9 @@ class Run(NamedTuple):
 def search_once(space: Space, device: str, *, data: ImageData, budget: Budget, settings: Search, seed: int) -> Run:
     """One search up to the derived architecture, as a job does it."""
     run = search_and_derive(space, budget, data=data, settings=settings, seed=seed)
-    assert run.assessor is not None
+    assert run.choosing.assessor is not None
     worth = run.searcher.supernet.theta.worth()
-    finalists_us = [budget.total(indices) for indices in run.assessor.finalists]
+    finalists_us = [budget.total(indices) for indices in run.choosing.assessor.finalists]
     return Run(
         device=device,
         space=space.name,

@@ -81,10 +81,14 @@ class Assessor:
         """The score of one sub-network on as many pictures as finalists have."""
         return statistics.fmean(self.part_scores(indices))
 
+    def ranked(self) -> list[Indices]:
+        """The finalists by score, best first; of equals the more likely one."""
+        order = sorted(range(len(self.finalists)), key=lambda number: -self.finalist_scores[number])
+        return [self.finalists[number] for number in order]
+
     def best(self) -> Indices:
-        """The finalist with the best score; of equals the more likely one."""
-        scores = self.finalist_scores
-        return self.finalists[scores.index(max(scores))]
+        """The finalist with the best score."""
+        return self.ranked()[0]
 
     def evidence(self) -> Evidence:
         """The contributions of all choices, from all scores."""

@@ -34,11 +34,12 @@ class Pace:
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of search and finish with the multiply-adds of one each, on average, and those of scoring all finalists
-    and evidence.
+    """Steps of search, trials and finish with the multiply-adds of one each, on average (a trial's are those of the
+    finish), and those of scoring all finalists and evidence.
     """
 
     search_steps: int
+    trial_steps: int
     finish_steps: int
     search_step_macs: float
     finish_step_macs: float
@@ -46,11 +47,11 @@ class Workload:
     memory_bytes: int
 
     def seconds(self, pace: Pace) -> float:
-        """What both take at that pace."""
+        """What all of it takes at that pace."""
         search = self.search_steps * self.search_step_macs + self.scoring_macs
         return (
             search / pace.search_macs_per_second
-            + self.finish_steps * self.finish_step_macs / pace.finish_macs_per_second
+            + (self.trial_steps + self.finish_steps) * self.finish_step_macs / pace.finish_macs_per_second
         )
 
 
@@ -84,11 +85,13 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     }.get(spec.search.weight_sampler, _average_macs(space))
     weight_steps, theta_steps = _search_steps(spec, examples)
     trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
-    held_out = max(1, round(min(spec.search.examples or examples, examples) * spec.search.theta_share))
+    searched = min(spec.search.examples or examples, examples)
+    held_out = max(1, round(searched * spec.search.theta_share))
     pictures, parts = parts_scored(held_out)
     scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
     return Workload(
         search_steps=weight_steps + theta_steps,
+        trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
         finish_steps=finish.epochs * max(1, examples // finish.batch_size),
         search_step_macs=trained / (weight_steps + theta_steps),
         finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,

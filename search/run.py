@@ -6,18 +6,17 @@ for report in run:            # stop at any report, keep run.state_dict(), go on
 result = run.export(folder)
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from search.architecture import Architecture
 from search.batches import evaluation, tensors
-from search.contributions import Assessor
+from search.choosing import Choosing, Measure
 from search.datasets.data import ImageData
 from search.derive import Budget
-from search.evidence import Evidence
 from search.export import write_onnx
 from search.finish import Trainer, evaluated
 from search.network import Network, save_weights
@@ -32,18 +31,9 @@ from search.supernet.pretrained import save_pretrained
 from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
-FORMAT = 2  # of `state_dict`: another one was written by another version
+FORMAT = 3  # of `state_dict`: another one was written by another version
 ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE = "architecture.json", "weights.safetensors", "model.onnx", "evidence.json"
 FILES = (ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE, PRETRAINED)
-WELL_WITHIN = 1 - 1e-6  # a bound is tightened below what exceeded it
-
-
-MOST_MEASURED = 8  # finalists that may exceed a budget on the device before the job gives up
-Measure = Callable[[Network], Mapping[str, float]]  # what a device takes, by the budget's name and in its unit
-
-
-class OverBudget(RuntimeError):
-    """Every finalist that was measured exceeds a budget on the device."""
 
 
 class MisfitError(ValueError):
@@ -80,73 +70,29 @@ class SearchRun:
         self.searcher = Searcher(
             space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task, pretrained=pretrained
         )
-        self.measure, self.task = measure, task
-        self.measurements: list[dict[str, float]] = []
-        self.holds = False  # whether the best finalist holds the budgets, as far as anybody measured
-        self.bounds = tuple(budgets)  # the budgets, tightened by what measured finalists took
-        self.assessor: Assessor | None = None
-        self.evidence: Evidence | None = None
+        self.task = task
+        self.choosing = Choosing(spec, searcher=self.searcher, data=data, budgets=budgets, task=task, measure=measure)
         self.trainer: Trainer | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does what remains; the report of phase `derive` stands between the scoring of finalists and the training."""
+        """Does what remains; the report of phase `derive` stands between the choice of a finalist and its training."""
         yield from self.searcher
         if self.trainer is None:
-            yield from self._choose()
-            assert self.assessor is not None
-            self.trainer = self._start_training(self.assessor.best())
+            yield from self.choosing
+            self.trainer = self._start_training(self.choosing.best())
             yield self._derived()
         yield from self.trainer
 
-    def _choose(self) -> Iterator[StepReport]:
-        """Scores finalists; measures the best one where there is a device, and derives anew while it takes too much."""
-        while not self.holds:
-            self.assessor = self.assessor or self._start_assessing()
-            yield from self.assessor
-            self.evidence = self.evidence or self.assessor.evidence()
-            if self.measure is None:
-                self.holds = True
-                return
-            best = self.assessor.best()
-            measured = dict(self.measure(self.searcher.supernet.inherit(best)))
-            exceeded = [b for b in self.budgets if measured.get(b.name, 0.0) > b.maximum]
-            self.holds = not exceeded
-            if exceeded:
-                self._tighten(best, measured, exceeded)
-            count = len(self.measurements) + self.holds
-            yield StepReport("measure", count, MOST_MEASURED, {"measured": measured, "held": self.holds})
-
-    def _tighten(self, indices: Sequence[int], measured: dict[str, float], exceeded: Sequence[Budget]) -> None:
-        """Lowers each exceeded bound by the factor that prediction fell short. Raises OverBudget, Unreachable."""
-        self.measurements.append(measured)
-        if len(self.measurements) == MOST_MEASURED:
-            told = "; ".join(f"{b.name}: {measured[b.name]:g} of {b.maximum:g}" for b in exceeded)
-            raise OverBudget(f"{MOST_MEASURED} finalists exceed on the device ({told}): profile it again")
-        tight = {b.name: b.maximum * b.total(indices) / measured[b.name] * WELL_WITHIN for b in exceeded}
-        self.bounds = tuple(replace(b, maximum=tight.get(b.name, b.maximum)) for b in self.bounds)
-        self.assessor = None
-
-    def _start_assessing(self) -> Assessor:
-        return Assessor(
-            self.searcher.supernet,
-            held_out=self.searcher.theta_batches,
-            finalists=self.searcher.finalists(self.spec.finalists, self.bounds),
-            samples=self.spec.search.evidence_samples if self.evidence is None else 0,
-            seed=self.spec.seed,
-            task=self.task,
-        )
-
     @property
     def steps_left(self) -> dict[str, int]:
-        """Steps that remain of each phase: search, assess, finish. Finalists that a device refuses are not foreseen."""
+        """Steps that remain of each phase: search, assess, trial, finish."""
         if self.trainer is not None:
-            return {"search": 0, "assess": 0, "finish": self.trainer.steps - self.trainer.step}
-        finish, scored = self.spec.finish, self.spec.finalists + self.spec.search.evidence_samples
-        batches = max(1, len(self.data.y_train) // finish.batch_size)
+            return {"search": 0, "assess": 0, "trial": 0, "finish": self.trainer.steps - self.trainer.step}
+        finish = self.spec.finish
         return {
             "search": len(self.searcher.plan) - self.searcher.step,
-            "assess": self.assessor.count - len(self.assessor.scores) if self.assessor else scored,
-            "finish": finish.epochs * batches,
+            **self.choosing.steps_left,
+            "finish": finish.epochs * max(1, len(self.data.y_train) // finish.batch_size),
         }
 
     @property
@@ -180,7 +126,7 @@ class SearchRun:
         `folded` that ONNX could be made of: leave `onnx` out then.
         """
         assert self.trainer is not None, "the search has not derived yet"
-        assert self.evidence is not None
+        assert self.choosing.evidence is not None
         assert self.trainer.step == self.trainer.steps, "the training is not done"
         self.trainer.settle()
         network = self.trainer.network
@@ -191,20 +137,18 @@ class SearchRun:
             difference = write_onnx(network, folder / MODEL, probe)
         (folder / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS)
-        (folder / EVIDENCE).write_text(self.evidence.model_dump_json() + "\n")
+        (folder / EVIDENCE).write_text(self.choosing.evidence.model_dump_json() + "\n")
         save_pretrained(self.searcher.supernet, folder / PRETRAINED)
         return Result(network.architecture, self.predicted(), metric, difference, tuple(files))
 
     def state_dict(self) -> State:
         """All that the remaining work depends on."""
         if self.trainer is not None:
-            assert self.evidence is not None
-            indices, evidence = list(self.architecture.indices), self.evidence.model_dump_json()
             return {
                 "format": FORMAT,
                 "phase": "finish",
-                "indices": indices,
-                "evidence": evidence,
+                "indices": list(self.architecture.indices),
+                "choosing": self.choosing.state_dict(),
                 "supernet": dict(self.searcher.supernet.state_dict()),
                 "trainer": self.trainer.state_dict(),
             }
@@ -212,28 +156,19 @@ class SearchRun:
             "format": FORMAT,
             "phase": "search",
             "searcher": self.searcher.state_dict(),
-            "assessor": None if self.assessor is None else self.assessor.state_dict(),
-            "evidence": None if self.evidence is None else self.evidence.model_dump_json(),
-            "measurements": [dict(measured) for measured in self.measurements],
-            "holds": self.holds,
-            "maxima": [bound.maximum for bound in self.bounds],
+            "choosing": self.choosing.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit. Raises StateError on a state of another version."""
         if state.get("format") != FORMAT:
             raise StateError("the checkpoint is of another version of lutnas: submit the job again")
-        self.evidence = Evidence.model_validate_json(state["evidence"]) if state["evidence"] else None
         if state["phase"] == "search":
             self.searcher.load_state_dict(state["searcher"])
-            self.measurements = [dict(measured) for measured in state["measurements"]]
-            self.holds = state["holds"]
-            self.bounds = tuple(replace(b, maximum=m) for b, m in zip(self.budgets, state["maxima"], strict=True))
-            if state["assessor"] is not None:
-                self.assessor = self._start_assessing()
-                self.assessor.load_state_dict(state["assessor"])
-            return
-        self.searcher.step = len(self.searcher.plan)
-        self.searcher.supernet.load_state_dict(state["supernet"])
-        self.trainer = self._start_training(state["indices"])
-        self.trainer.load_state_dict(state["trainer"])
+        else:
+            self.searcher.step = len(self.searcher.plan)
+            self.searcher.supernet.load_state_dict(state["supernet"])
+        self.choosing.load_state_dict(state["choosing"])
+        if state["phase"] == "finish":
+            self.trainer = self._start_training(state["indices"])
+            self.trainer.load_state_dict(state["trainer"])

@@ -71,10 +71,20 @@ class Finish(Document):
     weights: Literal["inherited", "scratch"] = "inherited"
 
 
+class Trials(Document):
+    """A short training of the `finalists` that score best on the supernet, `epochs` each, before one of them is chosen
+    (search.trials). None where `finalists` is 1 at most, or where the derived network is not trained either.
+    """
+
+    finalists: Annotated[int, Field(ge=0, le=16)] = 3
+    epochs: Annotated[int, Field(ge=1, le=100)] = 1
+
+
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
-    The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best is trained.
+    The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best few are
+    trained for a while, and the best of those is derived.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
@@ -86,8 +96,15 @@ class SearchSpec(Document):
     search: Search = Search()
     finish: Finish = Finish()
     finalists: Annotated[int, Field(ge=1, le=64)] = 16
+    trials: Trials = Trials()
     baselines: tuple[str, ...] = ()
     labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
+
+    @property
+    def tried(self) -> int:
+        """How many finalists are trained before one is chosen; 0 where there is nothing to choose by."""
+        count = min(self.finalists, self.trials.finalists)
+        return count if count > 1 and self.finish.epochs else 0
 
     @field_validator("baselines")
     @classmethod

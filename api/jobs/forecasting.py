@@ -20,7 +20,8 @@ def forecast(session: Session, spec: SearchSpec, space: Space, *, examples: int,
     work, pace = workload(spec, space, examples=examples), pace_of_service(session, threads)
     return {
         "expected_seconds": round(work.seconds(pace), 1), "expected_memory_bytes": work.memory_bytes,
-        "search_steps": work.search_steps, "finish_steps": work.finish_steps, "rests_on": pace.rests_on,
+        "search_steps": work.search_steps, "trial_steps": work.trial_steps, "finish_steps": work.finish_steps,
+        "rests_on": pace.rests_on,
     }  # fmt: skip
 
 

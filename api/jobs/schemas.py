@@ -46,6 +46,7 @@ class ForecastView(BaseModel):
     expected_seconds: float
     expected_memory_bytes: int
     search_steps: int
+    trial_steps: int
     finish_steps: int
     rests_on: str
 

@@ -20,6 +20,7 @@ from lutnas.client.documents import Document, Event, Job
 PHASES = {
     "search": "searching",
     "assess": "scoring",
+    "trial": "trying finalists",
     "derive": "deriving",
     "finish": "training the result",
     "export": "exporting",

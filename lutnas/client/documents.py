@@ -76,6 +76,7 @@ class Forecast(TypedDict):
     expected_seconds: float
     expected_memory_bytes: int
     search_steps: int
+    trial_steps: int
     finish_steps: int
     rests_on: str
 

@@ -52,7 +52,7 @@ def test_each_device_is_asked_for_each_budget_and_no_answer_exceeds_its_own(
     truth: TruthTable, digits: ImageData
 ) -> None:
     [home] = latency_budgets(truth.latencies, truth.space, [0.5])
-    evidence = search_and_derive(truth.space, home, data=digits, settings=TINY, seed=0).evidence
+    evidence = search_and_derive(truth.space, home, data=digits, settings=TINY, seed=0).choosing.evidence
     assert evidence is not None
     devices = {
         name: t for name, t in other_devices(truth.latencies, truth.space).items() if name in ("memory", "grouped")

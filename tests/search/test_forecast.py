@@ -32,13 +32,15 @@ def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict
     run = SearchRun(wanted, space=space, data=data, budgets=budgets)
     found = workload(wanted, space, examples=len(data.y_train))
     scored = wanted.finalists + wanted.search.evidence_samples
-    assert run.steps_left == {"search": found.search_steps, "assess": scored, "finish": found.finish_steps}
+    left = {"search": found.search_steps, "assess": scored, "trial": found.trial_steps, "finish": found.finish_steps}
+    assert run.steps_left == left
 
 
-def test_seconds_are_those_of_search_and_finish_at_their_own_pace() -> None:
+def test_seconds_are_those_of_search_trials_and_finish_at_their_own_pace() -> None:
     found = workload(spec({"epochs": 3}, {"epochs": 1}), tiny_space(), examples=1000)
     search = (found.search_steps * found.search_step_macs + found.scoring_macs) / 1e9
-    assert found.seconds(PACE) == search + found.finish_steps * found.finish_step_macs / 2e9
+    assert found.seconds(PACE) == search + (found.trial_steps + found.finish_steps) * found.finish_step_macs / 2e9
+    assert found.trial_steps == 3 * (800 // spec({}, {}).finish.batch_size)
     assert stated_pace(2).search_macs_per_second == 2 * stated_pace(1).search_macs_per_second
 
 

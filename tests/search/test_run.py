@@ -1,17 +1,23 @@
 """A whole search: repeatable to the bit through any interruption, within its budget, and different for another one."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from search import state
+from search.batches import pixels
 from search.choices import Choices, Sparsity
+from search.choosing import OverBudget
 from search.datasets.data import ImageData
 from search.derive import Budget
+from search.finish import Trainer
 from search.network import Network
-from search.run import MisfitError, OverBudget, Result, SearchRun
+from search.run import MisfitError, Result, SearchRun
 from search.spec import SearchSpec
+from search.spec import Trials as TrialsSpec
 from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 EVERYTHING = Choices(
@@ -66,23 +72,68 @@ def test_a_search_interrupted_at_many_steps_ends_bit_identical(
             torch.rand(number)  # whatever else draws random numbers does not matter
             run = start(digits, spec=spec)
             run.load_state_dict(state.load(tmp_path / "state"))
-    assert phases == {"search", "assess", "derive", "finish"}
+    assert phases == {"search", "assess", "trial", "derive", "finish"}
     assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
 
 
-def test_the_finalist_with_the_best_score_is_derived_and_new_budgets_are_answered(digits: ImageData) -> None:
+def test_the_best_of_the_finalists_tried_is_derived_and_new_budgets_are_answered(digits: ImageData) -> None:
     run = start(digits)
     for report in run:
         if report.phase == "derive":
             break
-    assert run.assessor is not None
-    assert run.evidence is not None
-    scores = [run.assessor.score(indices) for indices in run.assessor.finalists]
-    assert run.assessor.finalist_scores == scores
-    assert run.architecture.indices == run.assessor.finalists[scores.index(max(scores))]
+    assert run.choosing.assessor is not None
+    assert run.choosing.evidence is not None
+    scores = [run.choosing.assessor.score(indices) for indices in run.choosing.assessor.finalists]
+    assert run.choosing.assessor.finalist_scores == scores
+    best = sorted(zip(scores, run.choosing.assessor.finalists, strict=True), key=lambda one: -one[0])[:3]
+    assert run.choosing.trials is not None
+    assert list(run.choosing.trials.finalists) == [indices for _, indices in best]
+    assert (
+        run.architecture.indices
+        == run.choosing.trials.finalists[run.choosing.trials.scores.index(max(run.choosing.trials.scores))]
+    )
     tight = weight_budget(tiny_space(), 0.4, "another")
-    (found,) = run.evidence.derive([tight])
+    (found,) = run.choosing.evidence.derive([tight])
     assert tight.total(found.indices) <= tight.maximum
+
+
+def test_trials_train_from_the_supernets_weights_on_its_pictures_and_leave_it_alone(digits: ImageData) -> None:
+    run = start(digits, spec=tiny_spec().model_copy(update={"trials": TrialsSpec(finalists=2, epochs=3)}))
+    before = None
+    for report in run:
+        if report.phase == "assess" and report.step == report.steps:
+            before = deepcopy(run.searcher.supernet.state_dict())
+        if report.phase == "derive":
+            break
+    trials = run.choosing.trials
+    assert before is not None
+    assert trials is not None
+    assert all(map(torch.equal, before.values(), run.searcher.supernet.state_dict().values()))
+    assert len(trials.data.y_train) == len(run.searcher.weight_batches.y_N)
+    assert trials.step == trials.steps == 2 * 3 * (len(trials.data.y_train) // run.spec.finish.batch_size)
+    network = run.searcher.supernet.inherit(trials.finalists[1])
+    trainer = Trainer(network, data=trials.data, settings=trials.settings, seed=run.spec.seed)
+    for _ in trainer:
+        pass
+    trainer.settle()
+    with torch.inference_mode():
+        logits_NK = network(pixels(trials.held_out.x_NCHW))
+        assert trials.scores[1] == pytest.approx(-float(F.cross_entropy(logits_NK, trials.held_out.y_N)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "tried"),
+    [
+        ({}, 3),
+        ({"finalists": 2}, 2),
+        ({"finalists": 1}, 0),
+        ({"trials": {"finalists": 1}}, 0),
+        ({"trials": {"finalists": 0}}, 0),
+        ({"finish": {"epochs": 0}}, 0),
+    ],
+)
+def test_finalists_are_tried_where_that_tells_them_apart(changed: dict[str, object], tried: int) -> None:
+    assert SearchSpec.model_validate(tiny_spec().model_dump() | changed).tried == tried
 
 
 def test_weight_steps_train_the_largest_path_and_an_even_one_in_turn(digits: ImageData) -> None:

@@ -41,7 +41,7 @@ def test_a_task_brings_its_loss_metric_and_head(digits: ImageData, tmp_path: Pat
     reports = list(run)
     told = [report.data for report in reports if report.phase in ("search", "finish")]
     assert all(data["closeness"] < 0 and "accuracy" not in data for data in told)
-    assert run.assessor is not None
+    assert run.choosing.assessor is not None
     assert run.trainer is not None
     finish = [report.data["loss"] for report in reports if report.phase == "finish"]
     assert finish[-1] < finish[0]
