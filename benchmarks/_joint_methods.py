@@ -35,10 +35,10 @@ from search.spec import Finish, Search
 from search.supernet import Supernet
 from search.supernet.pretrained import load_pretrained
 
-EPOCHS = 6
+EPOCHS = 12
 FINALISTS = 16
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
-FINISH = Finish(epochs=6, batch_size=64, lr=0.1)
+FINISH = Finish(epochs=12, batch_size=64, lr=0.1)
 
 
 class Scored(NamedTuple):

@@ -19,7 +19,7 @@ def latency_budgets(table: LatencyTable, space: Space, shares: Sequence[float]) 
 
 
 def search_and_derive(space: Space, budget: Budget, *, data: ImageData, settings: Search, seed: int) -> SearchRun:
-    """A job as far as its derived architecture, untrained: the run has searcher, assessor, evidence, architecture."""
+    """A job as far as its derived architecture, untrained."""
     spec = SearchSpec.model_validate(
         {
             "space": space.name,

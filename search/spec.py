@@ -76,15 +76,15 @@ class Trials(Document):
     (search.trials). None where `finalists` is 1 at most, or where the derived network is not trained either.
     """
 
-    finalists: Annotated[int, Field(ge=0, le=16)] = 3
+    finalists: Annotated[int, Field(ge=0, le=16)] = 0
     epochs: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
-    The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best few are
-    trained for a while, and the best of those is derived.
+    The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best is
+    trained, or the best of those that are tried before (`trials`).
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"

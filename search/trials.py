@@ -1,8 +1,8 @@
 """A short training of the best finalists before one of them is chosen.
 
-Scores on the supernet tell what its weights make of an architecture, not what training will still make of it: layers
-of few bits score well there and gain less afterwards. So the best few are trained for a while, each from the
-supernet's weights, and judged on the pictures held out (one round of successive halving: Jamieson 2016, fig. 1).
+Scores on the supernet tell what its weights make of an architecture, not what training will still make of it. So the
+best few can be trained for a while, each from the supernet's weights, and judged on the pictures held out (one round of
+successive halving: Jamieson 2016, fig. 1). Short trials before a long training mislead: docs/concepts/supernet.md.
 """
 
 from collections.abc import Iterator, Sequence

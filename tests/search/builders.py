@@ -53,6 +53,7 @@ def tiny_spec(seed: int = 0, **search: object) -> SearchSpec:
             "search": {"epochs": 2, "warmup_epochs": 1, "batch_size": 16, "evidence_samples": 12, **search},
             "finish": {"epochs": 2, "batch_size": 32},
             "finalists": 4,
+            "trials": {"finalists": 3},
         }
     )
 

@@ -15,7 +15,7 @@ PACE = Pace(1e9, 2e9, "test")
 
 def spec(search: dict[str, object], finish: dict[str, object]) -> SearchSpec:
     document = {"space": "tiny", "dataset": "digits", "constraints": [{"metric": "macs", "max": 1e9}]}
-    return SearchSpec.model_validate({**document, "search": search, "finish": finish})
+    return SearchSpec.model_validate({**document, "search": search, "finish": finish, "trials": {"finalists": 3}})
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_trials_train_from_the_supernets_weights_on_its_pictures_and_leave_it_al
 )
 def test_finalists_are_tried_where_that_tells_them_apart(changed: dict[str, object], tried: int) -> None:
     assert SearchSpec.model_validate(tiny_spec().model_dump() | changed).tried == tried
+    assert SearchSpec.model_fields["trials"].default.finalists == 0  # only where somebody asks
 
 
 def test_weight_steps_train_the_largest_path_and_an_even_one_in_turn(digits: ImageData) -> None:
