@@ -33,7 +33,7 @@ def grid_places(operator: Operator) -> tuple[str, ...]:
     unsigned one. A stem's pixels have eight bits already, an identity rounds nothing.
     """
     o = operator
-    if o.activation_bits == 32 or (o.kind == "skip" and o.keeps_shape):
+    if o.activation_bits == 32 or o.is_identity:
         return ()
     return {"mbconv": ("input", "expand", "depthwise"), "skip": ("input",), "head": ("input", "conv")}.get(o.kind, ())
 

@@ -75,6 +75,11 @@ class Operator:
         return self.stride == 1 and self.c_in == self.c_out
 
     @property
+    def is_identity(self) -> bool:
+        """Whether it computes nothing: a skip that keeps the shape."""
+        return self.kind == "skip" and self.keeps_shape
+
+    @property
     def out_hw(self) -> tuple[int, int]:
         """Height and width of the output: `ceil(input / stride)`, as padding by half the kernel gives."""
         return -(-self.h // self.stride), -(-self.w // self.stride)

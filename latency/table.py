@@ -178,13 +178,13 @@ class LatencyTable:
         entry = self.entries.get(operator)
         if entry is not None:
             return entry.latency_us
-        if _is_identity(operator):
+        if operator.is_identity:
             return 0.0
         raise MissingOperator(operator, self.info.device)
 
     def missing(self, operators: Iterable[Operator]) -> list[Operator]:
         """Those of `operators` that the table cannot answer for, each once, in their order."""
-        return [o for o in dict.fromkeys(operators) if o not in self.entries and not _is_identity(o)]
+        return [o for o in dict.fromkeys(operators) if o not in self.entries and not o.is_identity]
 
     def noisy(self, spread: float = NOISY) -> list[Operator]:
         """Operators whose measurements spread by more than `spread` of their latency."""
@@ -207,10 +207,6 @@ class LatencyTable:
         for operator, entry in self.entries.items():
             content.add(operator, entry)
         return content.hexdigest()
-
-
-def _is_identity(operator: Operator) -> bool:
-    return operator.kind == "skip" and operator.keeps_shape
 
 
 def info_fields(info: TableInfo) -> dict[str, str | int]:

@@ -165,7 +165,7 @@ class Space(Document):
         seen = dict.fromkeys([Operator("base"), self.stem_operator, self.head_operator])
         for layer in self.layers:
             seen.update(dict.fromkeys(map(layer.operator, layer.choices)))
-        return (o for o in seen if not (o.kind == "skip" and o.keeps_shape))
+        return (o for o in seen if not o.is_identity)
 
     def offering(self, choices: Choices | None) -> "Space":
         """The same space with these choices beside the candidates; with its own where `choices` is None."""

@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
 def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
     """Plans for distinct `operators`; an identity costs nothing and is left away. Raises ProfilerError."""
-    timed = [o for o in dict.fromkeys(operators) if o != BASE and not (o.kind == "skip" and o.keeps_shape)]
+    timed = [o for o in dict.fromkeys(operators) if o != BASE and not o.is_identity]
     if not timed:
         raise ProfilerError("there are no operators to time")
     for operator in timed:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from latency.profiler.attribute import check, count, fit, share, solve_nonnegative
+from latency.nonnegative import solve_nonnegative
+from latency.profiler.attribute import check, count, fit, share
 from latency.profiler.plan import make_plan
 from search.space import preset
 
