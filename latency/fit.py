@@ -82,8 +82,8 @@ def _solve(counts_NO: np.ndarray, latency_N: np.ndarray, ridge: float) -> np.nda
     """argmin over costs >= 0 of the mean of (counts costs / latency - 1)^2, plus ridge |costs / mean|^2; the base goes
     free.
     """
-    mean = latency_N.mean()
+    mean = float(latency_N.mean())
     a_NO = counts_NO * (mean / latency_N)[:, None]
     shrunk_O = np.full(counts_NO.shape[1], ridge)
     shrunk_O[0] = SMALLEST
-    return mean * solve_nonnegative(a_NO.T @ a_NO / len(a_NO) + np.diag(shrunk_O), a_NO.mean(0))
+    return np.asarray(mean * solve_nonnegative(a_NO.T @ a_NO / len(a_NO) + np.diag(shrunk_O), a_NO.mean(0)))
