@@ -14,6 +14,7 @@ from api.pages import Page
 from api.paging import decode_cursor, encode_cursor
 from api.spaces import service as spaces
 from api.tables import service as tables
+from api.tables import suspicion
 from api.tables.models import Table
 from api.tables.rows import GROUP, entry_json, info_of, operator_json, rows_after
 from api.tables.schemas import CoverageView, OperatorView, RowView, RowWarning, TableView
@@ -70,6 +71,9 @@ def upload_table(
         with service.database.write() as session:
             table, created = tables.store(session, owner, checked)
             answer = view(table, owner.name)
+        with service.database.read() as session:
+            stored = tables.get(session, caller.owner, answer.id)
+            checked.warnings += suspicion.against_others(session, stored, checked.passed.places)
         return _answer(answer, created, checked, response)
     finally:
         checked.close()

@@ -16,10 +16,12 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, BinaryIO, cast
 
 from api.db.types import Unstorable, check_text
 from api.errors import DomainError, FieldProblem
+from api.tables import suspicion
 from api.tables.rows import Cells, grouped, operator_json
 from latency.formats import TableErrors, TableStream, stream_csv, stream_json
 from latency.operator import Operator
@@ -68,6 +70,7 @@ class CheckedTable:
     rows: int = 0
     content_hash: str = ""
     warnings: list[FieldProblem] = field(default_factory=list)
+    passed: suspicion.Rows = field(default_factory=suspicion.Rows)
 
     def groups(self) -> Iterator[list[Cells]]:
         """The rows, in groups."""
@@ -131,6 +134,7 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
                     ],
                 )
             content.add(operator, entry)
+            checked.passed.add(stream.place, operator, entry)
             missing.pop(operator, None)
             yield operator, entry
 
@@ -140,6 +144,7 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
         raise missing_operators(missing, upload.space.name, "The table")
     checked.content_hash = content.hexdigest()
     checked.warnings = [FieldProblem(w.field, w.detail, w.row) for w in stream.warnings]
+    checked.warnings += islice(checked.passed.odd_units(), suspicion.KEPT)
 
 
 def _open(upload: Upload) -> TableStream:

@@ -21,6 +21,7 @@ class TableStream(Iterator[Row]):
     def __init__(self, info: TableInfo, rows: Iterable[Cells], errors: ErrorList, warnings: ErrorList) -> None:
         """`rows` may note errors of its own in `errors`, for rows that it cannot cut into cells."""
         self.info = info
+        self.place = 0  # of the row given last: what an error or a warning calls it
         self._warnings = warnings
         self._rows = self._read(rows, errors)
 
@@ -51,6 +52,7 @@ class TableStream(Iterator[Row]):
             if entry.relative_spread > NOISY:
                 spread = f"p10 to p90 spread over {entry.relative_spread:.0%} of the latency: measure it again"
                 self._warnings.add(number, "p90", spread)
+            self.place = number
             yield operator, entry
         if not seen and not errors.count:
             errors.add(None, "rows", "the table is empty")
