@@ -19,7 +19,7 @@ ARG PIP_FIND_LINKS=""
 COPY --from=wheel /wheels /wheels
 
 FROM base AS server
-RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[server]"
+RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[parquet,server]"
 USER lutnas
 EXPOSE 8000
 CMD ["lutnas", "serve", "--host", "0.0.0.0", "--port", "8000"]

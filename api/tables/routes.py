@@ -1,7 +1,8 @@
 """/v1/devices/{device}/tables and /v1/tables."""
 
+import tempfile
 from collections.abc import Iterator
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import IO, Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
@@ -18,13 +19,13 @@ from api.tables import suspicion
 from api.tables.models import Table
 from api.tables.rows import GROUP, entry_json, info_of, operator_json, rows_after
 from api.tables.schemas import CoverageView, OperatorView, RowView, RowWarning, TableView
-from api.tables.upload import CheckedTable, Upload, check
-from latency.formats import write_csv, write_json
+from api.tables.upload import PARQUET, CheckedTable, FormatMissing, Upload, check
+from latency.formats import ParquetMissing, write_csv, write_json, write_parquet
 from latency.operator import Operator
-from latency.table import Entry
+from latency.table import Entry, TableInfo
 
 router = APIRouter(prefix="/v1", tags=["tables"])
-_MEDIA_TYPES = ("text/csv", "application/json")
+_MEDIA_TYPES = ("text/csv", "application/json", PARQUET)
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {name: {"schema": {"type": "string"}} for name in _MEDIA_TYPES}}
 }
@@ -49,7 +50,7 @@ def upload_table(
     space: SpaceName = None,
     content_encoding: Annotated[str | None, Header(description="gzip, or nothing.")] = None,
 ) -> TableView:
-    """Upload a latency table as CSV or JSON.
+    """Upload a latency table as CSV, JSON or Parquet.
 
     Taken whole or not at all; the same content again gives the table that stands (200).
     """
@@ -129,15 +130,17 @@ def read_coverage(table_id: str, space: str, caller: Authenticated, service: Par
 
 @router.get("/tables/{table_id}/file", response_class=StreamingResponse)
 def download_table(
-    table_id: str, caller: Authenticated, service: Parts, format: Literal["csv", "json"] = "csv"
+    table_id: str, caller: Authenticated, service: Parts, format: Literal["csv", "json", "parquet"] = "csv"
 ) -> StreamingResponse:
     """Download a table as it can be uploaded again."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
         info, name = info_of(table), f"{table.device_name}-{table.version}.{format}"
     rows = _all_rows(service, table_id)
-    pieces = write_csv(info, rows) if format == "csv" else write_json(info, rows)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if format == "parquet":
+        return StreamingResponse(_parquet(info, rows), media_type=PARQUET, headers=headers)
+    pieces = write_csv(info, rows) if format == "csv" else write_json(info, rows)
     return StreamingResponse(
         _joined(pieces), media_type="text/csv" if format == "csv" else "application/json", headers=headers
     )
@@ -155,6 +158,26 @@ def _all_rows(service: Service, table_id: str) -> Iterator[tuple[Operator, Entry
             return
 
 
+def _parquet(info: TableInfo, rows: Iterator[tuple[Operator, Entry]]) -> Iterator[bytes]:
+    """The whole file, in pieces: written before the first of them goes out, so that a failure is an answer."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the last piece
+    try:
+        write_parquet(info, rows, file)
+    except BaseException as error:
+        file.close()
+        if isinstance(error, ParquetMissing):
+            raise FormatMissing(f"This service writes no Parquet: {error}. Ask for csv or json.") from error
+        raise
+    file.seek(0)
+    return _pieces(file)
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(1 << 16):
+            yield piece
+
+
 def _joined(pieces: Iterator[str]) -> Iterator[str]:
     """Pieces of some size: a row at a time would cost a turn of the server each."""
     waiting: list[str] = []
@@ -170,7 +193,8 @@ def _media_type(request: Request) -> str:
     name = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if name not in _MEDIA_TYPES:
         raise InvalidRequest(
-            "A table is CSV or JSON.", errors=[FieldProblem("Content-Type", f"write {' or '.join(_MEDIA_TYPES)}")]
+            "A table is CSV, JSON or Parquet.",
+            errors=[FieldProblem("Content-Type", f"write {' or '.join(_MEDIA_TYPES)}")],
         )
     return name
 

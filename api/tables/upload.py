@@ -5,6 +5,7 @@ alone.
 
 Errors:
     TableRefused (DomainError)   422  invalid-table: names each row and field
+    FormatMissing (DomainError)   415  format-not-installed: Parquet is an extra
     SpaceNotCovered (DomainError)   422  space-not-covered: lists the missing operators
 """
 
@@ -15,6 +16,7 @@ import json
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, BinaryIO, cast
@@ -23,11 +25,12 @@ from api.db.types import Unstorable, check_text
 from api.errors import DomainError, FieldProblem
 from api.tables import suspicion
 from api.tables.rows import Cells, grouped, operator_json
-from latency.formats import TableErrors, TableStream, stream_csv, stream_json
+from latency.formats import ParquetMissing, TableErrors, TableStream, stream_csv, stream_json, stream_parquet
 from latency.operator import Operator
 from latency.table import ContentHash, Entry, TableInfo
 from search.space import Space
 
+PARQUET = "application/vnd.apache.parquet"
 _IN_MEMORY = 1 << 20
 _LONGEST_LINE = 1 << 20
 
@@ -38,6 +41,14 @@ class TableRefused(DomainError):
     status = 422
     slug = "invalid-table"
     title = "Invalid table"
+
+
+class FormatMissing(DomainError):
+    """This service was installed without what reads the format."""
+
+    status = 415
+    slug = "format-not-installed"
+    title = "Format not installed"
 
 
 class SpaceNotCovered(DomainError):
@@ -86,21 +97,25 @@ def check(upload: Upload) -> CheckedTable:
     """Reads the whole upload; raises TableRefused, SpaceNotCovered."""
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, mode="w+", encoding="utf-8")  # noqa: SIM115 - closed by its owner
     try:
-        stream = _open(upload)
-        if stream.info.device != upload.device_name:
-            wrong = FieldProblem(
-                "device", f"the table says {stream.info.device!r}, but it was sent to {upload.device_name!r}"
-            )
-            raise TableRefused("The table is another device's.", errors=[wrong])
-        checked = CheckedTable(stream.info, cast(IO[str], file))
-        _copy(stream, checked, upload)
-        return checked
+        with ExitStack() as until_read:
+            return _checked_table(_open(upload, until_read), upload, cast(IO[str], file))
     except TableErrors as error:
         file.close()
         raise _refused(error) from error
     except BaseException:
         file.close()
         raise
+
+
+def _checked_table(stream: TableStream, upload: Upload, file: IO[str]) -> CheckedTable:
+    if stream.info.device != upload.device_name:
+        wrong = FieldProblem(
+            "device", f"the table says {stream.info.device!r}, but it was sent to {upload.device_name!r}"
+        )
+        raise TableRefused("The table is another device's.", errors=[wrong])
+    checked = CheckedTable(stream.info, file)
+    _copy(stream, checked, upload)
+    return checked
 
 
 def missing_operators(missing: Iterable[Operator], space: str, what: str) -> SpaceNotCovered:
@@ -147,11 +162,25 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
     checked.warnings += islice(checked.passed.odd_units(), suspicion.KEPT)
 
 
-def _open(upload: Upload) -> TableStream:
+def _open(upload: Upload, until_read: ExitStack) -> TableStream:
     body = _unpacked(upload)
     if upload.media_type == "application/json":
         return stream_json(_whole_text(body))
+    if upload.media_type == PARQUET:
+        return _open_parquet(body, upload.max_bytes, until_read)
     return stream_csv(_lines(body))
+
+
+def _open_parquet(body: Iterator[bytes], max_bytes: int, until_read: ExitStack) -> TableStream:
+    """Parquet is read from its end: it goes to a file first."""
+    file = until_read.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - entered
+    for piece in body:
+        file.write(piece)
+    file.seek(0)
+    try:
+        return stream_parquet(file, max_bytes=max_bytes)
+    except ParquetMissing as error:
+        raise FormatMissing(f"This service reads no Parquet: {error}. Send CSV or JSON.") from error
 
 
 def _unpacked(upload: Upload) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
 
-MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
+MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
 
 
 @click.group()
@@ -26,7 +26,7 @@ def tables() -> None:
 @click.option("--create", is_flag=True, help="Register the device if it is not known yet.")
 @connected
 def upload_table(client: Client, output: Output, file: Path, device: str, space: str | None, create: bool) -> None:
-    """Upload a table: .csv or .json, also gzipped (.csv.gz, .json.gz).
+    """Upload a table: .csv, .json or .parquet, also gzipped (.csv.gz, .json.gz).
 
     All rows are taken or none; what is wrong is named by row and column. The same table a second time changes nothing.
     """
@@ -87,11 +87,18 @@ def show_coverage(client: Client, output: Output, table: str, space: str) -> int
 @tables.command("download")
 @click.argument("table")
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Format of the file."
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="Format of the file.",
 )
 @click.option("--output", "file", type=new_file, metavar="FILE", help="Where to write it  [default: TABLE.FORMAT]")
 @connected
-def download_table(client: Client, output: Output, table: str, form: Literal["csv", "json"], file: Path | None) -> None:
+def download_table(
+    client: Client, output: Output, table: str, form: Literal["csv", "json", "parquet"], file: Path | None
+) -> None:
     """Download a table."""
     written = client.download_table(table, file or Path(f"{table}.{form}"), format=form)
     output.document({"table": table, "file": str(written)}, str(written))
@@ -101,7 +108,7 @@ def media_type_of(file: Path) -> str:
     """Media type of a table by the file's name; ends the command on any other name."""
     plain = file.with_suffix("") if file.suffix == ".gz" else file
     if plain.suffix not in MEDIA_TYPES:
-        refuse("FILE", f"{file.name}: a table is a .csv or .json file, or one of these with .gz")
+        refuse("FILE", f"{file.name}: a table is a .csv, .json or .parquet file, or one of these with .gz")
     return MEDIA_TYPES[plain.suffix]
 
 

@@ -112,7 +112,7 @@ class Client:
         """Which operators of a space a table has not."""
         return cast(Coverage, self._transport.json("GET", _path("tables", table, "coverage"), params={"space": space}))
 
-    def download_table(self, table: str, to: Path, *, format: Literal["csv", "json"] = "csv") -> Path:
+    def download_table(self, table: str, to: Path, *, format: Literal["csv", "json", "parquet"] = "csv") -> Path:
         """Writes a table to the file `to`."""
         return download(self._transport, f"{_path('tables', table, 'file')}?format={format}", to)
 

@@ -9,8 +9,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow
 import pytest
 from fastapi.testclient import TestClient
+from pyarrow import parquet
 from sqlalchemy import select
 
 from api.db.session import Database
@@ -103,6 +105,18 @@ def read_json_plainly(body: bytes) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value not in (None, "")} for row in content]
 
 
+def as_parquet(content: list[dict[str, Any]]) -> bytes:
+    table = pyarrow.Table.from_pylist([{name: row.get(name) for name in COLUMNS} for row in content])
+    file = io.BytesIO()
+    parquet.write_table(table.replace_schema_metadata(INFO), file)
+    return file.getvalue()
+
+
+def read_parquet_plainly(body: bytes) -> list[dict[str, Any]]:
+    content = parquet.read_table(io.BytesIO(body)).to_pylist()
+    return [{name.lower(): value for name, value in row.items() if value not in (None, "")} for row in content]
+
+
 def as_stored(row: dict[str, Any]) -> Row:
     """The values of STORED that a row means."""
     unit = 1000.0 if "latency_ms" in row else 1.0
@@ -131,7 +145,11 @@ def table_count(database: Database) -> int:
 
 
 Case = tuple[str, Callable[[list[dict[str, Any]]], bytes], Callable[[bytes], list[dict[str, Any]]]]
-CASES: list[Case] = [("text/csv", as_csv, read_csv_plainly), ("application/json", as_json, read_json_plainly)]
+CASES: list[Case] = [
+    ("text/csv", as_csv, read_csv_plainly),
+    ("application/json", as_json, read_json_plainly),
+    ("application/vnd.apache.parquet", as_parquet, read_parquet_plainly),
+]
 
 
 def test_a_damaged_file_is_stored_as_it_reads_or_not_at_all(
@@ -142,7 +160,7 @@ def test_a_damaged_file_is_stored_as_it_reads_or_not_at_all(
     assert client.post("/v1/devices", json={"name": "cpu"}).status_code == 201
     before = 0
     for number in range(FILES // 2):  # on each of two stores
-        kind, write, read = CASES[number % 2]
+        kind, write, read = CASES[number % 3]
         plain = body = damaged(write(rows(rng)), rng)
         headers = {"Content-Type": kind}
         if rng.random() < 0.3:

@@ -1,6 +1,8 @@
 """Uploads of tables: whole or not at all, with problems that name field and row."""
 
 import gzip
+import io
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +10,8 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.settings import Settings
-from latency.formats import read_csv, read_json
+from latency.formats import read_csv, read_json, read_parquet
+from latency.table import LatencyTable
 from tests.api.making import CSV, a_long_csv, a_table_csv, row_counts
 
 HEAD = "# device: cpu\n# runtime: test\n# threads: 1\n# batch: 1\n"
@@ -119,14 +122,23 @@ def test_the_same_content_again_gives_the_table_that_stands(client: TestClient, 
     assert row_counts(database)["table_rows"] == 2 * first.json()["rows"]
 
 
-@pytest.mark.parametrize("kind", ["csv", "json"])
+READERS: dict[str, Callable[[bytes], LatencyTable]] = {
+    "csv": lambda body: read_csv(body.decode().splitlines(keepends=True)),
+    "json": read_json,
+    "parquet": lambda body: read_parquet(io.BytesIO(body)),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
 def test_a_table_comes_back_as_it_was_sent(client: TestClient, cpu: str, kind: str) -> None:
     sent = read_csv(a_table_csv(scale=1 / 3).splitlines(keepends=True))
     table = client.post(cpu, content=a_table_csv(scale=1 / 3), headers=CSV).json()
-    body = client.get(f"/v1/tables/{table['id']}/file?format={kind}").text
-    back = read_csv(body.splitlines(keepends=True)) if kind == "csv" else read_json(body)
+    file = client.get(f"/v1/tables/{table['id']}/file?format={kind}")
+    back = READERS[kind](file.content)
     assert back == sent
     assert back.content_hash == table["content_hash"]
+    again = client.post(cpu, content=file.content, headers={"Content-Type": file.headers["content-type"]})
+    assert (again.status_code, again.json()["id"]) == (200, table["id"])
 
 
 def test_rows_come_in_pages_that_together_are_the_table(client: TestClient, cpu: str) -> None:

@@ -1,0 +1,96 @@
+"""Latency tables as Parquet: the columns of the CSV form, and what holds for the whole table in the file's metadata.
+
+pyarrow writes that with `table.replace_schema_metadata({"device": "pi4", "runtime": ..., "threads": "1", ...})`; what
+else stands there (pandas leaves a note) is not read. Blank is null. Needs `lutnas[parquet]`.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import IO, Any
+
+from latency.formats.columns import COLUMNS, INFO_FIELDS, RowParser, cells_of, check_columns, parse_info, show
+from latency.formats.errors import ErrorList
+from latency.formats.stream import Cells, Row, TableStream, refuse
+from latency.table import LatencyTable, TableInfo, info_fields
+
+GROUP = 5000
+_TEXTS = ("kind", "pattern", "provenance")
+_FLOATS = ("sparsity", "latency_us", "p10", "p90", "energy_uj")
+
+
+class ParquetMissing(RuntimeError):
+    """pyarrow is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("pyarrow is not installed: pip install 'lutnas[parquet]'")
+
+
+def read_parquet(file: IO[bytes]) -> LatencyTable:
+    """A table from an open file. Raises TableErrors, rows counted from 0, and ParquetMissing."""
+    return stream_parquet(file).table()
+
+
+def stream_parquet(file: IO[bytes], *, max_bytes: int | None = None) -> TableStream:
+    """The same row by row. Raises TableErrors at once where the file is no Parquet, its columns or the information
+    about the table are wrong, or it would have more than `max_bytes` unpacked.
+    """
+    arrow, parquet = _arrow()
+    errors = ErrorList("row")
+    try:
+        opened = parquet.ParquetFile(file)
+        schema, metadata = opened.schema_arrow, opened.metadata
+        size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+        noted = {_text(key): _text(value) for key, value in (schema.metadata or {}).items()}
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        refuse(errors, None, f"is no Parquet: {show(str(error))}")
+    if max_bytes is not None and size > max_bytes:
+        refuse(errors, None, f"has {size} bytes once unpacked; {max_bytes} are taken")
+    info = parse_info({name: noted[name] for name in INFO_FIELDS if name in noted}, errors)
+    columns = [name.lower() for name in schema.names]
+    check_columns(columns, errors, None)
+    errors.raise_any()
+    assert info is not None
+    return TableStream(info, _rows(opened, columns, arrow, errors), errors, ErrorList("row"))
+
+
+def _rows(opened: Any, columns: list[str], arrow: Any, errors: ErrorList) -> Iterator[Cells]:
+    parser, number = RowParser(columns), 0
+    try:
+        for batch in opened.iter_batches(GROUP):
+            for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield number, parser, cells
+                number += 1
+    except (arrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+        refuse(errors, None, f"is no whole Parquet: {show(str(error))}")
+
+
+def write_parquet(info: TableInfo, rows: Iterable[Row], file: IO[bytes]) -> None:
+    """Writes a Parquet file. Reading it gives back equal values to the last bit."""
+    arrow, parquet = _arrow()
+    schema = arrow.schema(
+        [(name, _type(name, arrow)) for name in COLUMNS],
+        metadata={name: str(value) for name, value in info_fields(info).items()},
+    )
+    left = iter(rows)
+    with parquet.ParquetWriter(file, schema) as writer:
+        while group := [cells_of(operator, entry) for operator, entry in islice(left, GROUP)]:
+            writer.write_batch(arrow.RecordBatch.from_pylist(group, schema))
+
+
+def _type(name: str, arrow: Any) -> Any:
+    if name in _TEXTS:
+        return arrow.string()
+    return arrow.float64() if name in _FLOATS else arrow.int64()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ParquetMissing from None
+    return pyarrow, parquet
