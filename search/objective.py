@@ -87,14 +87,7 @@ class Constrained:
         if self.start_C is None:
             self.start_C = expected_shares(theta, cost)
         left = max(0.0, 1.0 - progress / self.RAMP)
-        bound_C = 1.0 + (self.start_C - 1.0).clamp_min(0.0) * left
-        for _ in range(SWEEPS):
-            exceeded = (expected_shares(theta, cost) > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
-            if not exceeded:
-                return
-            for number in exceeded:
-                _tilt(theta, cost, p, number, float(bound_C[number]))
-                p = theta.probabilities()
+        _hold(theta, cost, p, 1.0 + (self.start_C - 1.0).clamp_min(0.0) * left)
 
     def state_dict(self) -> State:
         """Where the bounds started."""
@@ -109,6 +102,26 @@ class Constrained:
 def expected_shares(theta: Theta, cost: ExpectedCost) -> Tensor:
     """Shares (C,) of the maxima that theta expects."""
     return cost(theta.per_choice(theta.probabilities()))
+
+
+def even_within(theta: Theta, cost: ExpectedCost) -> Theta:
+    """The distribution over open options of `theta`, nearest to an even one, whose expected cost holds the budgets."""
+    even = Theta(theta.axes).requires_grad_(False)
+    for axis in PerAxis._fields:
+        even.opened(axis).copy_(theta.opened(axis))
+    _hold(even, cost, even.probabilities(), torch.ones_like(cost.fixed_C))
+    return even
+
+
+def _hold(theta: Theta, cost: ExpectedCost, p: Sample, bound_C: Tensor) -> None:
+    """Tilts theta until every expected share is within its bound, options priced as the others were likely in `p`."""
+    for _ in range(SWEEPS):
+        exceeded = (expected_shares(theta, cost) > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
+        if not exceeded:
+            return
+        for number in exceeded:
+            _tilt(theta, cost, p, number, float(bound_C[number]))
+            p = theta.probabilities()
 
 
 def _tilt(theta: Theta, cost: ExpectedCost, at: Sample, number: int, bound: float) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
 from search.derive import Budget, solve_best
-from search.objective import ExpectedCost, make
+from search.objective import ExpectedCost, even_within, make
 from search.randomness import seeded
 from search.reports import StepReport
 from search.space import Space
@@ -71,6 +71,7 @@ class Searcher:
             self.supernet.weights(), settings.weight_lr, 0.9, weight_decay=1e-4, nesterov=True
         )
         self.theta_optimizer = torch.optim.Adam(self.supernet.theta.parameters(), settings.theta_lr, betas=(0.5, 0.999))
+        self.even = even_within(self.supernet.theta, self.expected_cost)
         self._orders: dict[tuple[str, int], Tensor] = {}
 
     def _plan(self) -> Iterator[Step]:
@@ -121,7 +122,7 @@ class Searcher:
         if sampler == "sandwich":
             if (step.epoch * len(self.weight_batches) + step.batch) % 2 == 0:
                 return theta.largest()
-            sampler = "uniform"
+            return self.even.sample("gumbel-hard", 1.0, self.seed, self.step)
         return theta.sample(sampler, self.temperature(step.epoch), self.seed, self.step)
 
     def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
@@ -135,6 +136,7 @@ class Searcher:
             self._sort_widths()
         if step.progress > SURE_AFTER:
             self.supernet.theta.close_below(CLOSED_BELOW)
+            self.even = even_within(self.supernet.theta, self.expected_cost)
         self.supernet.choose_survivors()
 
     @torch.no_grad()
@@ -223,3 +225,4 @@ class Searcher:
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         self.theta_optimizer.load_state_dict(state["theta_optimizer"])
         self.objective.load_state_dict(state["objective"])
+        self.even = even_within(self.supernet.theta, self.expected_cost)

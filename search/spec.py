@@ -35,7 +35,8 @@ class Search(Document):
     """How the supernet is trained. The first `warmup_epochs` train weights alone.
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
-    `sandwich` is the largest path and an even one in turn (Yu 2019, universally slimmable networks, sec. 3.2).
+    `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
+    as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3).
     `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later. `pretrained` names a
     job that succeeded: its supernet's weights are where this one starts.
     """

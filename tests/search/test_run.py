@@ -15,6 +15,7 @@ from search.datasets.data import ImageData
 from search.derive import Budget
 from search.finish import Trainer
 from search.network import Network
+from search.objective import expected_shares
 from search.run import MisfitError, Result, SearchRun
 from search.spec import SearchSpec
 from search.spec import Trials as TrialsSpec
@@ -147,6 +148,21 @@ def test_weight_steps_train_the_largest_path_and_an_even_one_in_turn(digits: Ima
         assert all(torch.equal(shares.amax(1), shares.sum(1)) for shares in sample)  # one option each
         is_largest.append(all(map(torch.equal, sample, largest)))
     assert is_largest == [number % 2 == 0 for number in range(len(weights))]
+
+
+def test_even_paths_hold_the_budget_on_average_and_are_even_where_it_is_loose(digits: ImageData) -> None:
+    spec = tiny_spec().model_copy(update={"choices": EVERYTHING})
+    tight, loose = (start(digits, share=share, spec=spec).searcher for share in (0.25, 1.0))
+    assert float(expected_shares(tight.even, tight.expected_cost)) == pytest.approx(1.0, rel=1e-3)
+    budget = tight.budgets[0]
+    drawn = [tight.even.sample("gumbel-hard", 1.0, 0, step) for step in range(400)]
+    shares = [float(tight.expected_cost(tight.even.per_choice(sample))) for sample in drawn]
+    assert sum(shares) / len(shares) == pytest.approx(1.0, abs=0.05)
+    assert budget.fixed < budget.maximum
+    for p, opened in zip(
+        loose.even.probabilities(), map(loose.even.opened, ("block", "precision", "level")), strict=True
+    ):
+        assert torch.allclose(p, opened / opened.sum(1, keepdim=True))
 
 
 def test_weights_that_a_job_names_have_to_be_given(digits: ImageData) -> None:
