@@ -28,6 +28,7 @@ from api.jobs.routes import router as jobs
 from api.jobs.sweeper import Sweeper
 from api.jobs.tailer import Tailer
 from api.limits import BodyLimit
+from api.measurements.routes import router as measurements
 from api.settings import Settings
 from api.spaces.routes import router as spaces
 from api.tables.routes import router as tables
@@ -57,7 +58,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_middleware(BodyLimit)
     problems.install(app)
-    for router in (health.router, tokens, devices, tables, spaces, datasets, jobs, architectures, artifacts):
+    for router in (
+        health.router,
+        tokens,
+        devices,
+        tables,
+        measurements,
+        spaces,
+        datasets,
+        jobs,
+        architectures,
+        artifacts,
+    ):
         app.include_router(router)
     return app
 

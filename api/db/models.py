@@ -7,10 +7,11 @@ from api.datasets.models import Dataset
 from api.db.base import Base
 from api.devices.models import Device
 from api.jobs.models import Checkpoint, JobEvent, JobLabel, SearchJob, ServiceLease
+from api.measurements.models import MeasuredNetwork
 from api.spaces.models import SearchSpace
 from api.tables.models import Table, TableRow
 
 __all__ = [
-    "Artifact", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "JobEvent", "JobLabel", "SearchJob",
-    "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
+    "Artifact", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "JobEvent", "JobLabel",
+    "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a job was fixed to at submission: its spec, space, tables by hash, data by hash, and threads.
+"""What a job was fixed to at submission: its spec, space, tables by hash and correction, data by hash, and threads.
 
 Errors:
     PinBroken (Exception)   the database holds something else than the job was submitted with
@@ -13,6 +13,7 @@ from api.artifacts.models import Artifact
 from api.datasets.models import Dataset
 from api.jobs.models import SearchJob
 from api.tables.rows import load_table
+from latency.correction import Correction, corrected
 from latency.table import LatencyTable
 from search.space import Space
 from search.spec import SearchSpec
@@ -73,7 +74,13 @@ def _tables(session: Session, pins: list[dict[str, Any]]) -> dict[int, LatencyTa
     for pin in pins:
         if loaded[pin["table"]].content_hash != pin["content_hash"]:
             raise PinBroken(f"table {pin['table']} is not the one the job was submitted with")
-    return {pin["constraint"]: loaded[pin["table"]] for pin in pins}
+    return {pin["constraint"]: corrected(loaded[pin["table"]], _correction(pin)) for pin in pins}
+
+
+def _correction(pin: dict[str, Any]) -> Correction | None:
+    """That of the table when the job was submitted: networks measured since change nothing for it."""
+    found = pin.get("correction")
+    return None if found is None else Correction(**found)
 
 
 def _pretrained(session: Session, job: SearchJob) -> StoredWeights | None:

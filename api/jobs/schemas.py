@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.architectures.schemas import LayerView
 from api.jobs.figures import Figure, Range
 from api.jobs.models import JobEvent, SearchJob
+from api.tables.schemas import CorrectionView
 from search.constraints import Constraints
 from search.document import Document
 
@@ -15,12 +16,13 @@ State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled
 
 
 class TablePin(BaseModel):
-    """The table of one constraint, fixed at submission. `constraint` counts from 0."""
+    """The table of one constraint, fixed at submission with the correction it had. `constraint` counts from 0."""
 
     constraint: int
     device: str
     table: str
     content_hash: str
+    correction: CorrectionView | None = None
 
 
 class Pins(BaseModel):

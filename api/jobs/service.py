@@ -23,6 +23,8 @@ from api.jobs.forecasting import forecast
 from api.jobs.models import CANCELLED, FINAL, PAUSED, QUEUED, RUNNING, STATES, JobLabel, SearchJob
 from api.jobs.submission import assess
 from api.paging import page
+from api.tables.models import Table
+from api.tables.rows import correction_of
 from search.constraints import DeviceConstraint
 from search.spec import SearchSpec
 
@@ -162,13 +164,18 @@ def _not_final(job: SearchJob, asked: str) -> None:
         raise JobFinished(f"The job {job.id} is {job.state} and cannot be {asked}.")
 
 
+def _pinned_correction(table: Table) -> dict[str, float] | None:
+    correction = correction_of(table)
+    return None if correction is None else correction._asdict()
+
+
 def _new_job(session: Session, owner: str, submission: Submission, found: Assessment, spec_hash: str) -> SearchJob:
     assert found.space is not None
     assert found.dataset is not None
     now, spec = db_now(session), submission.spec
     tables = [
         {"constraint": number, "device": constraint.device, "table": found.tables[number].id,
-         "content_hash": found.tables[number].content_hash}
+         "content_hash": found.tables[number].content_hash, "correction": _pinned_correction(found.tables[number])}
         for number, constraint in enumerate(spec.constraints)
         if isinstance(constraint, DeviceConstraint)
     ]  # fmt: skip

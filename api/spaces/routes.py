@@ -1,14 +1,24 @@
 """/v1/spaces."""
 
-from fastapi import APIRouter, Response
+import random
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from api.dependencies import Authenticated, Cursor, Limit, Parts
 from api.pages import Page
 from api.spaces import service as spaces
-from api.spaces.schemas import SpaceOperators, SpaceSummary
+from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
 from api.tables.schemas import OperatorView
+from search.architecture import Architecture
 from search.space import Space
 
+Precisions = Annotated[
+    list[str] | None, Query(max_length=16, description="Precisions that layers choose among, instead of the space's.")
+]
+Widths = Annotated[
+    list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
+]
 router = APIRouter(prefix="/v1/spaces", tags=["spaces"])
 
 
@@ -38,8 +48,42 @@ def read_space(name: str, caller: Authenticated, service: Parts) -> Space:
 
 
 @router.get("/{name}/operators")
-def list_operators(name: str, caller: Authenticated, service: Parts) -> SpaceOperators:
+def list_operators(
+    name: str, caller: Authenticated, service: Parts, precision: Precisions = None, width: Widths = None
+) -> SpaceOperators:
     """List all that a profiler has to time for a space."""
     with service.database.read() as session:
-        space = spaces.get(session, caller.owner, name)
+        space = spaces.offered(session, caller.owner, name, precision, width)
     return SpaceOperators(space=space.name, operators=[OperatorView.model_validate(o) for o in space.operators()])
+
+
+@router.get("/{name}/architectures")
+def sample_architectures(
+    name: str,
+    caller: Authenticated,
+    service: Parts,
+    precision: Precisions = None,
+    width: Widths = None,
+    count: Annotated[int, Query(ge=1, le=1000)] = 30,
+    seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+) -> SpaceSample:
+    """Draw architectures of a space evenly, distinct as far as there are so many: a device that times them whole tells
+    how far its table can be trusted.
+    """
+    with service.database.read() as session:
+        space = spaces.offered(session, caller.owner, name, precision, width)
+    rng, drawn = random.Random(seed), dict[tuple[int, ...], None]()
+    for _ in range(4 * count):
+        drawn[tuple(rng.randrange(len(layer.choices)) for layer in space.layers)] = None
+        if len(drawn) == count:
+            break
+    return SpaceSample(
+        space=space.name,
+        choices=space.choices,
+        architectures=[_sampled(Architecture.from_indices(space, indices)) for indices in drawn],
+    )
+
+
+def _sampled(architecture: Architecture) -> SampledArchitecture:
+    operators = [OperatorView.model_validate(operator) for operator in architecture.operators()]
+    return SampledArchitecture(layers=list(architecture.layers), operators=operators)

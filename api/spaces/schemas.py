@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from api.tables.schemas import OperatorView
+from search.architecture import LayerChoice
+from search.choices import Choices
 from search.space import Space
 
 
@@ -28,6 +30,21 @@ class SpaceSummary(BaseModel):
             name=space.name, origin="own" if created_at else "preset", note=space.note, input=space.input.model_dump(),
             classes=space.classes, layers=len(space.layers), architectures=space.size, created_at=created_at,
         )  # fmt: skip
+
+
+class SampledArchitecture(BaseModel):
+    """An architecture drawn evenly: the choice of each layer, and the operators of the whole network in order."""
+
+    layers: list[LayerChoice]
+    operators: list[OperatorView]
+
+
+class SpaceSample(BaseModel):
+    """Architectures of a space to be timed whole, as `POST /v1/tables/{id}/measurements` takes them."""
+
+    space: str
+    choices: Choices
+    architectures: list[SampledArchitecture]
 
 
 class SpaceOperators(BaseModel):

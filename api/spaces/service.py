@@ -1,13 +1,16 @@
 """Search spaces: the presets and people's own, immutable.
 
 Errors:
+    ChoicesRefused (DomainError)   422  choices-refused
     SpaceExists (DomainError)   409  space-exists
     SpaceUnknown (NotFound)     404  unknown-space
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,6 +19,7 @@ from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
 from api.paging import decode_cursor, encode_cursor
 from api.spaces.models import SearchSpace
+from search.choices import Choices
 from search.space import Space, preset, preset_names
 
 cached_preset = lru_cache(maxsize=None)(preset)
@@ -27,6 +31,14 @@ class SpaceExists(DomainError):
     status = 409
     slug = "space-exists"
     title = "Space exists"
+
+
+class ChoicesRefused(DomainError):
+    """The space cannot offer these choices."""
+
+    status = 422
+    slug = "choices-refused"
+    title = "Choices refused"
 
 
 class SpaceUnknown(NotFound):
@@ -71,6 +83,37 @@ def get(session: Session, owner: str, name: str) -> Space:
     if space is None:
         raise SpaceUnknown(f"There is no space {name!r}: `GET /v1/spaces` lists them.")
     return space
+
+
+def offered(
+    session: Session, owner: str, name: str, precision: Sequence[str] | None, width: Sequence[float] | None
+) -> Space:
+    """A space that offers these precisions and widths, where they are given, instead of its own. Raises SpaceUnknown,
+    ChoicesRefused.
+    """
+    space = get(session, owner, name)
+    given = {name: value for name, value in (("precision", precision), ("width", width)) if value is not None}
+    if not given:
+        return space
+    try:
+        return with_choices(space, Choices.model_validate({**space.choices.model_dump(), **given}))
+    except ValidationError as error:
+        raise _refused(space, error) from error
+
+
+def with_choices(space: Space, choices: Choices | None) -> Space:
+    """A space that offers `choices`, where they are given, instead of its own. Raises ChoicesRefused."""
+    try:
+        return space.offering(choices)
+    except ValidationError as error:
+        raise _refused(space, error) from error
+
+
+def _refused(space: Space, error: ValidationError) -> ChoicesRefused:
+    first = error.errors()[0]
+    where = str(first["loc"][0]) if first["loc"] else "choices"
+    wrong = FieldProblem(where, str(first["msg"]).removeprefix("Value error, "))
+    return ChoicesRefused(f"{space.name} cannot offer these choices: {wrong.detail}", errors=[wrong])
 
 
 def list_page(

@@ -1,6 +1,7 @@
 """Latency tables: one row a table, one row an operator of it."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Float, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,7 +10,9 @@ from api.db.base import Base
 
 
 class Table(Base):
-    """An immutable table of a device. `rows` counts its operators."""
+    """An immutable table of a device. `rows` counts its operators. `calibration` is a `CalibrationView` of what was
+    measured since.
+    """
 
     __tablename__ = "tables"
     __table_args__ = (UniqueConstraint("device_id", "version"), UniqueConstraint("device_id", "content_hash"))
@@ -27,6 +30,7 @@ class Table(Base):
     batch: Mapped[int]
     measured_at: Mapped[datetime | None]
     note: Mapped[str]
+    calibration: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
 
 

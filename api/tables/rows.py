@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, insert, select
 from sqlalchemy.orm import Session
 
 from api.tables.models import Table, TableRow
+from latency.correction import Correction, corrected
 from latency.operator import FIELDS, Operator
 from latency.table import Entry, LatencyTable, TableInfo
 
@@ -57,20 +58,30 @@ def info_of(table: Table) -> TableInfo:
     )  # fmt: skip
 
 
+def correction_of(table: Table) -> Correction | None:
+    """The correction that measured networks gave a table, if it helps."""
+    found = (table.calibration or {}).get("correction")
+    return None if found is None else Correction(**found)
+
+
 def load_table(session: Session, table_id: str) -> LatencyTable:
-    """A whole table."""
+    """A whole table as it was uploaded."""
     statement = _select(table_id).execution_options(yield_per=GROUP)
     return LatencyTable(info_of(session.get_one(Table, table_id)), map(_pair, session.execute(statement)))
 
 
-def load_entries(session: Session, table: Table, operators: Iterable[Operator]) -> LatencyTable:
-    """The part of a table that answers for `operators`: what a space needs, however long the table is."""
+def load_entries(
+    session: Session, table: Table, operators: Iterable[Operator], *, as_uploaded: bool = False
+) -> LatencyTable:
+    """The part of a table that answers for `operators`, with its correction where it has one: what a space needs,
+    however long the table is.
+    """
     hashes = [operator_hash(operator) for operator in dict.fromkeys(operators)]
     entries: dict[Operator, Entry] = {}
     for start in range(0, len(hashes), _MOST_BOUND):
         chosen = _select(table.id).where(TableRow.operator_hash.in_(hashes[start : start + _MOST_BOUND]))
         entries.update(map(_pair, session.execute(chosen)))
-    return LatencyTable(info_of(table), entries)
+    return corrected(LatencyTable(info_of(table), entries), None if as_uploaded else correction_of(table))
 
 
 def rows_after(session: Session, table_id: str, position: int, limit: int) -> list[tuple[int, Operator, Entry]]:

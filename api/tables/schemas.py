@@ -47,8 +47,39 @@ class RowWarning(BaseModel):
     detail: str
 
 
+class TrustView(BaseModel):
+    """Relative errors of prediction: mean (`mape`), 90th percentile, worst; Spearman's rank correlation, null where
+    there is nothing to rank.
+    """
+
+    networks: int
+    mape: float
+    p90: float
+    worst: float
+    spearman: float | None
+
+
+class CorrectionView(BaseModel):
+    """measured = offset + scale * sum of the rows."""
+
+    offset_us: float
+    scale: float
+
+
+class CalibrationView(BaseModel):
+    """How far a table can be trusted: `trust` by its rows as uploaded. Where a correction helps on networks that it was
+    not fitted on, `corrected` tells how much, and `correction` is what predictions go by from then on.
+    """
+
+    trust: TrustView
+    corrected: TrustView | None = None
+    correction: CorrectionView | None = None
+
+
 class TableView(BaseModel):
-    """A table of a device. `warnings` is there only in the answer to an upload."""
+    """A table of a device. `warnings` is there only in the answer to an upload, `calibration` where whole networks were
+    measured.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -63,6 +94,7 @@ class TableView(BaseModel):
     batch: int
     measured_at: datetime | None
     note: str
+    calibration: CalibrationView | None
     created_at: datetime
     warnings: list[RowWarning] = []
 

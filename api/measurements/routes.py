@@ -1,0 +1,36 @@
+"""/v1/tables/{table}/measurements."""
+
+from fastapi import APIRouter
+
+from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.measurements import service as measurements
+from api.measurements.schemas import MeasurementView, NewMeasurements
+from api.pages import Page
+from api.tables import service as tables
+from api.tables.schemas import CalibrationView
+
+router = APIRouter(prefix="/v1/tables/{table_id}/measurements", tags=["tables"])
+
+
+@router.post("", status_code=201)
+def add_measurements(table_id: str, new: NewMeasurements, caller: Authenticated, service: Parts) -> CalibrationView:
+    """Bring whole networks that the table's device timed; all are kept or none.
+
+    The answer tells how far the table's predictions are off, over all networks that it has. Where a line through them
+    helps on networks left out, predictions of jobs to come go by it.
+    """
+    with service.database.write() as session:
+        table = tables.get(session, caller.owner, table_id)
+        measurements.add(session, table, new)
+        return CalibrationView.model_validate(table.calibration)
+
+
+@router.get("")
+def list_measurements(
+    table_id: str, caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+) -> Page[MeasurementView]:
+    """List the networks that were measured for a table."""
+    with service.database.read() as session:
+        table = tables.get(session, caller.owner, table_id)
+        found, following = measurements.list_page(session, table, cursor=cursor, limit=limit)
+        return Page(items=[MeasurementView.model_validate(row) for row in found], next_cursor=following)

@@ -1,0 +1,114 @@
+"""Measured networks: kept with the table that predicts them, which knows from then on how far it can be trusted.
+
+Errors:
+    MeasurementsRefused (DomainError)   422  measurements-refused: names each network and field
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from api.errors import DomainError, FieldProblem
+from api.measurements.models import MeasuredNetwork
+from api.measurements.schemas import NewMeasurements, NewNetwork
+from api.paging import page
+from api.spaces import service as spaces
+from api.tables.models import Table
+from api.tables.rows import load_entries
+from latency.correction import calibrate
+from latency.estimate import predict_us
+from latency.operator import BASE
+from latency.table import LatencyTable
+from search.architecture import Architecture
+from search.space import Space
+
+MOST_OF_A_TABLE = 20_000
+_ABOUT = ("runtime", "runtime_version", "threads", "batch")
+
+
+class MeasurementsRefused(DomainError):
+    """The measurements are not of this table, or not of its space."""
+
+    status = 422
+    slug = "measurements-refused"
+    title = "Measurements refused"
+
+
+def add(session: Session, table: Table, new: NewMeasurements) -> None:
+    """Keeps the networks, and compares all of the table anew. Raises MeasurementsRefused,
+    SpaceUnknown, ChoicesRefused."""
+    session.refresh(table, with_for_update=True)
+    space = spaces.with_choices(spaces.get(session, table.owner, new.space), new.choices)
+    errors = list(_not_of(table, new))
+    found = [_architecture(space, number, network, errors) for number, network in enumerate(new.networks)]
+    _raise_any(errors)
+    architectures = [architecture for architecture in found if architecture is not None]
+    needed = dict.fromkeys([BASE, *(operator for a in architectures for operator in a.operators())])
+    rows = load_entries(session, table, needed, as_uploaded=True)
+    errors += [
+        FieldProblem(f"networks[{number}]", f"the table lacks {missing[0].key}: profile it first")
+        for number, architecture in enumerate(architectures)
+        if (missing := rows.missing([BASE, *architecture.operators()]))
+    ]
+    _raise_any(errors)
+    before = session.scalar(select(func.count()).where(MeasuredNetwork.table_id == table.id)) or 0
+    if before + len(architectures) > MOST_OF_A_TABLE:
+        wrong = FieldProblem("networks", f"a table keeps {MOST_OF_A_TABLE} networks, this one has {before}")
+        raise MeasurementsRefused("Too many networks.", errors=[wrong])
+    session.execute(insert(MeasuredNetwork), list(_values(table, before, architectures, new.networks, rows)))
+    _compare(session, table)
+
+
+def list_page(
+    session: Session, table: Table, *, cursor: str | None, limit: int
+) -> tuple[list[MeasuredNetwork], str | None]:
+    """The networks measured for a table, in their order."""
+    of_table = select(MeasuredNetwork).where(MeasuredNetwork.table_id == table.id)
+    return page(session, of_table, MeasuredNetwork.position, cursor=cursor, limit=limit)
+
+
+def _not_of(table: Table, new: NewMeasurements) -> Iterator[FieldProblem]:
+    for name in _ABOUT:
+        told, known = getattr(new, name), getattr(table, name)
+        if told is not None and told != known:
+            yield FieldProblem(name, f"{told!r}, but the table was measured with {known!r}: its rows say nothing of it")
+
+
+def _architecture(space: Space, number: int, network: NewNetwork, errors: list[FieldProblem]) -> Architecture | None:
+    try:
+        return Architecture(space=space, layers=network.layers)
+    except ValidationError as error:
+        errors.append(FieldProblem(f"networks[{number}]", error.errors()[0]["msg"].removeprefix("Value error, ")))
+        return None
+
+
+def _raise_any(errors: Sequence[FieldProblem]) -> None:
+    if errors:
+        told = "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in errors[:3])
+        raise MeasurementsRefused(f"Nothing was kept: {told}", errors=list(errors[:50]))
+
+
+def _values(
+    table: Table, before: int, architectures: Sequence[Architecture], networks: Sequence[NewNetwork], rows: LatencyTable
+) -> Iterator[dict[str, Any]]:
+    now = datetime.now(UTC)
+    for number, (architecture, network) in enumerate(zip(architectures, networks, strict=True)):
+        yield {
+            "table_id": table.id, "position": before + number, "space": architecture.space.name,
+            "layers": [choice.model_dump() for choice in network.layers],
+            "latency_us": network.latency_us, "p10_us": network.p10_us, "p90_us": network.p90_us,
+            "samples": network.samples, "predicted_us": predict_us(rows, architecture.operators()), "created_at": now,
+        }  # fmt: skip
+
+
+def _compare(session: Session, table: Table) -> None:
+    columns = select(MeasuredNetwork.predicted_us, MeasuredNetwork.latency_us)
+    pairs = session.execute(columns.where(MeasuredNetwork.table_id == table.id).order_by(MeasuredNetwork.position))
+    predicted_N, measured_N = np.array([tuple(pair) for pair in pairs]).T
+    found = calibrate(predicted_N, measured_N)
+    table.calibration = {name: None if value is None else value._asdict() for name, value in found._asdict().items()}
