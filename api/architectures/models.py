@@ -10,7 +10,9 @@ from api.db.base import Base
 
 
 class DerivedArchitecture(Base):
-    """What a search gave. `layers` are rows of `api.architectures.layers`, `predicted` of `api.jobs.figures`."""
+    """What a search gave. `layers` are rows of `api.architectures.layers`, `predicted` of `api.jobs.figures`,
+    `measured` documents of `api.architectures.schemas.MeasuredLatency`.
+    """
 
     __tablename__ = "architectures"
     __table_args__ = (UniqueConstraint("job_id"), Index(None, "owner"))
@@ -24,4 +26,5 @@ class DerivedArchitecture(Base):
     predicted: Mapped[list[Any]]
     test_accuracy: Mapped[float | None] = mapped_column(Float(53))
     layers: Mapped[list[Any]]
+    measured: Mapped[list[Any]]
     created_at: Mapped[datetime]

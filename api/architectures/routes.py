@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from api.architectures import service as architectures
-from api.architectures.schemas import ArchitectureView
+from api.architectures.schemas import ArchitectureView, NewMeasuredLatency
 from api.artifacts import service as artifacts
 from api.artifacts.routes import file_response
 from api.dependencies import Authenticated, Cursor, Limit, Parts
@@ -29,6 +29,16 @@ def read_architecture(architecture_id: str, caller: Authenticated, service: Part
     """Read an architecture, layer by layer."""
     with service.database.read() as session:
         row = architectures.get(session, caller.owner, architecture_id)
+        return ArchitectureView.of(row, artifacts.of_job(session, row.job_id))
+
+
+@router.post("/{architecture_id}/measurements", status_code=201)
+def add_measurement(
+    architecture_id: str, new: NewMeasuredLatency, caller: Authenticated, service: Parts
+) -> ArchitectureView:
+    """Tell what the exported network took on a device."""
+    with service.database.write() as session:
+        row = architectures.add_measured(session, caller.owner, architecture_id, new)
         return ArchitectureView.of(row, artifacts.of_job(session, row.job_id))
 
 

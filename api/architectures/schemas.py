@@ -1,14 +1,15 @@
 """Derived architectures as the API shows them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
 from api.artifacts.schemas import ArtifactView
 from api.jobs.figures import Figure
+from search.document import Document, Name
 
 _FIGURES = TypeAdapter(list[Figure])
 
@@ -32,9 +33,31 @@ class LayerView(BaseModel):
     latency_us: float | None
 
 
+class NewMeasuredLatency(Document):
+    """What a call of the exported network took on a device of yours."""
+
+    device: Name
+    runtime: Annotated[str, Field(min_length=1, max_length=200)]
+    runtime_version: Annotated[str, Field(max_length=200)] = ""
+    threads: Annotated[int, Field(ge=1, lt=2**31)]
+    batch: Annotated[int, Field(ge=1, lt=2**31)]
+    latency_us: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    p10_us: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    p90_us: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    samples: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    settled: bool = True
+
+
+class MeasuredLatency(NewMeasuredLatency):
+    """The same, and when it was told."""
+
+    created_at: datetime
+
+
 class ArchitectureView(BaseModel):
     """A derived architecture, with the files it was exported to. `candidates` names the whole choice of each layer;
-    `predicted` has the total of every constraint, `predicted_latency_us` those of the latencies, by name.
+    `predicted` has the total of every constraint, `predicted_latency_us` those of the latencies, by name, `measured`
+    what devices told since, oldest first.
     """
 
     id: str
@@ -45,6 +68,7 @@ class ArchitectureView(BaseModel):
     predicted: list[Figure]
     test_accuracy: float | None
     layers: list[LayerView]
+    measured: list[MeasuredLatency]
     artifacts: list[ArtifactView]
     created_at: datetime
 
@@ -56,5 +80,6 @@ class ArchitectureView(BaseModel):
             predicted_latency_us=row.predicted_latency_us, test_accuracy=row.test_accuracy,
             predicted=_FIGURES.validate_python(row.predicted),
             layers=[LayerView.model_validate(layer) for layer in row.layers],
+            measured=[MeasuredLatency.model_validate(told) for told in row.measured],
             artifacts=[ArtifactView.of(artifact) for artifact in artifacts], created_at=row.created_at,
         )  # fmt: skip

@@ -2,14 +2,29 @@
 
 Errors:
     ArchitectureUnknown (NotFound)   404  unknown-architecture
+    MeasuredTooOften (DomainError)   422  measured-too-often
 """
+
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.architectures.models import DerivedArchitecture
-from api.errors import NotFound
+from api.architectures.schemas import MeasuredLatency, NewMeasuredLatency
+from api.devices import service as devices
+from api.errors import DomainError, FieldProblem, NotFound
 from api.paging import page
+
+MOST_MEASURED = 1000
+
+
+class MeasuredTooOften(DomainError):
+    """No more measurements are kept of this architecture."""
+
+    status = 422
+    slug = "measured-too-often"
+    title = "Measured too often"
 
 
 class ArchitectureUnknown(NotFound):
@@ -25,6 +40,20 @@ def get(session: Session, owner: str, architecture_id: str) -> DerivedArchitectu
     if found is None or found.owner != owner:
         raise ArchitectureUnknown(f"There is no architecture {architecture_id!r}.")
     return found
+
+
+def add_measured(session: Session, owner: str, architecture_id: str, new: NewMeasuredLatency) -> DerivedArchitecture:
+    """Keeps what a device took; raises ArchitectureUnknown, DeviceUnknown, MeasuredTooOften."""
+    devices.get(session, owner, new.device)
+    row = get(session, owner, architecture_id)
+    session.refresh(row, with_for_update=True)
+    if len(row.measured) >= MOST_MEASURED:
+        wrong = FieldProblem("latency_us", f"an architecture keeps {MOST_MEASURED} of them")
+        raise MeasuredTooOften(f"The architecture {row.id} was measured {MOST_MEASURED} times.", errors=[wrong])
+    told = MeasuredLatency(**new.model_dump(), created_at=datetime.now(UTC))
+    row.measured = [*row.measured, told.model_dump(mode="json")]
+    session.flush()
+    return row
 
 
 def id_of_job(session: Session, job_id: str) -> str | None:

@@ -151,6 +151,7 @@ def succeed(
         id=new_id("arc"), owner=job.owner, job_id=job.id, space=job.space["name"], created_at=now,
         candidates=list(architecture.candidates), predicted_latency_us=architecture.predicted_latency_us,
         predicted=architecture.predicted, test_accuracy=architecture.test_accuracy, layers=architecture.layers,
+        measured=[],
     )  # fmt: skip
     files = [
         Artifact(

@@ -2,13 +2,15 @@
 
     table = profile(operators, device="pi4", draft=Path("pi4.draft"), progress=show)
     measured = measure_model(Path("model.onnx"))
+    several = measure_networks(networks, runtime=OnnxRuntime())
 
 `progress` gets (done, total, seconds_left). With `draft`, a profile that was stopped goes on where it was.
 """
 
 from latency.profiler.errors import ProfilerError
 from latency.profiler.model import Measurement, measure_model
+from latency.profiler.networks import measure_networks
 from latency.profiler.profile import profile
 from latency.profiler.progress import Progress
 
-__all__ = ["Measurement", "ProfilerError", "Progress", "measure_model", "profile"]
+__all__ = ["Measurement", "ProfilerError", "Progress", "measure_model", "measure_networks", "profile"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latency.profiler.measure import WARM_UP, Clocks, Patience, clocks, settled, time_in_turns
+from latency.profiler.measure import WARM_UP, Clocks, Nanoseconds, Patience, clocks, settled, time_in_turns
 from latency.profiler.runtimes.onnxruntime import OnnxRuntime
 
 PATIENCE = Patience(least=4.0, most=20.0)
@@ -38,5 +38,10 @@ def measure_model(
     samples: list[list[int]] = [[]]
     for _ in time_in_turns(lambda _: call, samples, [0], patience, timers or clocks(threads)):
         pass
-    p10, p50, p90 = (np.percentile(samples[0], [10, 50, 90]) / 1000).tolist()
-    return Measurement(p10, p10, p50, p90, len(samples[0]), settled(samples[0]))
+    return measurement(samples[0])
+
+
+def measurement(calls_ns: Nanoseconds) -> Measurement:
+    """What the calls of one network tell."""
+    p10, p50, p90 = (np.percentile(calls_ns, [10, 50, 90]) / 1000).tolist()
+    return Measurement(p10, p10, p50, p90, len(calls_ns), settled(calls_ns))

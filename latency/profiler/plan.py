@@ -43,18 +43,23 @@ def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
     if not timed:
         raise ProfilerError("there are no operators to time")
     for operator in timed:
-        if min(operator.weight_bits, operator.activation_bits) < 32:
-            raise ProfilerError(
-                f"{operator.key}: its rounding is simulated in float, which says nothing about integer kernels: "
-                "profile fp32 operators only, and upload rows of fewer bits that the device itself measured"
-            )
-        if operator.sparsity:
-            raise ProfilerError(f"{operator.key}: only dense operators can be timed")
-        try:
-            shapes_of(operator)
-        except ValueError as error:
-            raise ProfilerError(f"{error}: it cannot be timed") from error
+        refuse_untimed(operator)
     return Plan((BASE, *timed), tuple(dict.fromkeys(_chains(timed, random.Random(seed)))))
+
+
+def refuse_untimed(operator: Operator) -> None:
+    """Raises ProfilerError on an operator whose graph would not be what a device ships."""
+    if min(operator.weight_bits, operator.activation_bits) < 32:
+        raise ProfilerError(
+            f"{operator.key}: its rounding is simulated in float, which says nothing about integer kernels: "
+            "profile fp32 operators only, and upload rows of fewer bits that the device itself measured"
+        )
+    if operator.sparsity:
+        raise ProfilerError(f"{operator.key}: only dense operators can be timed")
+    try:
+        shapes_of(operator)
+    except ValueError as error:
+        raise ProfilerError(f"{error}: it cannot be timed") from error
 
 
 def _chains(operators: Sequence[Operator], rng: random.Random) -> Iterable[Chain]:

@@ -1,26 +1,23 @@
 """A table of this machine: plan, time, share out."""
 
-import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from latency.graph import chain, random_weights
 from latency.operator import BASE, Operator
 from latency.profiler.attribute import Vector, check, share
+from latency.profiler.bench import Bench, room
 from latency.profiler.draft import Draft
-from latency.profiler.measure import WARM_UP, Clocks, Patience, clocks, settled, time_in_turns
-from latency.profiler.plan import Chain, Plan, make_plan
+from latency.profiler.measure import Clocks, Patience, clocks, settled, time_in_turns
+from latency.profiler.plan import Plan, make_plan
 from latency.profiler.progress import Meter, Progress
-from latency.profiler.runtimes import Call, Runtime
 from latency.profiler.runtimes.onnxruntime import OnnxRuntime
 from latency.table import Entry, LatencyTable, TableInfo
 
-EMPTY = Operator("skip", 1, 1, 1, 0, 1, 1)  # an identity on one number: what a call costs that runs nothing
 PATIENCE = Patience(least=8.0, most=45.0)
 
 
@@ -50,7 +47,7 @@ def profile(
     timers = clocks(threads)
     fingerprint = plan.fingerprint(info, platform.node(), timers.name)
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
-    bench = Bench(plan.graphs, runtime, threads=threads, room=_room())
+    bench = Bench(plan.graphs, runtime, threads=threads, room=room())
     samples = _time(plan, bench, timers, kept, progress, patience)
     measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
     told = _tell(plan, measured_us, samples, timers)
@@ -61,49 +58,6 @@ def profile(
     if kept:
         kept.delete()
     return table
-
-
-class Bench:
-    """Loads graphs to time. Those whose weights fit into `room` bytes stay loaded, others are loaded anew."""
-
-    def __init__(self, graphs: Sequence[Chain], runtime: Runtime, *, threads: int, room: int) -> None:
-        self._graphs = graphs
-        self._runtime = runtime
-        self._threads = threads
-        self._room = room
-        self._kept: dict[int, Call] = {}
-        self._weights: dict[Operator, dict[str, np.ndarray]] = {}
-
-    def __call__(self, graph: int) -> Call:
-        if graph in self._kept:
-            return self._kept[graph]
-        operators = [EMPTY if o == BASE else o for o in self._graphs[graph]]
-        weights = [self._weights_of(o) for o in operators]
-        names = [f"operator{i}" for i in range(len(operators))]
-        model = chain(operators, weights, names, batch=1)
-        call = self._runtime.prepare(model.SerializeToString(), threads=self._threads, seed=graph)
-        for _ in range(WARM_UP):
-            call()
-        size = sum(array.nbytes for arrays in weights for array in arrays.values())
-        if size <= self._room:
-            self._room -= size
-            self._kept[graph] = call
-        return call
-
-    def _weights_of(self, operator: Operator) -> dict[str, np.ndarray]:
-        """The same for an operator in every graph: making them takes longer than timing them."""
-        if operator not in self._weights:
-            rng = np.random.default_rng(len(self._weights))
-            self._weights[operator] = random_weights(operator, rng)
-        return self._weights[operator]
-
-
-def _room() -> int:
-    """A sixteenth of the memory, as a runtime holds weights about twice; 200 MB where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 16
-    except (AttributeError, ValueError):
-        return 200_000_000
 
 
 def _time(

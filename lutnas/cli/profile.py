@@ -24,6 +24,8 @@ from lutnas.client.documents import Table
 @click.command()
 @click.option("--device", required=True, metavar="NAME", help="What to call this machine.")
 @click.option("--space", metavar="NAME", help="Time what this search space needs; the service tells what that is.")
+@click.option("--precision", multiple=True, metavar="NAME", help="Precisions of --space, instead of its own.")
+@click.option("--width", multiple=True, type=float, metavar="SHARE", help="Widths of --space, instead of its own.")
 @click.option(
     "--operators", "file", type=existing_file, metavar="FILE", help="Time what `lutnas spaces operators --json` wrote."
 )
@@ -37,6 +39,8 @@ from lutnas.client.documents import Table
 def profile(
     device: str,
     space: str | None,
+    precision: tuple[str, ...],
+    width: tuple[float, ...],
     file: Path | None,
     to: Path | None,
     upload: bool,
@@ -60,7 +64,11 @@ def profile(
     started = time.monotonic()
     with ExitStack() as stack:
         client = stack.enter_context(connect(url, token, token_file)) if upload or file is None else None
-        operators = read_operators(file) if file is not None else client.operators(str(space))  # type: ignore[union-attr]
+        if file is not None:
+            operators = read_operators(file)
+        else:
+            assert client is not None
+            operators = client.operators(str(space), precision=precision, width=width)
         if upload and client is not None:
             ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
         draft = _draft(to)

@@ -3,6 +3,7 @@
 import click
 
 from lutnas.cli.architectures import architectures
+from lutnas.cli.calibrate import calibrate, verify
 from lutnas.cli.datasets import datasets
 from lutnas.cli.demo import demo
 from lutnas.cli.devices import devices
@@ -14,7 +15,10 @@ from lutnas.cli.spaces import spaces
 from lutnas.cli.tables import tables
 from lutnas.cli.version import version
 
-COMMANDS = [profile, devices, tables, spaces, datasets, jobs, architectures, serve, worker, migrate, demo, version]
+COMMANDS = [
+    profile, calibrate, verify, devices, tables, spaces, datasets, jobs, architectures, serve, worker, migrate, demo,
+    version,
+]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
@@ -116,6 +116,14 @@ class Client:
         """Writes a table to the file `to`."""
         return download(self._transport, f"{_path('tables', table, 'file')}?format={format}", to)
 
+    def add_measurements(self, table: str, document: Mapping[str, Any]) -> Document:
+        """Brings whole networks that the table's device timed; gives how far the table is off."""
+        return cast(Document, self._transport.json("POST", _path("tables", table, "measurements"), json=dict(document)))
+
+    def measurements(self, table: str) -> Iterator[Document]:
+        """The networks that were measured for a table."""
+        return self._transport.items(_path("tables", table, "measurements"))
+
     # --- spaces and data sets
 
     def spaces(self) -> Iterator[Document]:
@@ -130,9 +138,23 @@ class Client:
         """Adds a search space of one's own."""
         return cast(Document, self._transport.json("POST", "/v1/spaces", json=dict(document)))
 
-    def operators(self, space: str) -> list[Operator]:
-        """Every operator that a device has to be timed on for a space."""
-        answer = self._transport.json("GET", _path("spaces", space, "operators"))
+    def operators(self, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = ()) -> list[Operator]:
+        """Every operator that a device has to be timed on for a space, in these precisions and widths instead of its
+        own where some are given.
+        """
+        params = {"precision": list(precision), "width": list(width)}
+        return self._operators(self._transport.json("GET", _path("spaces", space, "operators"), params=params))
+
+    def sample(
+        self, space: str, *, count: int, seed: int = 0, precision: Sequence[str] = (), width: Sequence[float] = ()
+    ) -> Document:
+        """Architectures of a space drawn evenly: `choices`, and `architectures` with `layers` and `operators` each."""
+        params = {"count": count, "seed": seed, "precision": list(precision), "width": list(width)}
+        answer = self._transport.json("GET", _path("spaces", space, "architectures"), params=params)
+        drawn = [{**one, "operators": self._operators(one)} for one in answer["architectures"]]
+        return {**answer, "architectures": drawn}
+
+    def _operators(self, answer: Document) -> list[Operator]:
         try:
             return [Operator(**row) for row in answer["operators"]]
         except (KeyError, TypeError, OperatorError) as error:
@@ -215,6 +237,11 @@ class Client:
     def architecture(self, architecture: str) -> Architecture:
         """One derived architecture."""
         return cast(Architecture, self._transport.json("GET", _path("architectures", architecture)))
+
+    def add_measured_latency(self, architecture: str, document: Mapping[str, Any]) -> Architecture:
+        """Tells what an architecture took on a device."""
+        path = _path("architectures", architecture, "measurements")
+        return cast(Architecture, self._transport.json("POST", path, json=dict(document)))
 
     def download(self, artifact: Artifact, folder: Path, *, on_bytes: Callable[[int], None] | None = None) -> Path:
         """Puts an artifact into `folder` under its own name; raises ChecksumError where the bytes are others."""

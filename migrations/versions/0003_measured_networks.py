@@ -1,4 +1,4 @@
-"""Networks that devices timed whole, and how far a table's predictions are off."""
+"""Networks and architectures that devices timed whole, and how far a table's predictions are off."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,10 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("tables") as batch_op:
         batch_op.add_column(sa.Column("calibration", sa.JSON(), nullable=True))
+    with op.batch_alter_table("architectures") as batch_op:
+        batch_op.add_column(sa.Column("measured", sa.JSON(), nullable=False, server_default=sa.text("'[]'")))
+    with op.batch_alter_table("architectures") as batch_op:
+        batch_op.alter_column("measured", existing_type=sa.JSON(), server_default=None)  # it was for rows that stood
     op.create_table(
         "measured_networks",
         sa.Column("table_id", sa.Text(), nullable=False),
@@ -31,5 +35,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("measured_networks")
+    with op.batch_alter_table("architectures") as batch_op:
+        batch_op.drop_column("measured")
     with op.batch_alter_table("tables") as batch_op:
         batch_op.drop_column("calibration")

@@ -139,7 +139,13 @@ def test_a_device_with_several_tables_wants_one_named(client: TestClient, databa
     assert answer.json()["errors"][0]["field"] == "constraints[0].table"
     named = client.post(JOBS, json=constrained(table=other["id"], max_us=600))
     assert named.json()["pins"]["tables"] == [
-        {"constraint": 0, "device": "cpu", "table": other["id"], "content_hash": other["content_hash"]}
+        {
+            "constraint": 0,
+            "device": "cpu",
+            "table": other["id"],
+            "content_hash": other["content_hash"],
+            "correction": None,
+        }
     ]
 
 

@@ -90,3 +90,11 @@ def spec(table: Any) -> dict[str, Any]:
     """A job that the service takes."""
     constraint = {"metric": "latency", "device": "board", "table": table["id"], "max_us": 1e6}
     return {"name": "trial", "space": "fbnet-mini", "dataset": "fashion-mnist", "constraints": [constraint]}
+
+
+@pytest.fixture
+def database(service: Service) -> Iterator[Database]:
+    """The service's database, for the part of a worker."""
+    opened = service.database()
+    yield opened
+    opened.close()

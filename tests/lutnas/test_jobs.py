@@ -5,75 +5,21 @@ import json
 import random
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from api.artifacts.store import ArtifactStore, attempt_path
 from api.db.session import Database
-from api.jobs.lease import Lease, NewArchitecture, claim, fail, report, succeed
+from api.jobs.lease import fail
 from search.evidence import Evidence
 from search.space import preset
 from tests.lutnas.conftest import Service
-
-FILES = {"architecture.json": b"{}", "weights.safetensors": b"weights", "model.onnx": b"model", "report.json": b"{}"}
-
-
-@pytest.fixture
-def database(service: Service) -> Iterator[Database]:
-    opened = service.database()
-    yield opened
-    opened.close()
-
-
-def submit(service: Service, spec: dict[str, Any], *options: str) -> Any:
-    return service.data("jobs", "submit", "-", *options, input=json.dumps(spec))
-
-
-def take(database: Database, job: str) -> Lease:
-    with database.write() as session:
-        lease = claim(session, job, worker="test", lease_seconds=600)
-    assert lease is not None
-    return lease
-
-
-def step(database: Database, lease: Lease, number: int) -> None:
-    data = {
-        "phase": "search",
-        "steps": 10,
-        "seconds_left": 65.0,
-        "epoch": number,
-        "expected_latency_us": {"board": 5e5},
-    }
-    with database.write() as session:
-        report(session, lease, kind="progress", step=number, data=data)
+from tests.lutnas.part_of_a_worker import FILES, finish, step, submit, take
 
 
 def some_evidence() -> Evidence:
     rng, space = random.Random(0), preset("fbnet-mini")
     worth = tuple(tuple(rng.gauss(0, 1) for _ in layer.choices) for layer in space.layers)
     return Evidence(space=space, worth=worth, samples=9, rank_correlation=0.8)
-
-
-def finish(service: Service, database: Database, lease: Lease, *, evidence: bytes | None = None) -> None:
-    store = ArtifactStore(service.home / "artifacts")
-    with database.write() as session:
-        candidates = ("k3_e1",) * 7
-        layers = [{"layer": i, "candidate": c, "operator": None, "latency_us": 10.0} for i, c in enumerate(candidates)]
-        derived = NewArchitecture(
-            candidates=candidates, predicted_latency_us={"board": 70.0}, test_accuracy=0.9, layers=layers,
-            predicted=[
-                {"name": "board", "metric": "latency", "device": "board", "predicted_us": 70.0, "max_us": 1e6},
-                {"name": "size", "metric": "size", "predicted_bytes": 2e5, "max_bytes": 3e5},
-            ],
-        )  # fmt: skip
-        files = [
-            store.put(attempt_path(lease.job_id, lease.attempt, name), content, media_type="application/octet-stream")
-            for name, content in {**FILES, **({"evidence.json": evidence} if evidence else {})}.items()
-        ]
-        succeed(session, lease, architecture=derived, artifacts=files)
 
 
 def lines(text: str) -> list[Any]:
@@ -122,7 +68,7 @@ def test_new_constraints_are_answered_by_a_finished_job(
 ) -> None:
     job = submit(service, spec)["id"]
     lease = take(database, job)
-    finish(service, database, lease, evidence=some_evidence().model_dump_json().encode())
+    finish(service, database, lease, files={"evidence.json": some_evidence().model_dump_json().encode()})
     limits = ["--device", "board", "--max-us", "2000", "--max-bytes", "300000"]
     found = service.data("jobs", "derive", job, *limits, "--count", "3")["architectures"]
     assert len(found) == 3
@@ -146,7 +92,7 @@ def test_new_constraints_that_cannot_be_are_refused(service: Service, database: 
     ):  # fmt: skip
         done = service.lutnas("jobs", "derive", job, *options)
         assert (done.exit_code, named in done.stderr) == (2, True)
-    finish(service, database, take(database, job), evidence=some_evidence().model_dump_json().encode())
+    finish(service, database, take(database, job), files={"evidence.json": some_evidence().model_dump_json().encode()})
     low = service.lutnas("jobs", "derive", job, "--max-macs", "9")
     assert (low.exit_code, "constraints[0].max" in low.stderr) == (1, True)
 

@@ -1,0 +1,144 @@
+"""`lutnas calibrate` and `lutnas verify`: whole networks timed on this very machine, held against predictions."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lutnas.cli import output as out
+from lutnas.cli.failure import Failure, extra, refuse
+from lutnas.cli.options import connected
+from lutnas.cli.output import Output, say
+from lutnas.client import Client
+from lutnas.client.documents import Architecture, Document
+
+MODEL = "model.onnx"
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime."
+)
+
+
+@click.command()
+@click.argument("table")
+@click.option("--space", required=True, metavar="NAME", help="The search space whose networks are timed.")
+@click.option("--precision", multiple=True, metavar="NAME", help="Precisions to draw from, instead of the space's.")
+@click.option("--width", multiple=True, type=float, metavar="SHARE", help="Widths to draw from, as --precision.")
+@click.option("--networks", type=click.IntRange(1, 1000), default=30, show_default=True, help="How many networks.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the draw.")
+@connected
+def calibrate(
+    client: Client, output: Output, table: str, space: str, precision: tuple[str, ...], width: tuple[float, ...],
+    networks: int, seed: int,
+) -> None:  # fmt: skip
+    """Time random networks of a space on this machine, and tell how far its TABLE is off.
+
+    Needs an extra: pip install 'lutnas[profiler]'. To be run on the device that the table is of. The service keeps what
+    was measured; where a line through it helps on networks left out, jobs go by it from then on.
+    """
+    known = client.table(table)
+    drawn = client.sample(space, count=networks, seed=seed, precision=precision, width=width)
+    measured = _measured(drawn, known["threads"])
+    runtime, version = measured.pop("runtime"), measured.pop("runtime_version")
+    body = {
+        "space": space, "choices": drawn["choices"], "runtime": runtime, "runtime_version": version,
+        "threads": known["threads"], "batch": 1, **measured,
+    }  # fmt: skip
+    told = client.add_measurements(table, body)
+    output.document(told, _calibration(told))
+
+
+def _measured(drawn: Document, threads: int) -> dict[str, Any]:
+    with extra("profiler", "timing networks"):
+        from latency.profiler import ProfilerError, measure_networks
+        from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+    found = drawn["architectures"]
+    with out.progress() as bar:
+        task = bar.add_task(f"timing {len(found)} networks", total=None)
+
+        def advance(done: int, total: int, seconds_left: float) -> None:
+            said = f"{len(found)} networks  {out.duration(seconds_left)} left"
+            bar.update(task, completed=done, total=total, description=said)
+
+        try:
+            runtime = OnnxRuntime()
+            timed = measure_networks(
+                [one["operators"] for one in found], runtime=runtime, threads=threads, progress=advance
+            )
+        except ProfilerError as error:
+            raise Failure(str(error)) from error
+    restless = sum(not one.settled for one in timed)
+    if restless:
+        say(f"warning: {restless} of {len(timed)} networks did not settle; was this machine busy?")
+    networks = [
+        {"layers": one["layers"], "latency_us": m.latency_us, "p10_us": m.p10_us, "p90_us": m.p90_us,
+         "samples": m.samples}
+        for one, m in zip(found, timed, strict=True)
+    ]  # fmt: skip
+    return {"runtime": runtime.name, "runtime_version": runtime.version, "networks": networks}
+
+
+def _calibration(told: Document) -> Any:
+    rows = [_trust_row("as uploaded", told["trust"])]
+    if told["corrected"] is not None:
+        rows.append(_trust_row("corrected, on networks left out", told["corrected"]))
+        line = told["correction"]
+        say(f"jobs go by measured = {line['offset_us']:.2f} us + {line['scale']:.4f} * predicted from now on")
+    columns = ["predictions", "networks", "mean error", "90 %", "worst", "rank correlation"]
+    return out.table(columns, rows, right=columns[1:])
+
+
+def _trust_row(name: str, trust: Document) -> list[str]:
+    errors = [f"{100 * trust[one]:.1f} %" for one in ("mape", "p90", "worst")]
+    ranks = "-" if trust["spearman"] is None else f"{trust['spearman']:.3f}"
+    return [name, str(trust["networks"]), *errors, ranks]
+
+
+@click.command()
+@click.argument("architecture")
+@click.option("--device", required=True, metavar="NAME", help="What this machine is called.")
+@threads_option
+@connected
+def verify(client: Client, output: Output, architecture: str, device: str, threads: int) -> None:
+    """Measure a derived ARCHITECTURE on this machine: predicted against measured latency.
+
+    Needs an extra: pip install 'lutnas[profiler]'. The service keeps what was measured beside the architecture.
+    """
+    with extra("profiler", "timing networks"):
+        from latency.profiler import ProfilerError, measure_model
+        from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+    found = client.architecture(architecture)
+    models = [artifact for artifact in found["artifacts"] if artifact["name"] == MODEL]
+    if not models:
+        refuse("ARCHITECTURE", f"{architecture} has no {MODEL}")
+    with tempfile.TemporaryDirectory() as folder:
+        say("measuring the exported network on this CPU")
+        try:
+            measured = measure_model(client.download(models[0], Path(folder)), threads=threads)
+            version = OnnxRuntime().version
+        except ProfilerError as error:
+            raise Failure(str(error)) from error
+    if not measured.settled:
+        say("warning: calls did not settle; was this machine busy?")
+    told = client.add_measured_latency(
+        architecture,
+        {"device": device, "runtime": OnnxRuntime.name, "runtime_version": version, "threads": threads, "batch": 1,
+         "latency_us": measured.latency_us, "p10_us": measured.p10_us, "p90_us": measured.p90_us,
+         "samples": measured.samples, "settled": measured.settled},
+    )  # fmt: skip
+    predicted_us = _predicted(told, device)
+    document = {
+        "architecture": told["id"], "device": device, "predicted_latency_us": predicted_us,
+        "measured_latency_us": measured.latency_us, "settled": measured.settled,
+    }  # fmt: skip
+    shown = {"measured": f"{measured.latency_us:.1f} us"}
+    if predicted_us is not None:
+        off = measured.latency_us / predicted_us - 1
+        shown = {"predicted": f"{predicted_us:.1f} us", **shown, "off by": f"{100 * off:+.1f} %"}
+    output.document(document, out.fields(shown))
+
+
+def _predicted(architecture: Architecture, device: str) -> float | None:
+    """The predicted latency on `device`, where a constraint of the job named it."""
+    on_device = [row for row in architecture["predicted"] if row.get("device") == device and "predicted_us" in row]
+    return on_device[0]["predicted_us"] if on_device else None

@@ -1,0 +1,84 @@
+"""`lutnas calibrate` and `lutnas verify`, timing this very machine."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from api.db.session import Database
+from latency.formats import write_csv
+from latency.graph import chain, random_weights
+from latency.operator import Operator
+from latency.table import Entry, TableInfo
+from search.space import Input, Space, preset
+from tests.lutnas.conftest import Service
+from tests.lutnas.part_of_a_worker import finish, submit, take
+
+NETWORK = [
+    Operator("stem", 8, 8, 1, 0, 8, 1, 3),
+    Operator("mbconv", 8, 8, 8, 8, 8, 1, 3, 1),
+    Operator("head", 8, 8, 8, 16, 4),
+]
+
+
+def tiny() -> Space:
+    """A space whose networks take tens of microseconds."""
+    return preset("fbnet-mini").resized(name="tiny-calibrated", input=Input(channels=1, height=8, width=8), classes=4)
+
+
+@pytest.fixture
+def board_table(service: Service, tmp_path: Path) -> Any:
+    """A table of this machine's runtime, of made-up latencies."""
+    space = tiny()
+    with service.client() as client:
+        client.create_space(space.model_dump(mode="json"))
+    info = TableInfo(
+        device="bench-2", runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1
+    )
+    file = tmp_path / "bench.csv"
+    file.write_text("".join(write_csv(info, [(o, Entry(1.0 + o.c_mid / 50)) for o in space.operators()])))
+    return service.data("tables", "upload", str(file), "--device", "bench-2", "--space", space.name, "--create")
+
+
+def test_networks_timed_here_tell_how_far_a_table_is_off(service: Service, board_table: Any) -> None:
+    asked = ["calibrate", board_table["id"], "--space", "tiny-calibrated", "--networks", "12"]
+    told = service.data(*asked)
+    assert told["trust"]["networks"] == 12
+    assert told["trust"]["mape"] > 0
+    with service.client() as client:
+        kept = list(client.measurements(board_table["id"]))
+    assert [row["samples"] >= 12 for row in kept] == [True] * 12
+    assert all(1.0 < row["latency_us"] < 1e5 and row["p10_us"] <= row["p90_us"] for row in kept)
+    people = service.lutnas(*asked[:-1], "2")
+    assert people.exit_code == 0
+    assert "as uploaded" in people.stdout
+    assert "rank correlation" in people.stdout
+
+
+def test_a_table_of_another_runtime_is_not_calibrated_here(service: Service, table: Any) -> None:
+    done = service.lutnas("calibrate", table["id"], "--space", "tiny-of-nobody")
+    assert done.exit_code == 1
+    assert "tiny-of-nobody" in done.stderr
+
+
+def test_a_derived_architecture_is_measured_and_the_service_keeps_it(
+    service: Service,
+    database: Database,
+    spec: dict[str, Any],
+) -> None:
+    rng = np.random.default_rng(0)
+    weights = [random_weights(operator, rng) for operator in NETWORK]
+    model = chain(NETWORK, weights, ["stem", "layer", "head"], batch="N").SerializeToString()
+    job = submit(service, spec)
+    finish(service, database, take(database, job["id"]), files={"model.onnx": model})
+    name = service.data("jobs", "show", job["id"])["architecture"]
+    told = service.data("verify", name, "--device", "board")
+    assert told["predicted_latency_us"] == 70.0
+    (kept,) = service.data("architectures", "show", name)["measured"]
+    assert kept["latency_us"] == told["measured_latency_us"] > 0
+    assert (kept["device"], kept["runtime"], kept["threads"]) == ("board", "onnxruntime", 1)
+    unknown = service.lutnas("verify", name, "--device", "nowhere")
+    assert unknown.exit_code == 1
+    assert "nowhere" in unknown.stderr
