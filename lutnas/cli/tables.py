@@ -7,6 +7,7 @@ import click
 
 from latency.operator import Operator
 from lutnas.cli.failure import ExitCode, refuse, where
+from lutnas.cli.imports import import_table
 from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
@@ -17,6 +18,9 @@ MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json", ".parquet": "app
 @click.group()
 def tables() -> None:
     """Latency lookup tables of devices."""
+
+
+tables.add_command(import_table)
 
 
 @tables.command("upload")

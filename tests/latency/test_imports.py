@@ -1,0 +1,140 @@
+"""Public layouts become tables of ours, row by row; what has no place is counted, what is no latency is refused."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latency.imports import LayoutError, read_layout
+from latency.operator import BASE, Operator
+from latency.table import Entry, TableInfo
+from search.space import Space, preset
+
+INFO = TableInfo(device="d", runtime="r", threads=1, batch=1)
+MBCONV = "expanded_conv-input:112x112x16-output:56x56x24-expand:{}-kernel:3-stride:2-idskip:0"
+
+
+def layers_of(space: Space) -> list[Mapping[str, Operator]]:
+    return [{c.candidate.name: layer.operator(c) for c in layer.choices} for layer in space.layers]
+
+
+def read(layout: str, document: Any, unit: Any = "ms", **more: Any) -> tuple[dict[Operator, Entry], dict[str, int]]:
+    text = document if isinstance(document, str) else json.dumps(document)
+    found = read_layout(layout, text, INFO, unit=unit, **more)
+    return dict(found.table.entries), found.left_out
+
+
+def test_positions_become_operators_and_equal_operators_their_mean_and_spread() -> None:
+    space = preset("fbnet-cifar")
+    rows: list[Any] = [None]
+    for layer in layers_of(space):
+        rows.append([100.0 + len(rows) + place for place in range(9 if layer["skip"].is_identity else 8)])
+    entries, left_out = read("fbnet-positional", [*rows, None], "us", layers=layers_of(space))
+    first = layers_of(space)[0]
+    assert entries[first["k5_e6"]] == Entry(108.0, provenance="published")
+    same = [n for n, layer in enumerate(layers_of(space)) if layer["k3_e6"] == layers_of(space)[2]["k3_e6"]]
+    values = [104.0 + n for n in same]
+    assert len(values) > 1
+    assert entries[layers_of(space)[2]["k3_e6"]] == Entry(
+        sum(values) / len(values), values[0], values[-1], len(values), "published"
+    )
+    assert left_out == {}
+
+
+@pytest.mark.skipif("LUTNAS_REAL_TABLES" not in os.environ, reason="LUTNAS_REAL_TABLES names no folder of real tables")
+def test_a_real_positional_table_lacks_only_what_it_has_no_value_for() -> None:
+    space = preset("fbnet-cifar")
+    text = (Path(os.environ["LUTNAS_REAL_TABLES"]) / "luts" / "fbnet_pi4_positional_us.json").read_text()
+    found = read_layout("fbnet-positional", text, INFO, unit="us", layers=layers_of(space))
+    missing = found.table.missing(space.operators())
+    assert {operator.kind for operator in missing} == {"base", "stem", "head", "skip"}
+    assert found.table.latency_us(layers_of(space)[0]["k3_e1"]) == pytest.approx(10430.441020034777)
+
+
+def test_proxyless_keys_become_blocks_stem_and_head() -> None:
+    document = {
+        "Conv-input:224x224x3-output:112x112x32": {"mean": 2.0, "count": 9},
+        MBCONV.format(6): {"mean": 1.5, "std": 0.1},
+        MBCONV.format(96): {"mean": 2.5},  # the same block by its middle channels
+        "expanded_conv-input:56x56x24-output:56x56x24-expand:3-kernel:5-stride:1-idskip:1": 0.75,
+        "expanded_conv-input:56x56x24-output:56x56x24-expand:3-kernel:5-stride:1-idskip:0": 0.7,
+        "expanded_conv-input:7x7x160-output:7x7x160-expand:960-kernel:5-stride:1-idskip:1-se:1-hs:1": 0.7,
+        "Conv_1-input:7x7x320-output:7x7x1280": {"mean": 0.25},
+        "Logits-input:7x7x1280-output:1000": {"mean": 0.5},
+        "AvgPool2D-input:7x7x1280-output:1280": {"mean": 0.1},
+    }
+    entries, left_out = read("proxyless", document)
+    assert entries == {
+        Operator("stem", 224, 224, 3, 0, 32, 2, 3): Entry(2000.0, provenance="published"),
+        Operator("mbconv", 112, 112, 16, 96, 24, 2, 3, 1): Entry(2000.0, 1500.0, 2500.0, 2, "published"),
+        Operator("mbconv", 56, 56, 24, 72, 24, 1, 5, 1): Entry(750.0, provenance="published"),
+        Operator("head", 7, 7, 320, 1280, 1000): Entry(750.0, provenance="published"),
+    }
+    assert left_out == {
+        "AvgPool2D: no operator of a table": 1,
+        "expanded_conv with squeeze-and-excitation": 1,
+        "expanded_conv that keeps its shape without a residual sum": 1,
+    }
+
+
+def test_yaml_is_read_and_runs_nothing() -> None:
+    entries, _ = read("proxyless", f"{MBCONV.format(3)}:\n  mean: 1.5\n")
+    assert entries == {Operator("mbconv", 112, 112, 16, 48, 24, 2, 3, 1): Entry(1500.0, provenance="published")}
+    with pytest.raises(LayoutError, match="neither JSON nor YAML"):
+        read("proxyless", "!!python/object/apply:os.getcwd []")
+
+
+def test_tf_nas_blocks_are_told_by_their_middle_channels() -> None:
+    document = {
+        "base": 3.0,
+        "MBInvertedResBlock_56_24_0_40_k3_s2_relu": {"48": 0.5, "96": 0.75},
+        "MBInvertedResBlock_56_24_24_40_k3_s2_relu": {"48": 0.6},
+    }
+    entries, left_out = read("tf-nas", document)
+    assert entries == {
+        BASE: Entry(3000.0, provenance="published"),
+        Operator("mbconv", 56, 56, 24, 48, 40, 2, 3, 1): Entry(500.0, provenance="published"),
+        Operator("mbconv", 56, 56, 24, 96, 40, 2, 3, 1): Entry(750.0, provenance="published"),
+    }
+    assert left_out == {"blocks with squeeze-and-excitation": 1}
+
+
+def test_apq_convolutions_of_one_precision_add_up_to_blocks() -> None:
+    def row(us: float) -> dict[str, float]:
+        return {"latency": us, "energy": 1.0}
+
+    document = {
+        "head": row(10.0), "tail": row(5.0),
+        "(16, 96, 112, 1, 1, 0, 1)-W8A8": row(1.0), "(96, 96, 112, 3, 2, 1, 96)-W8A8": row(2.0),
+        "(96, 24, 56, 1, 1, 0, 1)-W8A8": row(4.0),
+        "(16, 96, 112, 1, 1, 0, 1)-W4A4": row(0.5), "(96, 96, 112, 3, 2, 1, 96)-W4A4": row(1.0),
+    }  # fmt: skip
+    entries, _ = read("apq", document, "us")
+    assert entries == {
+        BASE: Entry(15.0, provenance="simulated"),
+        Operator("mbconv", 112, 112, 16, 96, 24, 2, 3, 1, 8, 8): Entry(7.0, provenance="simulated"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("layout", "document", "said"),
+    [
+        ("proxyless", [1], "no mapping of operators"),
+        ("proxyless", {MBCONV.format(6): {"mean": "1.5 ms"}}, "'1.5 ms' is no latency"),
+        ("proxyless", {MBCONV.format(6): -1.0}, "-1000.0 is no latency"),
+        ("proxyless", {MBCONV.format(6).replace("stride:2", "stride:1"): 1.0}, "stride 1 does not lead to 56x56"),
+        ("proxyless", {MBCONV.format(0): 1.0}, "c_mid: a mbconv needs it"),
+        ("proxyless", {"Pool": 1.0}, "holds no operator"),
+        ("tf-nas", {"X_56_24_0_40_k3_s2_relu": 3.0}, "no mapping of middle channels"),
+        ("tf-nas", {"X_56_24_0_40_k3_s2_relu": {"many": 3.0}}, "X_56_24_0_40_k3_s2_relu.many"),
+        ("apq", {"(1, 2)-W8A8": None}, "None is no latency"),
+        ("fbnet-positional", [[1.0]], "the file has 1 layers with values, the space 0"),
+        ("nothing", {}, "none of the layouts apq, fbnet-positional"),
+    ],
+)
+def test_what_is_not_of_the_layout_is_named(layout: str, document: Any, said: str) -> None:
+    with pytest.raises(LayoutError, match=said.replace("(", r"\(")):
+        read(layout, document)
