@@ -16,9 +16,10 @@ from api.paging import decode_cursor, encode_cursor
 from api.spaces import service as spaces
 from api.tables import service as tables
 from api.tables import suspicion
+from api.tables.difference import difference
 from api.tables.models import Table
 from api.tables.rows import GROUP, entry_json, info_of, operator_json, rows_after
-from api.tables.schemas import CoverageView, OperatorView, RowView, RowWarning, TableView
+from api.tables.schemas import CoverageView, DifferenceView, OperatorView, RowView, RowWarning, TableView
 from api.tables.upload import PARQUET, CheckedTable, FormatMissing, Upload, check
 from latency.formats import ParquetMissing, write_csv, write_json, write_parquet
 from latency.operator import Operator
@@ -126,6 +127,14 @@ def read_coverage(table_id: str, space: str, caller: Authenticated, service: Par
         table = tables.get(session, caller.owner, table_id)
         missing = tables.missing(session, table, spaces.get(session, caller.owner, space))
     return CoverageView(covered=not missing, missing=[OperatorView.model_validate(operator) for operator in missing])
+
+
+@router.get("/tables/{table_id}/difference")
+def read_difference(table_id: str, before: str, caller: Authenticated, service: Parts) -> DifferenceView:
+    """Tell what changes from the table `before` to this one: rows as uploaded, the greatest changes first."""
+    with service.database.read() as session:
+        after, earlier = (tables.get(session, caller.owner, name) for name in (table_id, before))
+        return difference(session, earlier, after)
 
 
 @router.get("/tables/{table_id}/file", response_class=StreamingResponse)

@@ -104,3 +104,27 @@ class CoverageView(BaseModel):
 
     covered: bool
     missing: list[OperatorView]
+
+
+class ChangedRow(OperatorView):
+    """An operator that both tables have, with different latencies. `ratio` is after over before, null before 0."""
+
+    before_us: float
+    after_us: float
+    ratio: float | None
+
+
+class DifferenceView(BaseModel):
+    """What changes from the table `before` to the table `after`. Lists hold the first 100, the greatest changes first;
+    counts tell all.
+    """
+
+    before: str
+    after: str
+    equal: int
+    changed_count: int
+    added_count: int
+    removed_count: int
+    changed: list[ChangedRow]
+    added: list[OperatorView]
+    removed: list[OperatorView]

@@ -5,12 +5,14 @@ from typing import Literal
 
 import click
 
-from latency.operator import Operator
+from latency.operator import FIELDS, Operator
+from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, refuse, where
 from lutnas.cli.imports import import_table
 from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
+from lutnas.client.documents import Document
 
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
 
@@ -88,6 +90,25 @@ def show_coverage(client: Client, output: Output, table: str, space: str) -> int
     return ExitCode.OK if coverage["covered"] else ExitCode.ERROR
 
 
+@tables.command("difference")
+@click.argument("before")
+@click.argument("after")
+@connected
+def show_difference(client: Client, output: Output, before: str, after: str) -> None:
+    """Tell what changes from the table BEFORE to the table AFTER, the greatest changes first."""
+    found = client.difference(before, after)
+    counts = [f"{found[f'{name}_count']} {name}" for name in ("changed", "added", "removed")]
+    say(f"{found['equal']} equal, {', '.join(counts)}")
+    columns = ["operator", "before us", "after us", "ratio"]
+    rows = [
+        [_key(row), f"{row['before_us']:.2f}", f"{row['after_us']:.2f}", out.cell(row["ratio"])]
+        for row in found["changed"]
+    ]
+    rows += [[_key(row), "-", "added", ""] for row in found["added"]]
+    rows += [[_key(row), "removed", "-", ""] for row in found["removed"]]
+    output.document(found, out.table(columns, rows, right=columns[1:]))
+
+
 @tables.command("download")
 @click.argument("table")
 @click.option(
@@ -106,6 +127,10 @@ def download_table(
     """Download a table."""
     written = client.download_table(table, file or Path(f"{table}.{form}"), format=form)
     output.document({"table": table, "file": str(written)}, str(written))
+
+
+def _key(row: Document) -> str:
+    return Operator(**{name: row[name] for name in FIELDS}).key
 
 
 def media_type_of(file: Path) -> str:

@@ -112,6 +112,11 @@ class Client:
         """Which operators of a space a table has not."""
         return cast(Coverage, self._transport.json("GET", _path("tables", table, "coverage"), params={"space": space}))
 
+    def difference(self, before: str, after: str) -> Document:
+        """What changes from one table to another."""
+        path = _path("tables", after, "difference")
+        return cast(Document, self._transport.json("GET", path, params={"before": before}))
+
     def download_table(self, table: str, to: Path, *, format: Literal["csv", "json", "parquet"] = "csv") -> Path:
         """Writes a table to the file `to`."""
         return download(self._transport, f"{_path('tables', table, 'file')}?format={format}", to)

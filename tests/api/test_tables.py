@@ -168,3 +168,23 @@ def test_the_same_table_sent_at_once_is_stored_once(client: TestClient, database
         answers = list(pool.map(lambda _: client.post(cpu, content=a_table_csv(), headers=CSV), range(4)))
     assert sorted(answer.status_code for answer in answers) == [200] * 3 + [201]
     assert row_counts(database)["tables"] == 1
+
+
+def test_the_difference_of_two_versions_counts_all_and_shows_the_greatest_first(client: TestClient, cpu: str) -> None:
+    one = HEAD + COLUMNS + BASE + BLOCK.format(3) + "skip,14,14,16,,24,1,,,7\n" + "skip,14,14,16,,32,1,,,2\n"
+    two = (
+        HEAD + COLUMNS + "base,,,,,,,,,13\n" + BLOCK.format(3) + "skip,14,14,16,,24,1,,,1\n" + "stem,9,9,1,,8,1,3,,5\n"
+    )
+    before, after = (client.post(cpu, content=body, headers=CSV).json()["id"] for body in (one, two))
+    found = client.get(f"/v1/tables/{after}/difference?before={before}").json()
+    assert {name: found[name] for name in ("equal", "changed_count", "added_count", "removed_count")} == {
+        "equal": 1, "changed_count": 2, "added_count": 1, "removed_count": 1,
+    }  # fmt: skip
+    assert [(row["kind"], row["before_us"], row["after_us"]) for row in found["changed"]] == [
+        ("skip", 7.0, 1.0),
+        ("base", 12.5, 13.0),
+    ]
+    assert found["changed"][1]["ratio"] == pytest.approx(1.04)
+    assert ([row["kind"] for row in found["added"]], found["removed"][0]["c_out"]) == (["stem"], 32)
+    assert client.get(f"/v1/tables/{after}/difference?before=tbl_none").status_code == 404
+    assert client.get(f"/v1/tables/{after}/difference?before={after}").json()["equal"] == 4

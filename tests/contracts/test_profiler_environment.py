@@ -1,6 +1,7 @@
 """What a device installs to be profiled: no torch, no server, less than 250 MB; LiteRT and Parquet are extras."""
 
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
@@ -24,7 +25,8 @@ def closure(name: str, extra: str = "") -> set[str]:
 
 def installed_bytes(name: str) -> int:
     files = metadata.distribution(name).files or ()
-    return sum(path.stat().st_size for file in files if (path := file.locate()).is_file())
+    places = (Path(str(file.locate())) for file in files)
+    return sum(place.stat().st_size for place in places if place.is_file())
 
 
 def test_the_profiler_brings_neither_torch_nor_the_server_and_is_small() -> None:

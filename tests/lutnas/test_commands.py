@@ -58,6 +58,17 @@ def test_wrong_usage_is_exit_code_2_with_the_help_to_ask(service: Service) -> No
 # --- tables
 
 
+def test_the_difference_of_two_tables_is_shown(service: Service, table: Any, tmp_path: Path) -> None:
+    file = tmp_path / "slower.csv"
+    file.write_text(csv_of(preset("fbnet-mini"), "board-2", scale=1.5))
+    other = service.data("tables", "upload", str(file), "--device", "board-2", "--create")
+    found = service.data("tables", "difference", table["id"], other["id"])
+    assert (found["changed_count"] > 50, found["added_count"], found["removed_count"]) == (True, 0, 0)
+    people = service.lutnas("tables", "difference", table["id"], other["id"])
+    assert f"{found['equal']} equal, {found['changed_count']} changed, 0 added, 0 removed" in people.stderr
+    assert "mbconv 7x7" in people.stdout
+
+
 def test_a_table_is_uploaded_listed_shown_and_covers_its_space(service: Service, table: Any) -> None:
     assert table["rows"] == len(list(preset("fbnet-mini").operators()))
     assert table["id"] in [t["id"] for t in service.data("tables", "list", "--device", "board")]
