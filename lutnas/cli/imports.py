@@ -9,9 +9,10 @@ from latency.formats import write_csv
 from latency.imports import LAYOUTS, LayoutError, Unit, read_layout
 from latency.operator import Operator
 from latency.table import FieldError, TableInfo
-from lutnas.cli.failure import Failure, extra, refuse
+from lutnas.cli.failure import Failure, refuse
 from lutnas.cli.options import existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
+from lutnas.cli.spacefile import read_space
 
 
 @click.command("import")
@@ -59,11 +60,5 @@ def import_table(
 
 
 def _layers(name: str) -> Sequence[Mapping[str, Operator]]:
-    with extra("server", "reading a space"):
-        from search.space import SpaceError, parse, preset
-    path = Path(name)
-    try:
-        space = parse(path.read_bytes()) if path.is_file() else preset(name)
-    except SpaceError as error:
-        refuse("--space", str(error))
+    space = read_space(name)
     return [{choice.candidate.name: layer.operator(choice) for choice in layer.choices} for layer in space.layers]

@@ -8,6 +8,7 @@ import click
 from latency.operator import FIELDS, Operator
 from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, refuse, where
+from lutnas.cli.fit import fit
 from lutnas.cli.imports import import_table
 from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
@@ -23,6 +24,7 @@ def tables() -> None:
 
 
 tables.add_command(import_table)
+tables.add_command(fit)
 
 
 @tables.command("upload")

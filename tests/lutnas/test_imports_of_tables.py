@@ -1,8 +1,15 @@
-"""`lutnas tables import`: a public file in, a table that the service takes out."""
+"""`lutnas tables import` and `fit`: a public file in, a table that the service takes out."""
 
 import json
+import random
 from pathlib import Path
 
+import pytest
+
+from latency.estimate import predict_us
+from latency.formats import read_csv
+from search.architecture import Architecture
+from search.space import preset
 from tests.lutnas.conftest import Service
 
 KEY = "expanded_conv-input:28x28x16-output:14x14x24-expand:6-kernel:3-stride:2-idskip:0"
@@ -36,3 +43,42 @@ def test_a_pickle_is_not_read(service: Service, tmp_path: Path) -> None:
         "tables", "import", "tf-nas", str(file), *SAID, "--unit", "ms", "--output", str(tmp_path / "x")
     )
     assert (done.exit_code, "a pickle is not read" in done.stderr) == (2, True)
+
+
+def networks(tmp_path: Path, count: int = 40) -> Path:
+    """Networks of fbnet-mini that take 2 ms, and a tenth of one for each layer that is no skip."""
+    rng, layers = random.Random(0), preset("fbnet-mini").layers
+    lines = ["architecture,pi4_ms"]
+    for _ in range(count):
+        names = [rng.choice(["skip", "k3_e1"]) for _ in layers]
+        lines.append(f"{' '.join(names)},{2 + 0.1 * sum(name != 'skip' for name in names)}")
+    file = tmp_path / "networks.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_a_table_is_fitted_from_networks_and_says_so(service: Service, tmp_path: Path) -> None:
+    to = tmp_path / "fitted.csv"
+    asked = ["--space", "fbnet-mini", "--device", "pi4", "--runtime", "tflite", "--output", str(to)]
+    done = service.data("tables", "fit", str(networks(tmp_path)), "--column", "pi4_ms", *asked)
+    assert done["held_out"]["networks"] == 40
+    assert done["held_out"]["mape"] < 0.01
+    with to.open(newline="") as lines:
+        table = read_csv(lines)
+    assert table.info.note.startswith("fitted from 40 whole networks")
+    space = preset("fbnet-mini")
+    assert predict_us(table, Architecture.of(space, ["k3_e1"] * len(space.layers)).operators()) == pytest.approx(
+        2000 + 100 * len(space.layers), rel=0.01
+    )
+
+
+def test_what_is_wrong_with_networks_is_named_by_line(service: Service, tmp_path: Path) -> None:
+    asked = ["--space", "fbnet-mini", "--device", "pi4", "--runtime", "tflite", "--output", str(tmp_path / "x")]
+    file = networks(tmp_path, 20)
+    few = service.lutnas("tables", "fit", str(networks(tmp_path, 3)), "--column", "pi4_ms", *asked)
+    assert (few.exit_code, "at least 16 have to be measured" in few.stderr) == (1, True)
+    assert service.lutnas("tables", "fit", str(file), "--column", "pi4", *asked).exit_code == 2
+    assert "no column 'pi5_ms'" in service.lutnas("tables", "fit", str(file), "--column", "pi5_ms", *asked).stderr
+    file.write_text("architecture,pi4_ms\nskip k3_e1,2.0\n")
+    short = service.lutnas("tables", "fit", str(file), "--column", "pi4_ms", *asked)
+    assert (short.exit_code, "line 2: layers: 2 choices for the" in short.stderr) == (1, True)
