@@ -64,7 +64,7 @@ def fit_table(networks: Sequence[Network], info: TableInfo) -> Fitted:
 def _told_apart(networks: Sequence[Network]) -> tuple[list[Operator], list[Operator]]:
     """Operators that differ between networks, and those that all have equally often; no identities."""
     used = dict.fromkeys(o for network in networks for o in network.operators)
-    counts = {o: {network.operators.count(o) for network in networks} for o in used if not o.is_identity}
+    counts = {o: {network.operators.count(o) for network in networks} for o in used if not (o.is_identity or o == BASE)}
     return [o for o in counts if len(counts[o]) > 1], [o for o in counts if len(counts[o]) == 1]
 
 

@@ -21,6 +21,7 @@ from latency.operator import FIELDS, Operator
 Provenance = Literal["measured", "published", "simulated"]
 PROVENANCES: tuple[str, ...] = get_args(Provenance)
 NOISY = 0.3  # relative spread above which an entry deserves a second look
+LEAST, GREATEST = 1e-9, 1e15  # of what is not 0: ratios of any two stay numbers
 _FLOAT_FIELDS = ("latency_us", "p10_us", "p90_us", "energy_uj")
 _floats = attrgetter(*_FLOAT_FIELDS)
 _exact = attrgetter(*(name for name in FIELDS if name != "sparsity"))
@@ -91,6 +92,8 @@ class Entry:
                 raise FieldError(name, f"{value} is not a finite number")
             if value is not None and value < 0:
                 raise FieldError(name, f"{value} is negative")
+            if value and not LEAST <= value <= GREATEST:
+                raise FieldError(name, f"{value} is not between {LEAST:g} and {GREATEST:g}, as on any device")
         if self.p10_us is not None and self.p90_us is not None and self.p10_us > self.p90_us:
             raise FieldError("p10_us", f"{self.p10_us} is above p90_us {self.p90_us}")
         if self.samples < 0:

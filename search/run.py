@@ -17,6 +17,7 @@ from search.batches import evaluation, tensors
 from search.choosing import Choosing, Measure
 from search.datasets.data import ImageData
 from search.derive import Budget
+from search.evidence import Evidence
 from search.export import write_onnx
 from search.finish import Trainer, evaluated
 from search.network import Network, save_weights
@@ -109,6 +110,10 @@ class SearchRun:
                 network = Network(Architecture.from_indices(self.space, indices), self.task.head)
         return Trainer(network, data=self.data, settings=self.spec.finish, seed=self.spec.seed, task=self.task)
 
+    def _evidence(self) -> Evidence:
+        assert self.choosing.evidence is not None
+        return self.choosing.evidence
+
     def predicted(self) -> dict[str, float]:
         """The derived architecture's total of each budget, by the budget's name and in its unit."""
         indices = self.architecture.indices
@@ -126,7 +131,6 @@ class SearchRun:
         `folded` that ONNX could be made of: leave `onnx` out then.
         """
         assert self.trainer is not None, "the search has not derived yet"
-        assert self.choosing.evidence is not None
         assert self.trainer.step == self.trainer.steps, "the training is not done"
         self.trainer.settle()
         network = self.trainer.network
@@ -137,7 +141,7 @@ class SearchRun:
             difference = write_onnx(network, folder / MODEL, probe)
         (folder / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS)
-        (folder / EVIDENCE).write_text(self.choosing.evidence.model_dump_json() + "\n")
+        (folder / EVIDENCE).write_text(self._evidence().model_dump_json() + "\n")
         save_pretrained(self.searcher.supernet, folder / PRETRAINED)
         return Result(network.architecture, self.predicted(), metric, difference, tuple(files))
 
@@ -148,7 +152,7 @@ class SearchRun:
                 "format": FORMAT,
                 "phase": "finish",
                 "indices": list(self.architecture.indices),
-                "choosing": self.choosing.state_dict(),
+                "evidence": self._evidence().model_dump_json(),
                 "supernet": dict(self.searcher.supernet.state_dict()),
                 "trainer": self.trainer.state_dict(),
             }
@@ -165,10 +169,10 @@ class SearchRun:
             raise StateError("the checkpoint is of another version of lutnas: submit the job again")
         if state["phase"] == "search":
             self.searcher.load_state_dict(state["searcher"])
+            self.choosing.load_state_dict(state["choosing"])
         else:
             self.searcher.step = len(self.searcher.plan)
             self.searcher.supernet.load_state_dict(state["supernet"])
-        self.choosing.load_state_dict(state["choosing"])
-        if state["phase"] == "finish":
+            self.choosing.evidence = Evidence.model_validate_json(state["evidence"])
             self.trainer = self._start_training(state["indices"])
             self.trainer.load_state_dict(state["trainer"])

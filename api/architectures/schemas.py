@@ -11,6 +11,7 @@ from api.artifacts.schemas import ArtifactView
 from api.jobs.figures import Figure
 from search.document import Document, Name
 
+Microseconds = Annotated[float, Field(ge=1e-3, le=1e12, allow_inf_nan=False)]
 _FIGURES = TypeAdapter(list[Figure])
 
 
@@ -41,9 +42,9 @@ class NewMeasuredLatency(Document):
     runtime_version: Annotated[str, Field(max_length=200)] = ""
     threads: Annotated[int, Field(ge=1, lt=2**31)]
     batch: Annotated[int, Field(ge=1, lt=2**31)]
-    latency_us: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    p10_us: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    p90_us: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    latency_us: Microseconds
+    p10_us: Microseconds | None = None
+    p90_us: Microseconds | None = None
     samples: Annotated[int, Field(ge=0, lt=2**31)] = 0
     settled: bool = True
 

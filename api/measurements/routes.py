@@ -19,9 +19,11 @@ def add_measurements(table_id: str, new: NewMeasurements, caller: Authenticated,
     The answer tells how far the table's predictions are off, over all networks that it has. Where a line through them
     helps on networks left out, predictions of jobs to come go by it.
     """
+    with service.database.read() as session:
+        checked = measurements.check(session, tables.get(session, caller.owner, table_id), new)
     with service.database.write() as session:
         table = tables.get(session, caller.owner, table_id)
-        measurements.add(session, table, new)
+        measurements.add(session, table, checked)
         return CalibrationView.model_validate(table.calibration)
 
 

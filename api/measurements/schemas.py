@@ -10,7 +10,7 @@ from search.choices import Choices
 from search.document import Document, Name
 
 MOST_NETWORKS = 2000  # in one request
-Microseconds = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+Microseconds = Annotated[float, Field(ge=1e-3, le=1e12, allow_inf_nan=False)]
 
 
 class NewNetwork(Document):

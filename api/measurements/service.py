@@ -5,6 +5,7 @@ Errors:
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,10 +40,18 @@ class MeasurementsRefused(DomainError):
     title = "Measurements refused"
 
 
-def add(session: Session, table: Table, new: NewMeasurements) -> None:
-    """Keeps the networks, and compares all of the table anew. Raises MeasurementsRefused,
-    SpaceUnknown, ChoicesRefused."""
-    session.refresh(table, with_for_update=True)
+@dataclass(frozen=True)
+class Checked:
+    """Measurements that are right: rows to be, and what a call costs by the table as uploaded."""
+
+    rows: list[dict[str, Any]]
+    base_us: float
+
+
+def check(session: Session, table: Table, new: NewMeasurements) -> Checked:
+    """Reads and predicts the networks: takes its time, and writes nothing. Raises MeasurementsRefused, SpaceUnknown,
+    ChoicesRefused.
+    """
     space = spaces.with_choices(spaces.get(session, table.owner, new.space), new.choices)
     errors = list(_not_of(table, new))
     found = [_architecture(space, number, network, errors) for number, network in enumerate(new.networks)]
@@ -56,12 +65,19 @@ def add(session: Session, table: Table, new: NewMeasurements) -> None:
         if (missing := rows.missing([BASE, *architecture.operators()]))
     ]
     _raise_any(errors)
+    return Checked(list(_values(architectures, new.networks, rows)), rows.latency_us(BASE))
+
+
+def add(session: Session, table: Table, checked: Checked) -> None:
+    """Keeps the networks, and compares all of the table anew. Raises MeasurementsRefused."""
+    session.refresh(table, with_for_update=True)
     before = session.scalar(select(func.count()).where(MeasuredNetwork.table_id == table.id)) or 0
-    if before + len(architectures) > MOST_OF_A_TABLE:
+    if before + len(checked.rows) > MOST_OF_A_TABLE:
         wrong = FieldProblem("networks", f"a table keeps {MOST_OF_A_TABLE} networks, this one has {before}")
         raise MeasurementsRefused("Too many networks.", errors=[wrong])
-    session.execute(insert(MeasuredNetwork), list(_values(table, before, architectures, new.networks, rows)))
-    _compare(session, table)
+    placed = [{"table_id": table.id, "position": before + n, **row} for n, row in enumerate(checked.rows)]
+    session.execute(insert(MeasuredNetwork), placed)
+    _compare(session, table, checked.base_us)
 
 
 def list_page(
@@ -75,7 +91,7 @@ def list_page(
 def _not_of(table: Table, new: NewMeasurements) -> Iterator[FieldProblem]:
     for name in _ABOUT:
         told, known = getattr(new, name), getattr(table, name)
-        if told is not None and told != known:
+        if told is not None and known != "" and told != known:  # a table may not say its runtime's version
             yield FieldProblem(name, f"{told!r}, but the table was measured with {known!r}: its rows say nothing of it")
 
 
@@ -94,21 +110,20 @@ def _raise_any(errors: Sequence[FieldProblem]) -> None:
 
 
 def _values(
-    table: Table, before: int, architectures: Sequence[Architecture], networks: Sequence[NewNetwork], rows: LatencyTable
+    architectures: Sequence[Architecture], networks: Sequence[NewNetwork], rows: LatencyTable
 ) -> Iterator[dict[str, Any]]:
     now = datetime.now(UTC)
-    for number, (architecture, network) in enumerate(zip(architectures, networks, strict=True)):
+    for architecture, network in zip(architectures, networks, strict=True):
         yield {
-            "table_id": table.id, "position": before + number, "space": architecture.space.name,
-            "layers": [choice.model_dump() for choice in network.layers],
+            "space": architecture.space.name, "layers": [choice.model_dump() for choice in network.layers],
             "latency_us": network.latency_us, "p10_us": network.p10_us, "p90_us": network.p90_us,
             "samples": network.samples, "predicted_us": predict_us(rows, architecture.operators()), "created_at": now,
         }  # fmt: skip
 
 
-def _compare(session: Session, table: Table) -> None:
+def _compare(session: Session, table: Table, base_us: float) -> None:
     columns = select(MeasuredNetwork.predicted_us, MeasuredNetwork.latency_us)
     pairs = session.execute(columns.where(MeasuredNetwork.table_id == table.id).order_by(MeasuredNetwork.position))
     predicted_N, measured_N = np.array([tuple(pair) for pair in pairs]).T
-    found = calibrate(predicted_N, measured_N)
+    found = calibrate(predicted_N, measured_N, base_us=base_us)
     table.calibration = {name: None if value is None else value._asdict() for name, value in found._asdict().items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, SelectBase, func, select
+from sqlalchemy import Select, SelectBase, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from api.tables.models import Table, TableRow
@@ -21,9 +21,9 @@ def difference(session: Session, before: Table, after: Table) -> DifferenceView:
         .where(_new.table_id == after.id, _old.table_id == before.id)
     )
     changed = both.where(_new.latency_us != _old.latency_us)
-    ratio = _new.latency_us / func.nullif(_old.latency_us, 0.0)
-    # How far a ratio is from 1, either way; where one side is 0 it comes first.
-    far = func.coalesce(func.abs(ratio - 1.0) / func.nullif(ratio, 0.0), 1e300)
+    less = case((_new.latency_us < _old.latency_us, _new.latency_us), else_=_old.latency_us)
+    # The greater over the less, less one: a rise counts as much as a fall. Where one side is 0 it comes first.
+    far = func.coalesce(func.abs(_new.latency_us - _old.latency_us) / func.nullif(less, 0.0), 1e300)
     rows = session.execute(changed.order_by(far.desc(), _new.position).limit(SHOWN)).all()
     added, removed = _only_in(after, before), _only_in(before, after)
     return DifferenceView(

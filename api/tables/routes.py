@@ -75,7 +75,7 @@ def upload_table(
             answer = view(table, owner.name)
         with service.database.read() as session:
             stored = tables.get(session, caller.owner, answer.id)
-            checked.warnings += suspicion.against_others(session, stored, checked.passed.places)
+            checked.warnings += suspicion.against_others(session, stored, checked.passed.places if created else None)
         return _answer(answer, created, checked, response)
     finally:
         checked.close()

@@ -65,8 +65,10 @@ def _off(levels_N: np.ndarray) -> np.ndarray:
     return off
 
 
-def against_others(session: Session, table: Table, places: Sequence[int]) -> Iterator[FieldProblem]:
-    """What is odd beside the tables that stand: another unit than the version before, rows of another device."""
+def against_others(session: Session, table: Table, places: Sequence[int] | None) -> Iterator[FieldProblem]:
+    """What is odd beside the tables that stand: another unit than the version before, rows of another device. Without
+    the `places` of its rows, as where the table stood already and the upload may have had another order, none is named.
+    """
     before = session.scalars(
         select(Table)
         .where(Table.device_id == table.device_id, Table.version < table.version)
@@ -96,13 +98,13 @@ def _other_unit(session: Session, table: Table, before: Table) -> Iterator[Field
     if len(ratios) < _LEAST_ROWS:
         return
     ratio = float(np.median(ratios))
-    if max(ratio, 1 / ratio) > _OTHER_UNIT:
+    if ratio > _OTHER_UNIT or ratio < 1 / _OTHER_UNIT:
         yield FieldProblem(
             "latency_us", f"latencies are {ratio:.3g} times those of version {before.version}: is the unit right?"
         )
 
 
-def _copied(session: Session, table: Table, other: Table, places: Sequence[int]) -> Iterator[FieldProblem]:
+def _copied(session: Session, table: Table, other: Table, places: Sequence[int] | None) -> Iterator[FieldProblem]:
     new, old = aliased(TableRow), aliased(TableRow)
     common = (
         select(new.position, new.latency_us, old.latency_us)
@@ -115,6 +117,11 @@ def _copied(session: Session, table: Table, other: Table, places: Sequence[int])
     equal = [position for position, a, b in rows if a == b]
     if len(equal) < max(_LEAST_COPIED, _COPIED * len(rows)):
         return
+    whose = f"{other.device_name} (version {other.version})"
+    if places is None:
+        said = f"{len(equal)} rows equal those of {whose} to the last digit: are they copied?"
+        yield FieldProblem("latency_us", said)
+        return
     for position in islice(equal, KEPT):
-        said = f"equals the row of {other.device_name} (version {other.version}) to the last digit: is it copied?"
+        said = f"equals the row of {whose} to the last digit: is it copied?"
         yield FieldProblem("latency_us", said, places[position])

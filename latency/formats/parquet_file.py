@@ -9,11 +9,12 @@ from itertools import islice
 from typing import IO, Any
 
 from latency.formats.columns import COLUMNS, INFO_FIELDS, RowParser, cells_of, check_columns, parse_info, show
-from latency.formats.errors import ErrorList
+from latency.formats.errors import ErrorList, TableErrors
 from latency.formats.stream import Cells, Row, TableStream, refuse
 from latency.table import LatencyTable, TableInfo, info_fields
 
 GROUP = 5000
+LONGEST_TEXT = 1000
 _TEXTS = ("kind", "pattern", "provenance")
 _FLOATS = ("sparsity", "latency_us", "p10", "p90", "energy_uj")
 
@@ -37,11 +38,14 @@ def stream_parquet(file: IO[bytes], *, max_bytes: int | None = None) -> TableStr
     arrow, parquet = _arrow()
     errors = ErrorList("row")
     try:
-        opened = parquet.ParquetFile(file)
-        schema, metadata = opened.schema_arrow, opened.metadata
+        schema = parquet.read_schema(file)
+        file.seek(0)
+        # A text that repeats is stored once. Read as a dictionary it stays so, and is looked at before it is unpacked.
+        opened = parquet.ParquetFile(file, read_dictionary=[f.name for f in schema if _is_text(f.type, arrow)])
+        metadata = opened.metadata
         size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
         noted = {_text(key): _text(value) for key, value in (schema.metadata or {}).items()}
-    except (arrow.ArrowException, OSError, ValueError) as error:
+    except (arrow.ArrowException, OSError, ValueError, ArithmeticError) as error:
         refuse(errors, None, f"is no Parquet: {show(str(error))}")
     if max_bytes is not None and size > max_bytes:
         refuse(errors, None, f"has {size} bytes once unpacked; {max_bytes} are taken")
@@ -57,11 +61,34 @@ def _rows(opened: Any, columns: list[str], arrow: Any, errors: ErrorList) -> Ite
     parser, number = RowParser(columns), 0
     try:
         for batch in opened.iter_batches(GROUP):
+            for name, column in zip(columns, batch.columns, strict=True):
+                if _longest(column, arrow) > LONGEST_TEXT:
+                    errors.add(None, name, f"holds a text of more than {LONGEST_TEXT} bytes")
+                    errors.raise_any()
             for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 yield number, parser, cells
                 number += 1
-    except (arrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as error:
+    except TableErrors:
+        raise
+    except (arrow.ArrowException, OSError, ValueError, ArithmeticError) as error:
         refuse(errors, None, f"is no whole Parquet: {show(str(error))}")
+
+
+def _longest(column: Any, arrow: Any) -> int:
+    """Bytes of the longest text of a column; 0 of numbers."""
+    values = column.dictionary if isinstance(column, arrow.DictionaryArray) else column
+    if not _is_text(values.type, arrow) or not len(values):
+        return 0
+    from pyarrow import compute
+
+    return int(compute.max(compute.binary_length(values)).as_py() or 0)
+
+
+def _is_text(type_: Any, arrow: Any) -> bool:
+    types = arrow.types
+    return bool(
+        types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_) or types.is_large_binary(type_)
+    )
 
 
 def write_parquet(info: TableInfo, rows: Iterable[Row], file: IO[bytes]) -> None:

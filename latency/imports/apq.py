@@ -52,11 +52,13 @@ def read(document: Any, us: float, layers: Sequence[Mapping[str, Operator]], col
             BASE, us * sum(told["latency"] if isinstance(told, dict) else told for told in ends), "head and tail"
         )
     for bits, convolutions in by_bits.items():
-        for operator, latency_us in _blocks(bits, convolutions):
+        for operator, latency_us in _blocks(bits, convolutions, collected):
             collected.add(operator, latency_us, operator.key)
 
 
-def _blocks(bits: tuple[int, int], convolutions: dict[Convolution, float]) -> Iterator[tuple[Operator, float]]:
+def _blocks(
+    bits: tuple[int, int], convolutions: dict[Convolution, float], collected: Collected
+) -> Iterator[tuple[Operator, float]]:
     first, last = defaultdict(list), defaultdict(list)
     for one in convolutions:
         if one.kernel == 1 and one.groups == 1:
@@ -65,13 +67,16 @@ def _blocks(bits: tuple[int, int], convolutions: dict[Convolution, float]) -> It
     for middle in convolutions:
         if middle.kernel == 1 or middle.groups != middle.c_in or middle.c_in != middle.c_out:
             continue
-        out = middle.size // middle.stride
+        out, found = -(-middle.size // middle.stride), False
         for before in first[middle.c_in, middle.size]:
             for after in last[middle.c_out, out]:
-                if before.c_in >= middle.c_in or after.c_out >= middle.c_in:
+                if before.c_in > middle.c_in or after.c_out > middle.c_in:
                     continue  # a 1x1 of another block that happens to fit: blocks widen, then narrow
+                found = True
                 operator = Operator(
                     "mbconv", middle.size, middle.size, before.c_in, middle.c_in, after.c_out, middle.stride,
                     middle.kernel, 1, *bits,
                 )  # fmt: skip
                 yield operator, convolutions[before] + convolutions[middle] + convolutions[after]
+        if not found:
+            collected.leave_out("depthwise convolution without both of its 1x1")

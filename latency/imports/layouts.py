@@ -36,7 +36,12 @@ def read_layout(layout: str, text: str, info: TableInfo, *, unit: Unit, layers: 
     if layout not in LAYOUTS:
         raise LayoutError(f"{layout!r} is none of the layouts {', '.join(LAYOUTS)}")
     collected = Collected()
-    LAYOUTS[layout](_document(text), UNITS_US[unit], layers, collected)
+    try:
+        LAYOUTS[layout](_document(text), UNITS_US[unit], layers, collected)
+    except LayoutError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise LayoutError(f"the file cannot be read as {layout}: {error}") from error
     return Imported(LatencyTable(info, collected.entries()), collected.left_out)
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,10 @@ from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.options import connected
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
-from lutnas.client.documents import Architecture, Document
+from lutnas.client.documents import Architecture, Document, Table
+
+if TYPE_CHECKING:
+    from latency.profiler.runtimes.onnxruntime import OnnxRuntime
 
 MODEL = "model.onnx"
 threads_option = click.option(
@@ -37,21 +40,38 @@ def calibrate(
     was measured; where a line through it helps on networks left out, jobs go by it from then on.
     """
     known = client.table(table)
+    runtime = _runtime_of(known)
     drawn = client.sample(space, count=networks, seed=seed, precision=precision, width=width)
-    measured = _measured(drawn, known["threads"])
-    runtime, version = measured.pop("runtime"), measured.pop("runtime_version")
     body = {
-        "space": space, "choices": drawn["choices"], "runtime": runtime, "runtime_version": version,
-        "threads": known["threads"], "batch": 1, **measured,
+        "space": space, "choices": drawn["choices"], "runtime": runtime.name, "runtime_version": runtime.version,
+        "threads": known["threads"], "batch": 1, "networks": _measured(drawn, runtime, known["threads"]),
     }  # fmt: skip
     told = client.add_measurements(table, body)
     output.document(told, _calibration(told))
 
 
-def _measured(drawn: Document, threads: int) -> dict[str, Any]:
+def _runtime_of(table: Table) -> "OnnxRuntime":
+    """This machine's runtime, if it is that of the table: said before minutes are spent."""
     with extra("profiler", "timing networks"):
-        from latency.profiler import ProfilerError, measure_networks
+        from latency.profiler import ProfilerError
         from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+    try:
+        here = OnnxRuntime()
+    except ProfilerError as error:
+        raise Failure(str(error)) from error
+    there = table["runtime"], table.get("runtime_version", ""), table["batch"]
+    if there[0] != here.name or there[1] not in ("", here.version) or there[2] != 1:
+        refuse(
+            "TABLE",
+            f"{table['id']} is of {there[0]} {there[1]} at batch {there[2]}, this machine times {here.name} "
+            f"{here.version} at batch 1: profile it again",
+        )
+    return here
+
+
+def _measured(drawn: Document, runtime: "OnnxRuntime", threads: int) -> list[Document]:
+    from latency.profiler import ProfilerError, measure_networks
+
     found = drawn["architectures"]
     with out.progress() as bar:
         task = bar.add_task(f"timing {len(found)} networks", total=None)
@@ -61,7 +81,6 @@ def _measured(drawn: Document, threads: int) -> dict[str, Any]:
             bar.update(task, completed=done, total=total, description=said)
 
         try:
-            runtime = OnnxRuntime()
             timed = measure_networks(
                 [one["operators"] for one in found], runtime=runtime, threads=threads, progress=advance
             )
@@ -70,12 +89,11 @@ def _measured(drawn: Document, threads: int) -> dict[str, Any]:
     restless = sum(not one.settled for one in timed)
     if restless:
         say(f"warning: {restless} of {len(timed)} networks did not settle; was this machine busy?")
-    networks = [
+    return [
         {"layers": one["layers"], "latency_us": m.latency_us, "p10_us": m.p10_us, "p90_us": m.p90_us,
          "samples": m.samples}
         for one, m in zip(found, timed, strict=True)
     ]  # fmt: skip
-    return {"runtime": runtime.name, "runtime_version": runtime.version, "networks": networks}
 
 
 def _calibration(told: Document) -> Any:

@@ -28,6 +28,7 @@ class Table(TypedDict):
     content_hash: str
     rows: int
     runtime: str
+    runtime_version: NotRequired[str]
     threads: int
     batch: int
     created_at: str

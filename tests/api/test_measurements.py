@@ -109,7 +109,7 @@ def bad(client: TestClient, table: Json, name: str) -> tuple[Json, str]:
         case "bits that the table lacks":
             return body | sampled_in_int8(client), "networks[0]"
         case "no latency":
-            network["latency_us"] = 0
+            network["latency_us"] = 1e-320
             return body, "networks[1].latency_us"
         case _:
             return body | {"networks": []}, "networks"
@@ -157,3 +157,12 @@ def test_architectures_are_drawn_by_seed_and_offer_what_is_asked(client: TestCli
     refused = client.get("/v1/spaces/fbnet-mini/operators?precision=int8")
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:lutnas:problem:choices-refused")
     assert refused.json()["errors"][0]["field"] == "precision"
+
+
+def test_a_table_that_does_not_say_its_runtimes_version_is_calibrated_by_any(client: TestClient, table: Json) -> None:
+    text = "".join(line for line in a_table_csv().splitlines(keepends=True) if not line.startswith("# runtime_version"))
+    other = client.post("/v1/devices/cpu/tables", content=text, headers=CSV).json()
+    assert other["runtime_version"] == ""
+    body = measured(client, other, count=2) | {"runtime_version": "9.9"}
+    assert send(client, other, body).status_code == 201
+    assert send(client, table, body).status_code == 422

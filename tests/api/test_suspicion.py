@@ -84,6 +84,15 @@ def test_rows_copied_from_another_device_are_named_by_line(client_of_two: TestCl
     assert "equals the row of pi4 (version 1) to the last digit" in found[0]["detail"]
 
 
+def test_a_table_that_stood_in_another_order_has_no_rows_named(client_of_two: TestClient) -> None:
+    uploaded(client_of_two, a_table_csv(device="pi4"), device="pi4")
+    assert len(uploaded(client_of_two, a_table_csv())) > 3
+    head, rows = a_table_csv().splitlines()[: FIRST_ROW - 1], a_table_csv().splitlines()[FIRST_ROW - 1 :]
+    (found,) = uploaded(client_of_two, "\n".join([*head, *rows[::-1]]) + "\n")
+    assert found["row"] is None
+    assert "rows equal those of pi4 (version 1)" in found["detail"]
+
+
 def test_one_owner_is_told_nothing_of_anothers_devices(client_of_two: TestClient, stranger: httpx.Headers) -> None:
     uploaded(client_of_two, a_table_csv(device="pi4"), device="pi4")
     assert client_of_two.post("/v1/devices", json={"name": "cpu"}, headers=stranger).status_code == 201

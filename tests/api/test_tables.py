@@ -188,3 +188,18 @@ def test_the_difference_of_two_versions_counts_all_and_shows_the_greatest_first(
     assert ([row["kind"] for row in found["added"]], found["removed"][0]["c_out"]) == (["stem"], 32)
     assert client.get(f"/v1/tables/{after}/difference?before=tbl_none").status_code == 404
     assert client.get(f"/v1/tables/{after}/difference?before={after}").json()["equal"] == 4
+
+
+def test_a_rise_counts_as_much_as_a_fall_in_a_difference(client: TestClient, cpu: str) -> None:
+    rows = [f"skip,14,14,16,,{n + 17},1,,," for n in range(150)]
+    one = HEAD + COLUMNS + "".join(f"{row}1\n" for row in rows)
+    two = HEAD + COLUMNS + "".join(f"{row}{1000 if n == 70 else 0.4}\n" for n, row in enumerate(rows))
+    before, after = (client.post(cpu, content=body, headers=CSV).json()["id"] for body in (one, two))
+    found = client.get(f"/v1/tables/{after}/difference?before={before}").json()
+    assert (found["changed_count"], len(found["changed"]), found["changed"][0]["ratio"]) == (150, 100, 1000.0)
+
+
+def test_latencies_that_no_device_has_are_refused(client: TestClient, cpu: str) -> None:
+    for wrong in ("5e-324", "1e300"):
+        answer = client.post(cpu, content=HEAD + COLUMNS + BASE + BLOCK.format(wrong), headers=CSV)
+        assert (answer.status_code, answer.json()["errors"][0]["row"]) == (422, 7)

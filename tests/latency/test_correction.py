@@ -14,7 +14,7 @@ PREDICTED = RNG.uniform(50, 200, 40)
 
 
 def test_a_line_through_measurements_is_found_and_told_beside_what_it_mends() -> None:
-    found = calibrate(PREDICTED, 12.0 + 1.1 * PREDICTED)
+    found = calibrate(PREDICTED, 12.0 + 1.1 * PREDICTED, base_us=5.0)
     assert found.correction is not None
     assert found.corrected is not None
     assert found.correction == pytest.approx(Correction(12.0, 1.1))
@@ -23,19 +23,19 @@ def test_a_line_through_measurements_is_found_and_told_beside_what_it_mends() ->
 
 
 def test_noise_without_a_trend_is_not_corrected() -> None:
-    found = calibrate(PREDICTED, PREDICTED * np.tile([0.97, 1.03], 20))
+    found = calibrate(PREDICTED, PREDICTED * np.tile([0.97, 1.03], 20), base_us=5.0)
     assert found.trust.mape == pytest.approx(0.03, rel=0.05)
     assert (found.correction, found.corrected) == (None, None)
 
 
 def test_few_networks_are_compared_and_not_corrected() -> None:
-    found = calibrate(PREDICTED[:9], 2.0 * PREDICTED[:9])
+    found = calibrate(PREDICTED[:9], 2.0 * PREDICTED[:9], base_us=5.0)
     assert found.trust.mape == pytest.approx(0.5)
     assert found.correction is None
 
 
 def test_networks_of_one_latency_give_a_scale() -> None:
-    found = calibrate(np.full(12, 100.0), np.full(12, 150.0))
+    found = calibrate(np.full(12, 100.0), np.full(12, 150.0), base_us=5.0)
     assert found.correction == pytest.approx(Correction(0.0, 1.5))
 
 
@@ -47,4 +47,21 @@ def test_a_corrected_table_predicts_along_the_line() -> None:
     assert better.entries[BLOCK] == Entry(10.0, 8.0, 12.0, samples=7, energy_uj=3.0)
     assert better.entries[BASE] == Entry(24.0, 22.0, 28.0)
     assert corrected(table, None) is table
-    assert corrected(table, Correction(-100.0, 1.0)).latency_us(BASE) == 0.0
+
+
+def test_what_is_judged_is_what_predictions_go_by_where_the_line_would_make_a_call_less_than_free() -> None:
+    rows = {BASE: Entry(4.0), BLOCK: Entry(20.0)}
+    table = LatencyTable(TableInfo(device="d", runtime="r", threads=1, batch=1), rows)
+    counts = np.arange(3, 23)
+    predicted, measured = 4.0 + 20.0 * counts, 1.5 * (4.0 + 20.0 * counts) - 30.0
+    found = calibrate(predicted, measured, base_us=4.0)
+    if found.correction is not None:
+        assert found.corrected is not None
+        assert found.correction.offset_us + found.correction.scale * 4.0 == pytest.approx(0.0, abs=1e-9)
+        better = corrected(table, found.correction)
+        assert better.latency_us(BASE) == 0.0
+        went_by = np.array([predict_us(better, [BLOCK] * count) for count in counts])
+        assert np.mean(np.abs(went_by / measured - 1)) <= found.corrected.mape
+        assert found.corrected.mape < found.trust.mape
+    plain = float(np.mean(np.abs(predicted / measured - 1)))
+    assert found.trust.mape == pytest.approx(plain)

@@ -49,6 +49,12 @@ def test_a_table_fitted_from_additive_networks_gives_each_operator_its_cost() ->
     assert fitted.table.info == INFO
 
 
+def test_networks_that_name_the_call_are_fitted_as_those_that_do_not() -> None:
+    plain = networks(60)
+    named = [Network((BASE, *network.operators), network.latency_us) for network in plain]
+    assert fit_table(named, INFO).table == fit_table(plain, INFO).table
+
+
 def test_no_latency_of_a_fitted_table_is_below_zero() -> None:
     fitted = fit_table(networks(40, noise=0.5), INFO)
     assert all(entry.latency_us >= 0 and entry.samples == 40 for entry in fitted.table.entries.values())

@@ -111,8 +111,12 @@ def test_apq_convolutions_of_one_precision_add_up_to_blocks() -> None:
         "(16, 96, 112, 1, 1, 0, 1)-W8A8": row(1.0), "(96, 96, 112, 3, 2, 1, 96)-W8A8": row(2.0),
         "(96, 24, 56, 1, 1, 0, 1)-W8A8": row(4.0),
         "(16, 96, 112, 1, 1, 0, 1)-W4A4": row(0.5), "(96, 96, 112, 3, 2, 1, 96)-W4A4": row(1.0),
+        "(8, 16, 75, 1, 1, 0, 1)-W8A8": row(1.0), "(16, 16, 75, 5, 2, 2, 16)-W8A8": row(1.0),
+        "(16, 16, 38, 1, 1, 0, 1)-W8A8": row(1.0),
     }  # fmt: skip
-    entries, _ = read("apq", document, "us")
+    entries, left_out = read("apq", document, "us")
+    assert left_out == {"depthwise convolution without both of its 1x1": 1}
+    assert entries.pop(Operator("mbconv", 75, 75, 8, 16, 16, 2, 5, 1, 8, 8)).latency_us == 3.0
     assert entries == {
         BASE: Entry(15.0, provenance="simulated"),
         Operator("mbconv", 112, 112, 16, 96, 24, 2, 3, 1, 8, 8): Entry(7.0, provenance="simulated"),
@@ -132,6 +136,9 @@ def test_apq_convolutions_of_one_precision_add_up_to_blocks() -> None:
         ("tf-nas", {"X_56_24_0_40_k3_s2_relu": {"many": 3.0}}, "X_56_24_0_40_k3_s2_relu.many"),
         ("apq", {"(1, 2)-W8A8": None}, "None is no latency"),
         ("fbnet-positional", [[1.0]], "the file has 1 layers with values, the space 0"),
+        ("apq", {"(16, 96, 112, 1, 1, 0, 1)-W64A8": 1.0, "(1, 1, 8, 3, 0, 1, 1)-W8A8": 1.0}, "cannot be read as apq"),
+        ("tf-nas", {"base": 10**400}, "cannot be read as tf-nas"),
+        ("proxyless", "a: 2001-99-99", "month must be in"),
         ("nothing", {}, "none of the layouts apq, fbnet-positional"),
     ],
 )

@@ -81,3 +81,16 @@ def test_what_is_no_parquet_or_says_nothing_about_the_table_is_refused() -> None
     whole = a_file([{"kind": "base", "latency_us": 1.0}]).getvalue()
     with pytest.raises(TableErrors, match="is no"):
         read_parquet(io.BytesIO(whole[: len(whole) // 2]))
+
+
+def test_a_text_that_repeats_is_refused_before_it_is_unpacked() -> None:
+    many = [{"kind": "x" * 40_000, "latency_us": 1.0}] * 5000
+    with pytest.raises(TableErrors, match="kind: holds a text of more than 1000 bytes"):
+        read_parquet(a_file(many))
+
+
+@pytest.mark.parametrize("type_", [pyarrow.timestamp("us"), pyarrow.duration("ms")])
+def test_a_time_as_a_latency_is_refused(type_: pyarrow.DataType) -> None:
+    rows = [{"kind": "base", "latency_us": 2**62}]
+    with pytest.raises(TableErrors):
+        read_parquet(a_file(rows, latency_us=type_))
