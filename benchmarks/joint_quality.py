@@ -9,7 +9,7 @@ one search share it, so the interval is somewhat too narrow.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 
-40 minutes of CPU time, and one more to profile this CPU. One thread a process.
+An hour of CPU time a metric, and a minute more to profile this CPU. One thread a process.
 """
 
 import io
