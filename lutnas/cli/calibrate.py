@@ -63,8 +63,8 @@ def _runtime_of(table: Table) -> "OnnxRuntime":
     if there[0] != here.name or there[1] not in ("", here.version) or there[2] != 1:
         refuse(
             "TABLE",
-            f"{table['id']} is of {there[0]} {there[1]} at batch {there[2]}, this machine times {here.name} "
-            f"{here.version} at batch 1: profile it again",
+            f"{table['id']} is of {' '.join(filter(None, there[:2]))} at batch {there[2]}, this machine times "
+            f"{here.name} {here.version} at batch 1: profile it again",
         )
     return here
 

@@ -57,10 +57,10 @@ def test_networks_timed_here_tell_how_far_a_table_is_off(service: Service, board
     assert "rank correlation" in people.stdout
 
 
-def test_a_table_of_another_runtime_is_not_calibrated_here(service: Service, table: Any) -> None:
-    done = service.lutnas("calibrate", table["id"], "--space", "tiny-of-nobody")
-    assert done.exit_code == 1
-    assert "tiny-of-nobody" in done.stderr
+def test_a_table_of_another_runtime_is_refused_before_anything_is_timed(service: Service, table: Any) -> None:
+    done = service.lutnas("calibrate", table["id"], "--space", "fbnet-mini")
+    assert done.exit_code == 2
+    assert "is of made-up at batch 1, this machine times onnxruntime" in done.stderr
 
 
 def test_a_derived_architecture_is_measured_and_the_service_keeps_it(
