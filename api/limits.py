@@ -15,12 +15,16 @@ from api.errors import problem
 from api.problems import respond
 
 DOCUMENT_BYTES = 1 << 20
+MEASUREMENT_BYTES = 8 << 20  # two thousand networks of thirty layers
 _IN_MEMORY = 1 << 20
+_MEASUREMENTS = re.compile(r"/v1/tables/[^/]+/measurements/?")
 _UPLOADS = re.compile(r"/v1/(devices/[^/]+/tables|datasets)/?")
 
 
 class BodyLimit:
-    """Refuses bodies above `max_upload_bytes` on routes for uploads, above 1 MiB elsewhere: memory holds those."""
+    """Refuses bodies above `max_upload_bytes` on routes for uploads, above 8 MiB of measurements and 1 MiB elsewhere:
+    memory holds those.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -30,7 +34,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         uploads: int = scope["app"].state.service.settings.max_upload_bytes  # the settings come with the lifespan
-        most = uploads if _UPLOADS.fullmatch(scope["path"]) else DOCUMENT_BYTES
+        documents = MEASUREMENT_BYTES if _MEASUREMENTS.fullmatch(scope["path"]) else DOCUMENT_BYTES
+        most = uploads if _UPLOADS.fullmatch(scope["path"]) else documents
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > most:
             found = problem(slug="too-large", title="Too large", status=413, detail=_detail(most))

@@ -8,6 +8,7 @@ Errors:
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from search.budget import Indices
 from search.contributions import Assessor
 from search.datasets.data import ImageData
 from search.derive import Budget
@@ -20,7 +21,6 @@ from search.state import State
 from search.task import Task
 from search.trials import Trials, training_part
 
-Indices = tuple[int, ...]
 Measure = Callable[[Network], Mapping[str, float]]  # what a device takes, by the budget's name and in its unit
 MOST_MEASURED = 8  # finalists that may exceed a budget on the device before the job gives up
 WELL_WITHIN = 1 - 1e-6  # a bound is tightened below what exceeded it

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
+from search.budget import Indices
 from search.evidence import Evidence, parts_scored
 from search.norms import InputRounding
 from search.randomness import generator
@@ -29,7 +30,6 @@ from search.task import CLASSIFICATION, Task
 RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
 FOLDS = 8
 NOTE = "negative loss on held-out pictures with the supernet's weights"
-Indices = tuple[int, ...]
 
 
 class Assessor:

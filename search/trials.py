@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 
 from search.batches import Batches, evaluation
+from search.budget import Indices
 from search.datasets.data import ImageData
 from search.finish import Trainer
 from search.reports import StepReport
@@ -18,8 +19,6 @@ from search.spec import Finish
 from search.state import State
 from search.supernet import Supernet
 from search.task import CLASSIFICATION, Task
-
-Indices = tuple[int, ...]
 
 
 class Trials:

@@ -9,9 +9,9 @@ from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
 from api.artifacts.schemas import ArtifactView
 from api.jobs.figures import Figure
+from api.tables.schemas import Microseconds
 from search.document import Document, Name
 
-Microseconds = Annotated[float, Field(ge=1e-3, le=1e12, allow_inf_nan=False)]
 _FIGURES = TypeAdapter(list[Figure])
 
 

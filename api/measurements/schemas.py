@@ -5,12 +5,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from api.tables.schemas import Microseconds
 from search.architecture import LayerChoice
 from search.choices import Choices
 from search.document import Document, Name
 
 MOST_NETWORKS = 2000  # in one request
-Microseconds = Annotated[float, Field(ge=1e-3, le=1e12, allow_inf_nan=False)]
 
 
 class NewNetwork(Document):

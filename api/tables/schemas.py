@@ -1,11 +1,15 @@
 """Latency tables as the API shows them. How they are written is `latency.formats`."""
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from latency.operator import Kind
 from latency.table import Provenance
+
+# Measured, of a whole network. Bounded, so that errors relative to it stay numbers.
+Microseconds = Annotated[float, Field(ge=1e-3, le=1e12, allow_inf_nan=False)]
 
 
 class OperatorView(BaseModel):

@@ -11,6 +11,7 @@ from latency.formats import write_csv
 from latency.table import FieldError, TableInfo
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, refuse
+from lutnas.cli.newfile import write_whole
 from lutnas.cli.options import existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
 from lutnas.cli.spacefile import read_space
@@ -55,8 +56,7 @@ def fit(
     known = TableInfo(
         device=device, runtime=runtime, threads=threads, batch=batch, note=f"{note}; {told}" if note else told
     )
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text("".join(write_csv(known, fitted.table.entries.items())), encoding="utf-8", newline="")
+    write_whole(to, "".join(write_csv(known, fitted.table.entries.items())))
     document = {"file": str(to), "rows": len(fitted.table), "held_out": held_out._asdict()}
     shown = {
         "networks": held_out.networks,

@@ -15,6 +15,7 @@ from latency.table import FieldError, LatencyTable
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.jsonfile import read_json
+from lutnas.cli.newfile import write_whole
 from lutnas.cli.options import connect, connection_options, existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
 from lutnas.cli.tables import ensure_device
@@ -75,7 +76,7 @@ def profile(
         table = measure(operators, device=device, threads=threads, seed=seed, note=note, draft=draft)
         text = "".join(write_csv(table.info, table.entries.items()))
         if to is not None:
-            _write(to, text)
+            write_whole(to, text)
         stored: Table | None = None
         if upload and client is not None:
             stored = client.upload_table(device, text.encode(), media_type="text/csv", space=space)
@@ -136,12 +137,6 @@ def _draft(to: Path | None) -> Path | None:
     except OSError as error:
         refuse("--output", f"cannot make the folder {to.parent}: {error.strerror}")
     return to.with_name(to.name + ".draft")
-
-
-def _write(to: Path, text: str) -> None:
-    beside = to.with_name(f".{to.name}.part")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(to)
 
 
 def _show(output: Output, table: LatencyTable, to: Path | None, stored: Table | None, seconds: float) -> None:

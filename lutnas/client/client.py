@@ -29,9 +29,6 @@ from lutnas.client.transport import Transport
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
 
 
-PORTION = 200  # networks in one request
-
-
 class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
 
@@ -125,14 +122,8 @@ class Client:
         return download(self._transport, f"{_path('tables', table, 'file')}?format={format}", to)
 
     def add_measurements(self, table: str, document: Mapping[str, Any]) -> Document:
-        """Brings whole networks that the table's device timed, some hundreds at a time, as a request may not be long;
-        gives how far the table is off.
-        """
-        path, told = _path("tables", table, "measurements"), Document()
-        for start in range(0, len(document["networks"]), PORTION):
-            portion = {**document, "networks": document["networks"][start : start + PORTION]}
-            told = self._transport.json("POST", path, json=portion)
-        return told
+        """Brings whole networks that the table's device timed, all or none; gives how far the table is off."""
+        return cast(Document, self._transport.json("POST", _path("tables", table, "measurements"), json=dict(document)))
 
     def measurements(self, table: str) -> Iterator[Document]:
         """The networks that were measured for a table."""

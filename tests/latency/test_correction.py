@@ -53,15 +53,14 @@ def test_what_is_judged_is_what_predictions_go_by_where_the_line_would_make_a_ca
     rows = {BASE: Entry(4.0), BLOCK: Entry(20.0)}
     table = LatencyTable(TableInfo(device="d", runtime="r", threads=1, batch=1), rows)
     counts = np.arange(3, 23)
-    predicted, measured = 4.0 + 20.0 * counts, 1.5 * (4.0 + 20.0 * counts) - 30.0
+    predicted = 4.0 + 20.0 * counts
+    measured = 2.0 * predicted - 30.0  # at a call's 4 us that is -22
     found = calibrate(predicted, measured, base_us=4.0)
-    if found.correction is not None:
-        assert found.corrected is not None
-        assert found.correction.offset_us + found.correction.scale * 4.0 == pytest.approx(0.0, abs=1e-9)
-        better = corrected(table, found.correction)
-        assert better.latency_us(BASE) == 0.0
-        went_by = np.array([predict_us(better, [BLOCK] * count) for count in counts])
-        assert np.mean(np.abs(went_by / measured - 1)) <= found.corrected.mape
-        assert found.corrected.mape < found.trust.mape
-    plain = float(np.mean(np.abs(predicted / measured - 1)))
-    assert found.trust.mape == pytest.approx(plain)
+    assert found.correction is not None
+    assert found.corrected is not None
+    assert found.correction.offset_us + found.correction.scale * 4.0 == pytest.approx(0.0, abs=1e-9)
+    better = corrected(table, found.correction)
+    assert better.latency_us(BASE) == 0.0
+    went_by = np.array([predict_us(better, [BLOCK] * count) for count in counts])
+    assert found.corrected.mape == pytest.approx(float(np.mean(np.abs(went_by / measured - 1))), rel=0.2)
+    assert found.corrected.mape < found.trust.mape == pytest.approx(float(np.mean(np.abs(predicted / measured - 1))))

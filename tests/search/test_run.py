@@ -154,11 +154,9 @@ def test_even_paths_hold_the_budget_on_average_and_are_even_where_it_is_loose(di
     spec = tiny_spec().model_copy(update={"choices": EVERYTHING})
     tight, loose = (start(digits, share=share, spec=spec).searcher for share in (0.25, 1.0))
     assert float(expected_shares(tight.even, tight.expected_cost)) == pytest.approx(1.0, rel=1e-3)
-    budget = tight.budgets[0]
     drawn = [tight.even.sample("gumbel-hard", 1.0, 0, step) for step in range(400)]
     shares = [float(tight.expected_cost(tight.even.per_choice(sample))) for sample in drawn]
     assert sum(shares) / len(shares) == pytest.approx(1.0, abs=0.05)
-    assert budget.fixed < budget.maximum
     for p, opened in zip(
         loose.even.probabilities(), map(loose.even.opened, ("block", "precision", "level")), strict=True
     ):
