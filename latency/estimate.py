@@ -1,4 +1,5 @@
-"""Additive prediction: what a network takes is what a call costs, plus what each of its operators costs.
+"""Additive prediction: what a network takes is what a call costs, plus what each of its operators costs, plus what
+changes of format between them cost.
 
 How far that holds on a real device is in docs/concepts/latency-tables.md.
 """
@@ -7,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from latency.operator import BASE, Operator
+from latency.operator import BASE, Operator, with_boundaries
 from latency.table import LatencyTable
 
 
@@ -52,8 +53,10 @@ class LayerCosts:
 
 
 def predict_us(table: LatencyTable, operators: Iterable[Operator]) -> float:
-    """Predicted latency of one network of `operators`, the base included. Raises MissingOperator."""
-    return table.latency_us(BASE) + sum(map(table.latency_us, operators))
+    """Predicted latency of one network of `operators` in order, the base and the boundaries between them included.
+    Raises MissingOperator.
+    """
+    return table.latency_us(BASE) + sum(map(table.latency_us, with_boundaries(operators)))
 
 
 def layer_costs_us(table: LatencyTable, space: SpaceLike) -> LayerCosts:

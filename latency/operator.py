@@ -5,6 +5,7 @@ Errors:
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
@@ -31,6 +32,8 @@ class Operator:
     `skip`    the identity, or where the shape changes a 1x1 convolution with `stride`.
     `stem`    the first convolution with ReLU.
     `head`    1x1 convolution to `c_mid` with ReLU, mean over the picture, linear layer to `c_out` classes.
+    `boundary` what a tensor of the shape costs that changes its format: into integers at 8 `activation_bits`, out of
+              them at 32.
     `base`    what one call costs, whatever it runs.
     """
 
@@ -80,6 +83,14 @@ class Operator:
         return self.kind == "skip" and self.keeps_shape
 
     @property
+    def is_integer(self) -> bool:
+        """Whether it reads and computes integers, as runtimes do at 8 bits of activations and no more of weights. What
+        has fewer bits of activations is simulated in float.
+        """
+        computes = self.kind in ("mbconv", "skip", "stem", "head") and not self.is_identity
+        return computes and self.activation_bits == 8 and self.weight_bits <= 8
+
+    @property
     def out_hw(self) -> tuple[int, int]:
         """Height and width of the output: `ceil(input / stride)`, as padding by half the kernel gives."""
         return -(-self.h // self.stride), -(-self.w // self.stride)
@@ -89,6 +100,8 @@ class Operator:
         """A short text for people and logs, equal for equal operators."""
         if self.kind == "base":
             return "base"
+        if self.kind == "boundary":
+            return f"boundary {self.h}x{self.w} {self.c_in} to a{self.activation_bits}"
         shape = f"{self.kind} {self.h}x{self.w} {self.c_in}-{self.c_mid}-{self.c_out} s{self.stride}"
         block = f" k{self.kernel}" + (f" g{self.groups}" if self.groups > 1 else "") if self.kernel else ""
         bits = (
@@ -111,3 +124,21 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "base": (),
 }
 BASE = Operator("base")
+
+
+def boundary(operator: Operator) -> Operator:
+    """The change of format in front of `operator`, where what comes has the other one."""
+    return Operator("boundary", operator.h, operator.w, operator.c_in, activation_bits=8 if operator.is_integer else 32)
+
+
+def with_boundaries(operators: Iterable[Operator]) -> Iterator[Operator]:
+    """The operators of a network in order, with a boundary where the format changes; identities pass it on. The first
+    one reads pixels and the last one gives floats as their own rows say.
+    """
+    is_integer: bool | None = None
+    for operator in operators:
+        if not operator.is_identity:
+            if is_integer not in (None, operator.is_integer):
+                yield boundary(operator)
+            is_integer = operator.is_integer
+        yield operator

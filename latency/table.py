@@ -177,17 +177,26 @@ class LatencyTable:
         return f"LatencyTable({self.info.device!r}, {len(self)} operators)"
 
     def latency_us(self, operator: Operator) -> float:
-        """Latency of `operator`; an identity without an entry costs nothing. Raises MissingOperator."""
+        """Latency of `operator`; an identity without an entry costs nothing, nor do boundaries where the table knows
+        none at all. Raises MissingOperator.
+        """
         entry = self.entries.get(operator)
         if entry is not None:
             return entry.latency_us
-        if operator.is_identity:
+        if self._is_free(operator):
             return 0.0
         raise MissingOperator(operator, self.info.device)
 
     def missing(self, operators: Iterable[Operator]) -> list[Operator]:
         """Those of `operators` that the table cannot answer for, each once, in their order."""
-        return [o for o in dict.fromkeys(operators) if o not in self.entries and not o.is_identity]
+        return [o for o in dict.fromkeys(operators) if o not in self.entries and not self._is_free(o)]
+
+    def _is_free(self, operator: Operator) -> bool:
+        return operator.is_identity or (operator.kind == "boundary" and not self._knows_boundaries)
+
+    @cached_property
+    def _knows_boundaries(self) -> bool:
+        return any(operator.kind == "boundary" for operator in self.entries)
 
     def noisy(self, spread: float = NOISY) -> list[Operator]:
         """Operators whose measurements spread by more than `spread` of their latency."""

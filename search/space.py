@@ -7,14 +7,14 @@ Errors:
     SpaceError (ValueError)   a document that is no space, or a name that is none of the presets
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib import resources
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from latency.operator import Operator
+from latency.operator import Operator, boundary
 from search.choices import NINE_CANDIDATES, Block, Candidate, Choice, Choices, Precision
 from search.document import Document, Name
 
@@ -161,10 +161,14 @@ class Space(Document):
         return Operator("head", h, w, last.c_out, self.head.channels, self.classes, 0, 0, 0, *bits)
 
     def operators(self) -> Iterator[Operator]:
-        """Every distinct operator that a table needs an entry for. An identity costs nothing and needs none."""
+        """Every distinct operator that a table needs an entry for, boundaries last. An identity costs nothing and needs
+        none.
+        """
+        positions = [[layer.operator(choice) for choice in layer.choices] for layer in self.layers]
         seen = dict.fromkeys([Operator("base"), self.stem_operator, self.head_operator])
-        for layer in self.layers:
-            seen.update(dict.fromkeys(map(layer.operator, layer.choices)))
+        for operators in positions:
+            seen.update(dict.fromkeys(operators))
+        seen.update(dict.fromkeys(_boundaries([[self.stem_operator], *positions, [self.head_operator]])))
         return (o for o in seen if not o.is_identity)
 
     def offering(self, choices: Choices | None) -> "Space":
@@ -184,6 +188,16 @@ class Space(Document):
         for layer in self.layers:
             count *= len(layer.choices)
         return count
+
+
+def _boundaries(positions: Sequence[Sequence[Operator]]) -> Iterator[Operator]:
+    """The changes of format that networks of one operator a position may need."""
+    coming = set[bool]()
+    for operators in positions:
+        computing = [operator for operator in operators if not operator.is_identity]
+        yield from (boundary(operator) for operator in computing if (not operator.is_integer) in coming)
+        passed_on = coming if len(computing) < len(operators) else set()
+        coming = {operator.is_integer for operator in computing} | passed_on
 
 
 def preset_names() -> list[str]:
