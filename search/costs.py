@@ -41,7 +41,7 @@ def macs(operator: Operator) -> int:
     activations do not count.
     """
     o = operator
-    if o.kind == "base" or o.is_identity:
+    if o.kind in ("base", "boundary") or o.is_identity:
         return 0
     if o.kind == "head":  # the classifier sees one pixel
         return o.h * o.w * o.c_in * o.c_mid + o.c_mid * o.c_out
@@ -113,7 +113,7 @@ def activation_bytes(operator: Operator) -> float:
     The measure of MCUNet (Lin 2020) without its in-place depthwise convolution, which general runtimes lack.
     """
     o = operator
-    if o.kind == "base" or o.is_identity:
+    if o.kind in ("base", "boundary") or o.is_identity:
         return 0.0
     pixels, share = o.h * o.w, o.activation_bits / 8
     if o.kind == "head":

@@ -23,7 +23,7 @@ from api.tables.models import Table
 from api.tables.rows import load_entries
 from latency.correction import calibrate
 from latency.estimate import predict_us
-from latency.operator import BASE
+from latency.operator import BASE, with_boundaries
 from latency.table import LatencyTable
 from search.architecture import Architecture
 from search.space import Space
@@ -57,12 +57,12 @@ def check(session: Session, table: Table, new: NewMeasurements) -> Checked:
     found = [_architecture(space, number, network, errors) for number, network in enumerate(new.networks)]
     _raise_any(errors)
     architectures = [architecture for architecture in found if architecture is not None]
-    needed = dict.fromkeys([BASE, *(operator for a in architectures for operator in a.operators())])
+    needed = dict.fromkeys([BASE, *(operator for a in architectures for operator in with_boundaries(a.operators()))])
     rows = load_entries(session, table, needed, as_uploaded=True)
     errors += [
         FieldProblem(f"networks[{number}]", f"the table lacks {missing[0].key}: profile it first")
         for number, architecture in enumerate(architectures)
-        if (missing := rows.missing([BASE, *architecture.operators()]))
+        if (missing := rows.missing([BASE, *with_boundaries(architecture.operators())]))
     ]
     _raise_any(errors)
     return Checked(list(_values(architectures, new.networks, rows)), rows.latency_us(BASE))

@@ -74,10 +74,15 @@ def load_entries(
     session: Session, table: Table, operators: Iterable[Operator], *, as_uploaded: bool = False
 ) -> LatencyTable:
     """The part of a table that answers for `operators`, with its correction where it has one: what a space needs,
-    however long the table is.
+    however long the table is. One row of a boundary comes along where the table has any: without one, boundaries
+    would be free.
     """
-    hashes = [operator_hash(operator) for operator in dict.fromkeys(operators)]
+    needed = list(dict.fromkeys(operators))
+    hashes = list(map(operator_hash, needed))
     entries: dict[Operator, Entry] = {}
+    if any(operator.kind == "boundary" for operator in needed):
+        some_boundary = _select(table.id).where(TableRow.kind == "boundary").limit(1)
+        entries.update(map(_pair, session.execute(some_boundary)))
     for start in range(0, len(hashes), _MOST_BOUND):
         chosen = _select(table.id).where(TableRow.operator_hash.in_(hashes[start : start + _MOST_BOUND]))
         entries.update(map(_pair, session.execute(chosen)))

@@ -135,8 +135,10 @@ def missing_operators(missing: Iterable[Operator], space: str, what: str) -> Spa
 def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
     content = ContentHash(stream.info)
     missing = dict.fromkeys(upload.space.operators()) if upload.space else {}
+    knows_boundaries = False  # a table without any holds them to be free
 
     def counted() -> Iterator[tuple[Operator, Entry]]:
+        nonlocal knows_boundaries
         for operator, entry in stream:
             checked.rows += 1
             if checked.rows > upload.max_rows:
@@ -151,10 +153,13 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
             content.add(operator, entry)
             checked.passed.add(stream.place, operator, entry)
             missing.pop(operator, None)
+            knows_boundaries = knows_boundaries or operator.kind == "boundary"
             yield operator, entry
 
     for group in grouped(counted()):
         checked.file.write(json.dumps(group) + "\n")
+    if not knows_boundaries:
+        missing = {operator: None for operator in missing if operator.kind != "boundary"}
     if missing and upload.space is not None:
         raise missing_operators(missing, upload.space.name, "The table")
     checked.content_hash = content.hexdigest()
