@@ -14,8 +14,9 @@ from scipy import stats
 
 from benchmarks._reporting import parser, say, show
 from latency.estimate import predict_us
-from latency.graph import chain, random_weights
+from latency.graph import chain
 from latency.profiler import measure_model, profile
+from latency.weights import random_weights
 from search.architecture import Architecture
 from search.space import Space, preset
 

@@ -3,80 +3,35 @@
 A shape suffix is a legend: OIHW weights, NCHW tensors. BatchNorm is folded by whoever gives the weights.
 `onnx` is imported only inside the functions that need it.
 
-At fewer than 32 activation bits, what a convolution reads is rounded in the graph: simulated in float, on the grids of
-training, not computed in integers. Weights come rounded.
+Integer operators (`Operator.is_integer`) are written as QuantizeLinear and DequantizeLinear around each layer: uint8
+activations, int8 weights with a scale a row, int32 biases on the product of the two steps. Runtimes fuse that into
+integer kernels (Jacob 2017, sec. 2.2). At fewer bits of activations rounding is simulated in float, on the grids of
+training.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from latency.integers import integers, steps_of
 from latency.operator import Operator
+from latency.weights import PIXEL, SIGNED, Weights, grid_places, shapes_of
 
-Weights = Mapping[str, np.ndarray]
 OPSET = 17  # old enough for every runtime that is still sold, new enough for what is used here
 IR_VERSION = 8
 
 
-def shapes_of(operator: Operator) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of an operator's weights, e.g. `expand.weight` (c_mid, c_in / groups, 1, 1), then of the steps
-    of its grids, e.g. `input.size` (): none at 32 activation bits.
-    """
-    return _weight_shapes(operator) | {f"{place}.size": () for place in grid_places(operator)}
-
-
-def grid_places(operator: Operator) -> tuple[str, ...]:
-    """Where an operator rounds: its `input`, on a signed grid, and behind the ReLU of each convolution named, on an
-    unsigned one. A stem's pixels have eight bits already, an identity rounds nothing.
-    """
-    o = operator
-    if o.activation_bits == 32 or o.is_identity:
-        return ()
-    return {"mbconv": ("input", "expand", "depthwise"), "skip": ("input",), "head": ("input", "conv")}.get(o.kind, ())
-
-
-def _weight_shapes(operator: Operator) -> dict[str, tuple[int, ...]]:
-    o = operator
-    match o.kind:
-        case "mbconv":
-            return {
-                "expand.weight": (o.c_mid, o.c_in // o.groups, 1, 1), "expand.bias": (o.c_mid,),
-                "depthwise.weight": (o.c_mid, 1, o.kernel, o.kernel), "depthwise.bias": (o.c_mid,),
-                "project.weight": (o.c_out, o.c_mid // o.groups, 1, 1), "project.bias": (o.c_out,),
-            }  # fmt: skip
-        case "skip":
-            return {} if o.keeps_shape else {"project.weight": (o.c_out, o.c_in, 1, 1), "project.bias": (o.c_out,)}
-        case "stem":
-            return {"conv.weight": (o.c_out, o.c_in, o.kernel, o.kernel), "conv.bias": (o.c_out,)}
-        case "head":
-            return {
-                "conv.weight": (o.c_mid, o.c_in, 1, 1), "conv.bias": (o.c_mid,),
-                "linear.weight": (o.c_out, o.c_mid), "linear.bias": (o.c_out,),
-            }  # fmt: skip
-        case "base":
-            return {}
-        case _:
-            raise ValueError(f"{o.key}: no graph is known for kind {o.kind!r}")
-
-
-def random_weights(operator: Operator, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of the right shapes and a harmless size, float32; grids that hold most of a standard Gaussian."""
-    weights = {
-        name: (rng.standard_normal(shape) / np.sqrt(max(1, int(np.prod(shape[1:]))))).astype(np.float32)
-        for name, shape in _weight_shapes(operator).items()
-    }
-    size = np.array(8.0 / 2**operator.activation_bits)
-    return weights | {f"{place}.size": size for place in grid_places(operator)}
-
-
 @dataclass
 class GraphBuilder:
-    """Collects ONNX nodes and initialisers; each `append` continues at the last tensor."""
+    """Collects ONNX nodes and initialisers; each `append` continues at the last tensor. `grid` is the step of the grid
+    of 8 bits that tensor comes from, if it does.
+    """
 
     last: str = "input"
+    grid: float | None = None
     nodes: list[Any] = field(default_factory=list)
     initializers: list[Any] = field(default_factory=list)
 
@@ -95,89 +50,114 @@ class GraphBuilder:
                 pass
             case "skip":
                 self._round(operator, weights, name, "input")
-                self._conv(
-                    f"{name}/project", weights["project.weight"], weights["project.bias"], stride=operator.stride
-                )
+                self._layer(operator, weights, name, "project", stride=operator.stride)
+                self._round(operator, weights, name, "project")
             case "stem":
-                self._conv(
-                    f"{name}/conv", weights["conv.weight"], weights["conv.bias"], stride=operator.stride, relu=True
-                )
+                if operator.is_integer:
+                    self._quantize(f"{name}/pixels", PIXEL, signed=False)
+                self._layer(operator, weights, name, "conv", stride=operator.stride, relu=True)
+                self._round(operator, weights, name, "conv")
             case "head":
                 self._head(operator, weights, name)
             case "base":
                 self.node("Identity", f"{name}/identity")
 
     def _mbconv(self, o: Operator, weights: Weights, name: str) -> None:
-        block_input = self.last  # the residual sum takes it as it came
+        came = self.last
         self._round(o, weights, name, "input")
-        self._conv(f"{name}/expand", weights["expand.weight"], weights["expand.bias"], groups=o.groups, relu=True)
+        added = self.last if o.is_integer else came  # simulated in float, sums stay wide
+        self._layer(o, weights, name, "expand", groups=o.groups, relu=True)
         self._round(o, weights, name, "expand")
         if o.groups > 1:
             self._shuffle(o, name)
-        depthwise = weights["depthwise.weight"]
-        self._conv(
-            f"{name}/depthwise", depthwise, weights["depthwise.bias"], stride=o.stride, groups=o.c_mid, relu=True
-        )
+        self._layer(o, weights, name, "depthwise", stride=o.stride, groups=o.c_mid, relu=True)
         self._round(o, weights, name, "depthwise")
-        self._conv(f"{name}/project", weights["project.weight"], weights["project.bias"], groups=o.groups)
+        self._layer(o, weights, name, "project", groups=o.groups)
+        self._round(o, weights, name, "project")
         if o.keeps_shape:
-            self.node("Add", f"{name}/add", block_input)
+            self.node("Add", f"{name}/add", added)
 
     def _shuffle(self, o: Operator, name: str) -> None:
         """Channel shuffle (ShuffleNet, sec. 3.1): channel g * n + i goes to i * groups + g."""
-        split = [0, o.groups, o.c_mid // o.groups, o.h, o.w]
+        split, grid = [0, o.groups, o.c_mid // o.groups, o.h, o.w], self.grid
         self.node("Reshape", f"{name}/split", self.constant(f"{name}/split_shape", np.array(split, np.int64)))
         self.node("Transpose", f"{name}/shuffle", perm=[0, 2, 1, 3, 4])
         self.node(
             "Reshape", f"{name}/merge", self.constant(f"{name}/merge_shape", np.array([0, o.c_mid, o.h, o.w], np.int64))
         )
+        self.grid = grid  # moved, not changed
 
     def _head(self, o: Operator, weights: Weights, name: str) -> None:
         self._round(o, weights, name, "input")
-        self._conv(f"{name}/conv", weights["conv.weight"], weights["conv.bias"], relu=True)
+        self._layer(o, weights, name, "conv", relu=True)
         self._round(o, weights, name, "conv")
         self.node("GlobalAveragePool", f"{name}/pool")
+        self._round(o, weights, name, "pool")
+        grid = self.grid
         self.node("Flatten", f"{name}/flatten")
-        weight = self.constant(f"{name}/linear.weight", weights["linear.weight"])
-        bias = self.constant(f"{name}/linear.bias", weights["linear.bias"])
-        self.node("Gemm", f"{name}/linear", weight, bias, transB=1)
+        self.grid = grid
+        inputs = self._weight(o, weights, f"{name}/linear", "linear")
+        self.node("Gemm", f"{name}/linear", *inputs, transB=1)
 
-    def _conv(
-        self,
-        name: str,
-        weight_OIHW: np.ndarray,
-        bias: np.ndarray,
-        *,
-        stride: int = 1,
-        groups: int = 1,
+    def _layer(
+        self, o: Operator, weights: Weights, name: str, layer: str, *, stride: int = 1, groups: int = 1,
         relu: bool = False,
-    ) -> None:
-        kernel = weight_OIHW.shape[-1]
-        inputs = self.constant(f"{name}.weight", weight_OIHW), self.constant(f"{name}.bias", bias)
+    ) -> None:  # fmt: skip
+        """The convolution `layer` of an operator, padded by half its kernel."""
+        kernel = weights[f"{layer}.weight"].shape[-1]
+        inputs = self._weight(o, weights, f"{name}/{layer}", layer)
         pads, strides, window = [kernel // 2] * 4, [stride] * 2, [kernel] * 2
-        self.node("Conv", name, *inputs, kernel_shape=window, strides=strides, pads=pads, group=groups)
+        self.node("Conv", f"{name}/{layer}", *inputs, kernel_shape=window, strides=strides, pads=pads, group=groups)
         if relu:
-            self.node("Relu", f"{name}/relu")
+            self.node("Relu", f"{name}/{layer}/relu")
+
+    def _weight(self, o: Operator, weights: Weights, name: str, layer: str) -> tuple[str, str]:
+        """Names of the weight and bias that `layer` reads; those of an integer operator are stored as integers."""
+        weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"]
+        if not o.is_integer:
+            return self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)
+        assert self.grid is not None, "an integer layer reads a grid"
+        size_O = weights[f"{layer}.weight.size"]
+        stored = integers(weight, bias, size_O=size_O, bits=o.weight_bits, grid=self.grid)
+        return (
+            self._dequantized(f"{name}.weight", stored.weight, stored.scale_O),
+            self._dequantized(f"{name}.bias", stored.bias, np.float32(self.grid) * stored.scale_O),
+        )
+
+    def _dequantized(self, name: str, value: np.ndarray, scale_O: np.ndarray) -> str:
+        """A constant of integers, a scale a row, as the floats that a graph in this form computes with."""
+        parts = (self.constant(name, value), self.constant(f"{name}.scale", scale_O),
+                 self.constant(f"{name}.zero", np.zeros(len(scale_O), value.dtype)))  # fmt: skip
+        return self._add("DequantizeLinear", f"{name}/dequantized", *parts, axis=0)
 
     def _round(self, o: Operator, weights: Weights, name: str, place: str) -> None:
-        """Rounds the last tensor on the grid of `place`; nothing where the operator has none.
-
-        Not QuantizeLinear: where a convolution stands between two of them, onnxruntime quantises its float weights as
-        it likes (WeightBiasQuantization; logits moved by up to 6 % with 1.32). And signed int8 ends at -128, where
-        ours, symmetric, ends at -127.
-        """
+        """Rounds the last tensor on the grid of `place`; nothing where the operator has none, or reads one."""
         if place not in grid_places(o):
             return
-        size, signed, grid = weights[f"{place}.size"], place == "input", f"{name}/{place}/grid"
-        top = 2 ** (o.activation_bits - signed) - 1
-        inverse, step, bottom, limit = (
+        size, grid = weights[f"{place}.size"], f"{name}/{place}/grid"
+        if o.is_integer:
+            if place != "input" or self.grid is None:
+                self._quantize(grid, float(size), signed=place in SIGNED)
+            return
+        # Not QuantizeLinear: where a convolution stands between two of them, onnxruntime quantises its float weights as
+        # it likes (WeightBiasQuantization; logits moved by up to 6 % with 1.32). And it knows no grid below 8 bits.
+        bottom, top = steps_of(o.activation_bits, signed=place in SIGNED)
+        inverse, step, least, greatest = (
             self.constant(f"{grid}.{part}", np.array(value, np.float32))
-            for part, value in (("inverse", 1 / size), ("size", size), ("bottom", -top if signed else 0), ("top", top))
+            for part, value in (("inverse", 1 / size), ("size", size), ("bottom", bottom), ("top", top))
         )
         self.node("Mul", f"{grid}/steps", inverse)
         self.node("Round", f"{grid}/round")  # halves to even, as torch does
-        self.node("Clip", f"{grid}/clip", bottom, limit)
+        self.node("Clip", f"{grid}/clip", least, greatest)
         self.node("Mul", f"{grid}/values", step)
+
+    def _quantize(self, name: str, size: float, *, signed: bool) -> None:
+        """To uint8 and back: signed values about 128, which integer kernels are quicker with than with int8."""
+        scale = self.constant(f"{name}.scale", np.array(size, np.float32))
+        zero = self.constant(f"{name}.zero", np.array(128 if signed else 0, np.uint8))
+        self.node("QuantizeLinear", f"{name}/quantized", scale, zero)
+        self.node("DequantizeLinear", f"{name}/values", scale, zero)
+        self.grid = float(np.float32(size))
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """Stores an initialiser and gives its name back."""
@@ -188,10 +168,14 @@ class GraphBuilder:
 
     def node(self, op_type: str, name: str, *inputs: str, **attributes: Any) -> None:
         """Adds one node that reads the last tensor and `inputs`; its output, named as the node, becomes the last."""
+        self.last = self._add(op_type, name, self.last, *inputs, **attributes)
+        self.grid = None
+
+    def _add(self, op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper
 
-        self.nodes.append(helper.make_node(op_type, [self.last, *inputs], [name], name, **attributes))
-        self.last = name
+        self.nodes.append(helper.make_node(op_type, inputs, [name], name, **attributes))
+        return name
 
     def model(self, input_shape: Sequence[int | str], output_shape: Sequence[int | str], name: str = "lutnas") -> Any:
         """The checked `onnx.ModelProto`, from `input` to `output`, both float32. A text as a dimension leaves it

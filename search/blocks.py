@@ -2,26 +2,24 @@
 
 Tensors: x_NCHW. Every block ends in a linear BatchNorm (MobileNetV2), so residual sums are signed. At less than 32
 bits, weights and what each convolution reads are rounded (`search.kernels.grids`), gradients passed straight through.
-`folded()` gives the weights with BatchNorm folded in and the steps of the grids, as `latency.graph.shapes_of` names
-them.
+Integer blocks (`Operator.is_integer`) round all that a device would hold: what they add their output to, and that
+output before it is added or given away. `rounds_input` is false where it comes on a grid already (`latency.weights`).
+`folded()` gives the weights as `latency.weights.shapes_of` names them.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latency.operator import Operator
 from search.choices import Level
-from search.kernels import Grids, Views, depthwise, mix_views
-from search.norms import InputRounding, NormAct, apply_norm
+from search.folding import ONLY_GRID, Folded, fold, grid_sizes, weight_sizes
+from search.kernels import Views, depthwise, mix_views
+from search.norms import NormAct, Rounding, apply_norm
 from search.sparsity import survivors
-
-Folded = dict[str, np.ndarray]
-ONLY_GRID = torch.tensor([0.0, 1.0])
 
 
 def convolution(c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -44,24 +42,7 @@ def rounded_weight(weight: Tensor, bits: int) -> Tensor:
     return mix_views(weight.flatten(1), ONLY_GRID[None], torch.ones(1, 1), views).view_as(weight)
 
 
-def fold(weight: Tensor, bn: nn.BatchNorm2d, name: str) -> Folded:
-    """Weight and bias of a convolution with the BatchNorm behind it folded in (Jacob 2017, eq. 14), computed in
-    float64.
-    """
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    gain = bn.weight.detach().double() / torch.sqrt(bn.running_var.double() + bn.eps)
-    folded = weight.detach().double() * gain.view(-1, 1, 1, 1)
-    bias = bn.bias.detach().double() - bn.running_mean.double() * gain
-    return {f"{name}.weight": folded.float().contiguous().numpy(), f"{name}.bias": bias.float().numpy()}
-
-
-def step_sizes(bits: tuple[int, ...], **places: InputRounding | NormAct) -> Folded:
-    """`NAME.size` () of the one grid that each of `places` rounds on, float64: its inverse too is that of training."""
-    return {
-        f"{name}.size": np.array(Grids(bits, ONLY_GRID, isinstance(place, InputRounding), place.rms.item()).sizes[0])
-        for name, place in places.items()
-    }
+Biased = dict[str, nn.BatchNorm2d | nn.Linear]
 
 
 class MobileBlock(nn.Module):
@@ -69,6 +50,7 @@ class MobileBlock(nn.Module):
 
     expand_mask: Tensor
     project_mask: Tensor
+    rounds_input = True
 
     def __init__(self, operator: Operator) -> None:
         super().__init__()
@@ -76,13 +58,15 @@ class MobileBlock(nn.Module):
         self.bits = (o.activation_bits,) if o.activation_bits < 32 else ()
         self.level = Level(o.pattern, o.sparsity)
         if self.bits:
-            self.input = InputRounding()
+            self.input = Rounding()
         self.expand = convolution(o.c_in, o.c_mid, groups=o.groups)
         self.expand_bn = NormAct(o.c_mid, rounds=bool(self.bits))
         self.depthwise = convolution(o.c_mid, o.c_mid, o.kernel, stride=o.stride, groups=o.c_mid)
         self.depthwise_bn = NormAct(o.c_mid, rounds=bool(self.bits))
         self.project = convolution(o.c_mid, o.c_out, groups=o.groups)
         self.project_bn = nn.BatchNorm2d(o.c_out)
+        if o.is_integer:
+            self.project_rounding = Rounding()
         if self.level.sparsity:
             self.register_buffer("expand_mask", torch.empty_like(self.expand.weight, dtype=torch.bool))
             self.register_buffer("project_mask", torch.empty_like(self.project.weight, dtype=torch.bool))
@@ -104,29 +88,44 @@ class MobileBlock(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, c_in, h, w) to (N, c_out, h / stride, w / stride)."""
-        groups, shares = self.operator.groups, ONLY_GRID if self.bits else None
+        o, shares = self.operator, ONLY_GRID if self.bits else None
         expand, spatial, project = self.weights()
-        mid = self.input(x_NCHW, self.bits, shares) if self.bits else x_NCHW
-        mid = self.expand_bn.activate(F.conv2d(mid, expand, groups=groups), self.bits, shares)
-        if groups > 1:
-            mid = shuffle(mid, groups)
-        mid = depthwise(mid, spatial, self.operator.stride)
-        mid = self.depthwise_bn.activate(mid, self.bits, shares)
-        out = apply_norm(self.project_bn, F.conv2d(mid, project, groups=groups))
-        return out + x_NCHW if self.operator.keeps_shape else out
+        read = self.input(x_NCHW, self.bits, ONLY_GRID) if self.bits and self.rounds_input else x_NCHW
+        mid = self.expand_bn.activate(F.conv2d(read, expand, groups=o.groups), self.bits, shares)
+        if o.groups > 1:
+            mid = shuffle(mid, o.groups)
+        mid = self.depthwise_bn.activate(depthwise(mid, spatial, o.stride), self.bits, shares)
+        out = apply_norm(self.project_bn, F.conv2d(mid, project, groups=o.groups))
+        if o.is_integer:
+            out = self.project_rounding(out, self.bits, ONLY_GRID)
+        if not o.keeps_shape:
+            return out
+        return out + (read if o.is_integer else x_NCHW)
+
+    def biased(self) -> Biased:
+        """What adds the bias of each layer."""
+        return {"expand": self.expand_bn, "depthwise": self.depthwise_bn, "project": self.project_bn}
 
     def folded(self) -> Folded:
         """Weights for `latency.graph`."""
         expand, spatial, project = self.weights()
         first, middle = fold(expand, self.expand_bn, "expand"), fold(spatial, self.depthwise_bn, "depthwise")
         parts = first | middle | fold(project, self.project_bn, "project")
-        if not self.bits:
-            return parts
-        return parts | step_sizes(self.bits, input=self.input, expand=self.expand_bn, depthwise=self.depthwise_bn)
+        if self.bits:
+            parts |= grid_sizes(self.bits, input=self.input, expand=self.expand_bn, depthwise=self.depthwise_bn)
+        if self.operator.is_integer:
+            bits = self.operator.weight_bits
+            parts |= grid_sizes(self.bits, project=self.project_rounding)
+            parts |= weight_sizes(self.expand.weight, bits, "expand", self.expand_bn)
+            parts |= weight_sizes(self.depthwise.weight, bits, "depthwise", self.depthwise_bn)
+            parts |= weight_sizes(self.project.weight, bits, "project", self.project_bn)
+        return parts
 
 
 class Skip(nn.Module):
     """The identity, or where the shape changes a linear 1x1 convolution with the layer's stride."""
+
+    rounds_input = True
 
     def __init__(self, operator: Operator) -> None:
         super().__init__()
@@ -134,34 +133,51 @@ class Skip(nn.Module):
         self.bits = (operator.activation_bits,) if operator.activation_bits < 32 else ()
         if not operator.keeps_shape:
             if self.bits:
-                self.input = InputRounding()
+                self.input = Rounding()
             self.project = convolution(operator.c_in, operator.c_out, stride=operator.stride)
             self.project_bn = nn.BatchNorm2d(operator.c_out)
+            if operator.is_integer:
+                self.project_rounding = Rounding()
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, c_in, h, w) to (N, c_out, h / stride, w / stride)."""
-        if self.operator.keeps_shape:
+        o = self.operator
+        if o.keeps_shape:
             return x_NCHW
-        x_NCHW = self.input(x_NCHW, self.bits, ONLY_GRID) if self.bits else x_NCHW
-        weight = rounded_weight(self.project.weight, self.operator.weight_bits)
-        return apply_norm(self.project_bn, F.conv2d(x_NCHW, weight, stride=self.operator.stride))
+        x_NCHW = self.input(x_NCHW, self.bits, ONLY_GRID) if self.bits and self.rounds_input else x_NCHW
+        weight = rounded_weight(self.project.weight, o.weight_bits)
+        out = apply_norm(self.project_bn, F.conv2d(x_NCHW, weight, stride=o.stride))
+        return self.project_rounding(out, self.bits, ONLY_GRID) if o.is_integer else out
+
+    def biased(self) -> Biased:
+        """What adds the bias of each layer."""
+        return {} if self.operator.keeps_shape else {"project": self.project_bn}
 
     def folded(self) -> Folded:
         """Weights for `latency.graph`; none for the identity."""
-        if self.operator.keeps_shape:
+        o = self.operator
+        if o.keeps_shape:
             return {}
-        parts = fold(rounded_weight(self.project.weight, self.operator.weight_bits), self.project_bn, "project")
-        return parts | step_sizes(self.bits, input=self.input) if self.bits else parts
+        parts = fold(rounded_weight(self.project.weight, o.weight_bits), self.project_bn, "project")
+        if self.bits:
+            parts |= grid_sizes(self.bits, input=self.input)
+        if o.is_integer:
+            parts |= grid_sizes(self.bits, project=self.project_rounding)
+            parts |= weight_sizes(self.project.weight, o.weight_bits, "project", self.project_bn)
+        return parts
 
 
 class Stem(nn.Module):
-    """The first convolution, BatchNorm, ReLU. Pixels have eight bits already: only its weights are rounded."""
+    """The first convolution, BatchNorm, ReLU. Pixels have eight bits already, so what it reads is not rounded; an
+    integer stem rounds what it gives.
+    """
 
     def __init__(self, operator: Operator) -> None:
         super().__init__()
-        self.operator = operator
-        self.conv = convolution(operator.c_in, operator.c_out, operator.kernel, stride=operator.stride)
-        self.bn = NormAct(operator.c_out)
+        o = self.operator = operator
+        self.bits = (o.activation_bits,) if o.is_integer else ()
+        self.conv = convolution(o.c_in, o.c_out, o.kernel, stride=o.stride)
+        self.bn = NormAct(o.c_out, rounds=o.is_integer)
 
     def weight(self) -> Tensor:
         """As the forward pass uses it."""
@@ -169,25 +185,37 @@ class Stem(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels in [0, 1] to features."""
-        o = self.operator
-        return self.bn.activate(F.conv2d(x_NCHW, self.weight(), None, o.stride, o.kernel // 2))
+        o, shares = self.operator, ONLY_GRID if self.bits else None
+        return self.bn.activate(F.conv2d(x_NCHW, self.weight(), None, o.stride, o.kernel // 2), self.bits, shares)
+
+    def biased(self) -> Biased:
+        """What adds the bias of each layer."""
+        return {"conv": self.bn}
 
     def folded(self) -> Folded:
         """Weights for `latency.graph`."""
-        return fold(self.weight(), self.bn, "conv")
+        parts = fold(self.weight(), self.bn, "conv")
+        if self.operator.is_integer:
+            parts |= grid_sizes(self.bits, conv=self.bn)
+            parts |= weight_sizes(self.conv.weight, self.operator.weight_bits, "conv", self.bn)
+        return parts
 
 
 class Head(nn.Module):
-    """1x1 convolution, BatchNorm, ReLU, mean over the picture, linear classifier."""
+    """1x1 convolution, BatchNorm, ReLU, mean over the picture, linear classifier. An integer one rounds the mean."""
+
+    rounds_input = True
 
     def __init__(self, operator: Operator) -> None:
         super().__init__()
         self.operator = operator
         self.bits = (operator.activation_bits,) if operator.activation_bits < 32 else ()
         if self.bits:
-            self.input = InputRounding()
+            self.input = Rounding()
         self.conv = convolution(operator.c_in, operator.c_mid)
         self.bn = NormAct(operator.c_mid, rounds=bool(self.bits))
+        if operator.is_integer:
+            self.pool = Rounding(signed=False)
         self.linear = nn.Linear(operator.c_mid, operator.c_out)
 
     def weights(self) -> tuple[Tensor, Tensor]:
@@ -199,16 +227,29 @@ class Head(nn.Module):
         """(N, c_in, h, w) to logits (N, classes)."""
         conv, linear = self.weights()
         shares = ONLY_GRID if self.bits else None
-        x_NCHW = self.input(x_NCHW, self.bits, shares) if self.bits else x_NCHW
-        features = self.bn.activate(F.conv2d(x_NCHW, conv), self.bits, shares)
-        return F.linear(features.mean((2, 3)), linear, self.linear.bias)
+        x_NCHW = self.input(x_NCHW, self.bits, ONLY_GRID) if self.bits and self.rounds_input else x_NCHW
+        pooled = self.bn.activate(F.conv2d(x_NCHW, conv), self.bits, shares).mean((2, 3))
+        if self.operator.is_integer:
+            pooled = self.pool(pooled, self.bits, ONLY_GRID)
+        return F.linear(pooled, linear, self.linear.bias)
+
+    def biased(self) -> Biased:
+        """What adds the bias of each layer."""
+        return {"conv": self.bn, "linear": self.linear}
 
     def folded(self) -> Folded:
         """Weights for `latency.graph`."""
         conv, linear = self.weights()
         last = {"linear.weight": linear.detach().numpy(), "linear.bias": self.linear.bias.detach().numpy()}
         parts = fold(conv, self.bn, "conv") | last
-        return parts | step_sizes(self.bits, input=self.input, conv=self.bn) if self.bits else parts
+        if self.bits:
+            parts |= grid_sizes(self.bits, input=self.input, conv=self.bn)
+        if self.operator.is_integer:
+            bits = self.operator.weight_bits
+            parts |= grid_sizes(self.bits, pool=self.pool)
+            parts |= weight_sizes(self.conv.weight, bits, "conv", self.bn)
+            parts |= weight_sizes(self.linear.weight, bits, "linear")
+        return parts
 
 
 Block = MobileBlock | Skip | Stem | Head

@@ -66,6 +66,11 @@ class Precision(NamedTuple):
         """`fp32`, or as in `w4a8`."""
         return "fp32" if self == FP32 else f"w{self.weight_bits}a{self.activation_bits}"
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether blocks of it compute integers (`Operator.is_integer`)."""
+        return self.activation_bits == 8 and self.weight_bits <= 8
+
     @classmethod
     def parse(cls, name: str) -> "Precision":
         """Reads a precision's name; raises ValueError on anything else."""

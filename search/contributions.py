@@ -20,7 +20,7 @@ from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
 from search.budget import Indices
 from search.evidence import Evidence, parts_scored
-from search.norms import InputRounding
+from search.norms import Rounding
 from search.randomness import generator
 from search.reports import StepReport
 from search.state import State
@@ -127,7 +127,7 @@ class Assessor:
 @contextmanager
 def keeping_statistics(network: nn.Module) -> Iterator[None]:
     """Within it a forward pass in train mode leaves running statistics as they are."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | InputRounding)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

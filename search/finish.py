@@ -7,6 +7,7 @@ import torch
 
 from search.batches import Batches, evaluation, shifted, tensors
 from search.datasets.data import ImageData
+from search.export import settle_biases
 from search.network import Network, recalibrate
 from search.reports import StepReport
 from search.spec import Finish
@@ -67,8 +68,12 @@ class Trainer:
         return self.settings.lr * 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(1, self.steps - warmup)))
 
     def settle(self) -> None:
-        """Recalibrates BatchNorm on unshifted training pictures; the network is then in evaluation mode."""
+        """Recalibrates BatchNorm on unshifted training pictures, and rounds biases where a file stores integers; the
+        network is then in evaluation mode.
+        """
         recalibrate(self.network, evaluation(self.batches.x_NCHW[self.batches.order(0)[:CALIBRATION_EXAMPLES]]))
+        if self.network.can_be_exported:
+            settle_biases(self.network)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on."""

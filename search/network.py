@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from latency.operator import Operator
+from latency.weights import reads_a_grid
 from search.architecture import Architecture
-from search.blocks import Block, Folded, build
-from search.norms import InputRounding
+from search.blocks import Block, build
+from search.folding import Folded
+from search.norms import Rounding
 
 MakeHead = Callable[[Operator], nn.Module]
 
@@ -26,6 +28,8 @@ class Network(nn.Module):
         self.stem = build(architecture.space.stem_operator)
         self.layers = nn.ModuleList(build(operator) for operator in architecture.layer_operators())
         self.head = head(architecture.space.head_operator)
+        for module, comes in zip([*self.layers, self.head], reads_a_grid(architecture.operators())[1:], strict=True):
+            module.rounds_input = not comes
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels (N, channels, height, width) to logits (N, classes)."""
@@ -35,9 +39,14 @@ class Network(nn.Module):
         logits: Tensor = self.head(x_NCHW)
         return logits
 
+    @property
+    def can_be_exported(self) -> bool:
+        """Whether its head can be folded as the blocks can."""
+        return hasattr(self.head, "folded")
+
     def blocks(self) -> Iterator[tuple[str, Block]]:
         """The blocks in order, each with its name. Raises ValueError where the head is none that can be folded."""
-        if not hasattr(self.head, "folded"):
+        if not self.can_be_exported:
             raise ValueError(f"a {type(self.head).__name__} as head cannot be exported: give it a `folded` method")
         yield "stem", self.stem
         for number, layer in enumerate(self.layers):
@@ -72,7 +81,7 @@ def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
     """Replaces the running statistics of every BatchNorm and rounding by plain means over `batches` of pixels; weights
     stay.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | InputRounding)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.kernels import Grids, norm_act, rounded_input
+from search.kernels import Grids, norm_act, rounded
 from search.kernels.grids import HALF_NORMAL
 
 ALL = slice(None)
 
 
-def momentum_of(norm: "nn.BatchNorm2d | InputRounding") -> float:
+def momentum_of(norm: "nn.BatchNorm2d | Rounding") -> float:
     """How much the next batch counts; counts it. Without a momentum the statistics are plain means (recalibration)."""
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
@@ -57,15 +57,18 @@ class NormAct(nn.BatchNorm2d):
         return out
 
 
-class InputRounding(nn.Module):
-    """Rounds a block's signed input on grids sized by a running root mean square."""
+class Rounding(nn.Module):
+    """Rounds a tensor that no ReLU stands in front of, or `signed` false none below 0, on grids sized by a running root
+    mean square.
+    """
 
     rms: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, signed: bool = True) -> None:
         super().__init__()
-        self.register_buffer("rms", torch.tensor(1.0))
+        self.signed = signed
+        self.register_buffer("rms", torch.tensor(1.0 if signed else HALF_NORMAL))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.momentum: float | None = 0.1
 
@@ -73,9 +76,13 @@ class InputRounding(nn.Module):
         """Counts batches anew; the first one of a recalibration then replaces what was known."""
         self.num_batches_tracked.zero_()
 
-    def forward(self, x_NCHW: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
+    def grids(self, bits: tuple[int, ...], shares: Tensor) -> Grids:
+        """The grids of `bits` at today's size."""
+        return Grids(bits, shares, signed=self.signed, rms=self.rms.item())
+
+    def forward(self, x: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
         """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
-        out, square = rounded_input(x_NCHW, Grids(bits, shares, signed=True, rms=self.rms.item()))
+        out, square = rounded(x, self.grids(bits, shares))
         if self.training:
             self.rms.lerp_(torch.tensor(square**0.5), momentum_of(self))
         return out

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latency.graph import chain, random_weights
+from latency.graph import chain
 from latency.operator import BASE, Operator
 from latency.profiler.measure import WARM_UP
 from latency.profiler.plan import Chain
 from latency.profiler.runtimes import Call, Runtime
+from latency.weights import random_weights
 
 EMPTY = Operator("skip", 1, 1, 1, 0, 1, 1)  # an identity on one number: what a call costs that runs nothing
 

@@ -7,30 +7,37 @@ Chains show what it costs among neighbours. They need the list of operators only
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from latency.graph import shapes_of
-from latency.operator import BASE, Kind, Operator
+from latency.operator import BASE, Kind, Operator, boundary, with_boundaries
 from latency.profiler.errors import ProfilerError
+from latency.weights import shapes_of
 
 Chain = tuple[Operator, ...]
 Shape = tuple[int, int, int]
 Neighbours = Mapping[Shape, Sequence[Operator]]
 OCCURRENCES = 30  # of an operator in chains, on average: what that buys is in docs/concepts/latency-tables.md
+IN_ONE_FORMAT = 0.5  # of the chains; in the others floats and integers are neighbours as it comes
 LONGEST = 60  # operators of a chain; spaces whose shapes come back would walk for ever
 
 
 class Plan(NamedTuple):
-    """What to time: `operators` alone (the base first), then `chains`. `graphs` are both in this order."""
+    """What to time: `operators` alone (the base first), then `chains`. `boundaries` stand in chains, never alone."""
 
     operators: tuple[Operator, ...]
+    boundaries: tuple[Operator, ...]
     chains: tuple[Chain, ...]
 
     @property
     def graphs(self) -> tuple[Chain, ...]:
-        """Every graph to time, once."""
+        """Every graph to time, once: those of operators alone, then those of chains, in their order."""
         return *((operator,) for operator in self.operators), *self.chains
+
+    @property
+    def rows(self) -> tuple[Operator, ...]:
+        """What gets a row in the table."""
+        return *self.operators, *self.boundaries
 
     def fingerprint(self, *facts: object) -> str:
         """Equal for plans that time the same graphs under the same `facts`."""
@@ -39,23 +46,40 @@ class Plan(NamedTuple):
 
 def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
     """Plans for distinct `operators`; an identity costs nothing and is left away. Raises ProfilerError."""
-    timed = [o for o in dict.fromkeys(operators) if o != BASE and not o.is_identity]
+    wanted = [o for o in dict.fromkeys(operators) if o != BASE and not o.is_identity]
+    timed = [operator for operator in wanted if operator.kind != "boundary"]
     if not timed:
         raise ProfilerError("there are no operators to time")
     for operator in timed:
         refuse_untimed(operator)
-    return Plan((BASE, *timed), tuple(dict.fromkeys(_chains(timed, random.Random(seed)))))
+    chains = tuple(dict.fromkeys(_chains(timed, random.Random(seed))))
+    met = {o for chain in chains for o in with_boundaries(chain) if o.kind == "boundary"}
+    boundaries = [operator for operator in wanted if operator.kind == "boundary"]
+    for operator in boundaries:
+        if operator not in met:
+            raise ProfilerError(f"{operator.key}: none of the operators to time need it")
+    return Plan((BASE, *timed), (*boundaries, *sorted(met - set(boundaries))), chains)
+
+
+def paid(chain: Chain) -> Iterator[Operator]:
+    """The rows that the graph of `chain` pays for, the base left away: it takes floats and gives floats, so where
+    it starts or ends in integers in the middle of a network there are boundaries too.
+    """
+    first, last = chain[0], chain[-1]
+    if first.is_integer and first.kind != "stem":
+        yield boundary(first)
+    yield from with_boundaries(chain)
+    if last.is_integer and last.kind != "head":
+        yield Operator("boundary", *last.out_hw, last.c_out)
 
 
 def refuse_untimed(operator: Operator) -> None:
     """Raises ProfilerError on an operator whose graph would not be what a device ships."""
-    if min(operator.weight_bits, operator.activation_bits) < 32:
+    if min(operator.weight_bits, operator.activation_bits) < 32 and not operator.is_integer:
         raise ProfilerError(
             f"{operator.key}: its rounding is simulated in float, which says nothing about integer kernels: "
-            "profile fp32 operators only, and upload rows of fewer bits that the device itself measured"
+            "profile fp32 and 8 bits of activations, and upload rows of fewer that the device itself measured"
         )
-    if operator.sparsity:
-        raise ProfilerError(f"{operator.key}: only dense operators can be timed")
     try:
         shapes_of(operator)
     except ValueError as error:
@@ -73,8 +97,9 @@ def _chains(operators: Sequence[Operator], rng: random.Random) -> Iterable[Chain
     used = Counter[Operator]()
     while used.total() < OCCURRENCES * len(operators):
         start = _rare(operators, used, rng)
-        head = _walk(start, "stem", before, _takes, used, rng)
-        tail = _walk(start, "head", after, _gives, used, rng)
+        stays = rng.random() < IN_ONE_FORMAT
+        head = _walk(start, "stem", before, _takes, used, rng, stays=stays)
+        tail = _walk(start, "head", after, _gives, used, rng, stays=stays)
         chain = (*reversed(head), start, *tail)
         used.update(chain)
         yield chain
@@ -87,10 +112,16 @@ def _walk(
     side: Callable[[Operator], Shape],
     used: Counter[Operator],
     rng: random.Random,
+    *,
+    stays: bool,
 ) -> Chain:
-    """Operators from `start` on, to the side where an `end` stands, until nothing fits any more."""
+    """Operators from `start` on, to the side where an `end` stands, until nothing fits any more; those of one format
+    where it `stays` in that and they fit.
+    """
     walk = [start]
     while walk[-1].kind != end and len(walk) < LONGEST and (fitting := neighbours.get(side(walk[-1]))):
+        alike = [o for o in fitting if o.is_integer == start.is_integer] if stays else []
+        fitting = alike or fitting
         staying = [o for o in fitting if o.keeps_shape and o.kind == "mbconv"]
         going = [o for o in fitting if not (o.keeps_shape and o.kind == "mbconv")]
         stay = bool(staying) and (not going or rng.random() < 0.5)

@@ -13,7 +13,7 @@ from latency.profiler.attribute import Vector, check, share
 from latency.profiler.bench import Bench, room
 from latency.profiler.draft import Draft
 from latency.profiler.measure import Clocks, Patience, clocks, settled, time_in_turns
-from latency.profiler.plan import Plan, make_plan
+from latency.profiler.plan import Plan, make_plan, paid
 from latency.profiler.progress import Meter, Progress
 from latency.profiler.runtimes.onnxruntime import OnnxRuntime
 from latency.table import Entry, LatencyTable, TableInfo
@@ -101,12 +101,12 @@ def _entries(
     plan: Plan, measured_us: Vector, samples: list[list[int]], rng: np.random.Generator
 ) -> dict[Operator, Entry]:
     costs = share(plan, measured_us, rng)
-    calls = dict.fromkeys(plan.operators, 0)
+    calls = dict.fromkeys(plan.rows, 0)
     for graph, timed in zip(plan.graphs, samples, strict=True):
-        for operator in {*graph, BASE}:
+        for operator in {*paid(graph), BASE} & calls.keys():
             calls[operator] += len(timed)
     columns = (vector.tolist() for vector in costs)
     return {
         operator: Entry(round(latency, 4), round(p10, 4), round(p90, 4), samples=calls[operator])
-        for operator, latency, p10, p90 in zip(plan.operators, *columns, strict=True)
+        for operator, latency, p10, p90 in zip(plan.rows, *columns, strict=True)
     }

@@ -1,8 +1,8 @@
 """The arithmetic of a supernet's step, fused: a compiled form for CPUs, a plain one for the rest."""
 
-from search.kernels.activations import norm_act, rounded_input
+from search.kernels.activations import norm_act, rounded
 from search.kernels.depthwise import depthwise
-from search.kernels.grids import CLIP, Grids, on_grids, rounded_rows
+from search.kernels.grids import CLIP, Grids, on_grids, rounded_rows, row_sizes
 from search.kernels.views import Views, mix_views, plain_mix_views
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "norm_act",
     "on_grids",
     "plain_mix_views",
-    "rounded_input",
+    "rounded",
     "rounded_rows",
+    "row_sizes",
 ]

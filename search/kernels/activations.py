@@ -35,12 +35,13 @@ class _Static:
 
     def __init__(self, grids: Grids | None) -> None:
         shares = [1.0] if grids is None else grids.shares.tolist()
-        sizes, tops = (grids.sizes, grids.tops) if grids else ((), ())
+        sizes, bottoms, tops = (grids.sizes, grids.bottoms, grids.tops) if grids else ((), (), ())
         self.float_share = np.float32(shares[0])
         self.share = _floats(shares[1:])
         self.inverse = _floats(1.0 / size for size in sizes)
         self.step = _floats(share * size for share, size in zip(shares[1:], sizes, strict=True))
-        self.top = _floats(tops)
+        self.bottom, self.top = _floats(bottoms), _floats(tops)
+        self.least = _floats((bottom - 0.5) * size for size, bottom in zip(sizes, bottoms, strict=True))
         self.limit = _floats((top + 0.5) * size for size, top in zip(sizes, tops, strict=True))
         self.sizes = [1.0, *sizes]
 
@@ -124,7 +125,7 @@ class _RoundSigned(torch.autograd.Function):
 
         def work(_: int, part: slice) -> float:
             return compiled.round_signed(  # type: ignore[no-any-return]
-                x_RC[part], static.float_share, static.inverse, static.step, static.top, out_RC[part]
+                x_RC[part], static.float_share, static.inverse, static.step, static.bottom, static.top, out_RC[part]
             )
 
         squares = sum(in_parts(len(x_RC), x_RC.size, work))
@@ -141,8 +142,8 @@ class _RoundSigned(torch.autograd.Function):
         def work(_: int, part: slice) -> np.ndarray:
             found = np.zeros(1 + len(static.inverse))
             compiled.round_signed_backward(
-                x_RC[part], g_RC[part], static.float_share, static.share, static.limit, static.inverse, static.top,
-                out_RC[part], found,
+                x_RC[part], g_RC[part], static.float_share, static.share, static.least, static.limit, static.inverse,
+                static.bottom, static.top, out_RC[part], found,
             )  # fmt: skip
             return found
 
@@ -169,9 +170,9 @@ def norm_act(
     return (on_grids(normed, grids) if grids else normed), normed.detach().square().mean().item()
 
 
-def rounded_input(x_NCHW: Tensor, grids: Grids) -> tuple[Tensor, float]:
-    """A block's signed input mixed on `grids`, and its mean square."""
-    if x_NCHW.device.type == "cpu":
-        out: tuple[Tensor, float] = _RoundSigned.apply(x_NCHW, grids.shares, grids)  # type: ignore[no-untyped-call]
+def rounded(x: Tensor, grids: Grids) -> tuple[Tensor, float]:
+    """A tensor without a ReLU in front mixed on `grids`, and its mean square."""
+    if x.device.type == "cpu" and x.ndim == 4 and grids.signed:
+        out: tuple[Tensor, float] = _RoundSigned.apply(x, grids.shares, grids)  # type: ignore[no-untyped-call]
         return out
-    return on_grids(x_NCHW, grids), x_NCHW.detach().square().mean().item()
+    return on_grids(x, grids), x.detach().square().mean().item()

@@ -128,8 +128,8 @@ def norm_act_sums_and_dots(
 
 
 @_compiled
-def round_signed(x_RC, float_share, inverse, step, top, out_RC):
-    """out = float_share * x + sum_a step_a * clip(round(x * inverse_a), -top_a, top_a). Gives the sum of x^2."""
+def round_signed(x_RC, float_share, inverse, step, bottom, top, out_RC):
+    """out = float_share * x + sum_a step_a * clip(round(x * inverse_a), bottom_a, top_a). Gives the sum of x^2."""
     rows, channels = x_RC.shape
     squares = np.zeros(channels, np.float32)
     total = 0.0
@@ -141,7 +141,7 @@ def round_signed(x_RC, float_share, inverse, step, top, out_RC):
                 squares[c] += x_C[c] * x_C[c]
                 mixed = float_share * x_C[c]
                 for a in range(len(inverse)):
-                    mixed += step[a] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), -top[a])
+                    mixed += step[a] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), bottom[a])
                 out_C[c] = mixed
         for c in range(channels):
             total += squares[c]
@@ -149,9 +149,9 @@ def round_signed(x_RC, float_share, inverse, step, top, out_RC):
 
 
 @_compiled
-def round_signed_backward(x_RC, g_RC, float_share, share, limit, inverse, top, out_RC, out_A):
-    """out = g * (float_share + sum_a share_a [|x| < limit_a]); adds sum(g * x) to out_A[0] and sum(g *
-    clip(round(x * inverse_a), -top_a, top_a)) to out_A[1 + a].
+def round_signed_backward(x_RC, g_RC, float_share, share, least, limit, inverse, bottom, top, out_RC, out_A):
+    """out = g * (float_share + sum_a share_a [least_a < x < limit_a]); adds sum(g * x) to out_A[0] and sum(g *
+    clip(round(x * inverse_a), bottom_a, top_a)) to out_A[1 + a].
     """
     rows, channels = x_RC.shape
     zero, grids = np.float32(0), len(inverse)
@@ -164,8 +164,8 @@ def round_signed_backward(x_RC, g_RC, float_share, share, limit, inverse, top, o
                 passed = float_share
                 dots[0, c] += g_C[c] * x_C[c]
                 for a in range(grids):
-                    passed += share[a] if -limit[a] < x_C[c] < limit[a] else zero
-                    dots[1 + a, c] += g_C[c] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), -top[a])
+                    passed += share[a] if least[a] < x_C[c] < limit[a] else zero
+                    dots[1 + a, c] += g_C[c] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), bottom[a])
                 out_C[c] = g_C[c] * passed
         for a in range(grids + 1):
             for c in range(channels):

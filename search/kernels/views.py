@@ -1,14 +1,14 @@
 """Mixtures of views of one weight: ranges of its columns, each on several grids, some with zeros."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from search.kernels import compiled
-from search.kernels.grids import WEIGHT_CLIP, rounded_rows, signed_top
+from search.kernels.grids import WEIGHT_CLIP, rounded_rows, weight_top
 from search.kernels.parts import in_parts
 
 
@@ -23,12 +23,23 @@ class Views:
     levels: Tensor | None = None
 
 
+class _Rows(NamedTuple):
+    """What kernels need of some output channels of views: sizes (J, B, O) and levels (J, O, M), contiguous."""
+
+    size: np.ndarray
+    levels: np.ndarray
+
+
+def _rows(part: slice, size: np.ndarray, levels: np.ndarray) -> _Rows:
+    return _Rows(np.ascontiguousarray(size[:, :, part]), np.ascontiguousarray(levels[:, part]))
+
+
 class _MixViews(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, w: Tensor, shares: Tensor, kept: Tensor, views: Views) -> Tensor:
         w_OM = w.contiguous().numpy()
         starts, ends = (np.array(side, np.int64) for side in zip(*views.ranges, strict=True))
-        top_B = np.array([signed_top(b) for b in views.bits], np.float32)
+        top_B = np.array([weight_top(b) for b in views.bits], np.float32)
         size = np.zeros((len(starts), len(views.bits), len(w_OM)), np.float32)
         if views.bits:
             clips = np.array([WEIGHT_CLIP[b] for b in views.bits])
@@ -38,14 +49,8 @@ class _MixViews(torch.autograd.Function):
         out = np.empty_like(w_OM)
 
         def work(_: int, part: slice) -> None:
-            own = (
-                np.ascontiguousarray(size[:, :, part]),
-                top_B,
-                share_JB,
-                kept_JS,
-                np.ascontiguousarray(levels[:, part]),
-            )
-            compiled.mix_views(w_OM[part], starts, ends, *own, out[part])
+            rows = _rows(part, size, levels)
+            compiled.mix_views(w_OM[part], starts, ends, rows.size, top_B, share_JB, kept_JS, rows.levels, out[part])
 
         in_parts(len(w_OM), w_OM.size, work)
         ctx.arguments = w_OM, starts, ends, size, top_B, share_JB, kept_JS, levels
@@ -58,14 +63,11 @@ class _MixViews(torch.autograd.Function):
 
         def work(_: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
             found = np.zeros(share_JB.shape), np.zeros(kept_JS.shape)
-            own = (
-                np.ascontiguousarray(size[:, :, part]),
-                top_B,
-                share_JB,
-                kept_JS,
-                np.ascontiguousarray(levels[:, part]),
-            )
-            compiled.mix_views_backward(w_OM[part], g_OM[part], starts, ends, *own, w_grad[part], *found)
+            rows = _rows(part, size, levels)
+            compiled.mix_views_backward(
+                w_OM[part], g_OM[part], starts, ends, rows.size, top_B, share_JB, kept_JS, rows.levels,
+                w_grad[part], *found,
+            )  # fmt: skip
             return found
 
         parts = in_parts(len(w_OM), w_OM.size, work)

@@ -9,15 +9,20 @@ from torch import Tensor
 from search.choices import Precision
 from search.kernels import rounded_rows
 
+INTEGER_BITS = (8,)
+
 
 class Mixture(NamedTuple):
-    """Bits of the grids that have a share, and shares with float first."""
+    """Bits of the grids that have a share, and shares with float first. `integer_share` () is that of precisions whose
+    blocks compute integers; None where none of them has a share.
+    """
 
     weight_bits: tuple[int, ...]
     weight_shares: Tensor
     activation_bits: tuple[int, ...]
     activation_shares: Tensor
     level_shares: Tensor
+    integer_share: Tensor | None
 
 
 def mixture(precisions: Sequence[Precision], p_P: Tensor, p_S: Tensor) -> Mixture:
@@ -29,7 +34,14 @@ def mixture(precisions: Sequence[Precision], p_P: Tensor, p_S: Tensor) -> Mixtur
         onto = torch.tensor([[float(precisions[n][side] == b) for b in (32, *bits)] for n in present])
         return bits, p_P[present] @ onto
 
-    return Mixture(*collected(0), *collected(1), p_S)
+    integer = [n for n in present if precisions[n].is_integer]
+    return Mixture(*collected(0), *collected(1), p_S, p_P[integer].sum() if integer else None)
+
+
+def integer_shares(of: Tensor, mix: Mixture) -> Tensor:
+    """(2,) how much of a tensor with share `of` stays float, and how much integer blocks round to 8 bits."""
+    assert mix.integer_share is not None
+    return torch.stack([of * (1.0 - mix.integer_share), of * mix.integer_share])
 
 
 def kept(mix: Mixture) -> Tensor:

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from search.blocks import MobileBlock, convolution
 from search.choices import Block, Level
 from search.kernels import Views, depthwise, mix_views
-from search.norms import NormAct, apply_norm
+from search.norms import NormAct, Rounding, apply_norm
 from search.space import Layer
 from search.sparsity import kept_levels
-from search.supernet.mixture import Mixture, kept, mixed_grids
+from search.supernet.mixture import INTEGER_BITS, Mixture, integer_shares, kept, mixed_grids
 from search.supernet.spans import expand_mask, members, project_mask, spans
 
 SMALLEST_COVER = 1e-8  # below it a channel belongs to no view; it only keeps 0 / 0 away
@@ -34,7 +34,9 @@ class SharedPath(nn.Module):
     expand_levels: Tensor
     project_levels: Tensor
 
-    def __init__(self, layer: Layer, blocks: Sequence[Block], *, rounds: bool, levels: Sequence[Level]) -> None:
+    def __init__(
+        self, layer: Layer, blocks: Sequence[Block], *, rounds: bool, levels: Sequence[Level], integer: bool,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.stride, self.levels = layer.stride, tuple(levels)
         self.kernels = [block.candidate.kernel for block in blocks]
@@ -50,6 +52,8 @@ class SharedPath(nn.Module):
         self.depthwise_bn = NormAct(middle, rounds=rounds)
         self.project = convolution(middle, layer.c_out)
         self.project_bn = nn.BatchNorm2d(layer.c_out)
+        if integer:
+            self.project_rounding = Rounding()
         for span in self.views:
             if span.groups > 1:
                 mask = project_mask(span, layer.c_out)
@@ -90,7 +94,13 @@ class SharedPath(nn.Module):
         mid = self.expand_bn.activate(F.conv2d(x_NCHW, self._expand(part, present, q_K, mix)), bits, shares, part)
         mid = depthwise(mid, self._depthwise(part, present, q_K, mix), self.stride)
         mid = self.depthwise_bn.activate(mid, bits, shares, part)
-        return apply_norm(self.project_bn, F.conv2d(mid, self._project(part, present, q_K, mix)), gain=mass)
+        out = F.conv2d(mid, self._project(part, present, q_K, mix))
+        if mix.integer_share is None:
+            return apply_norm(self.project_bn, out, gain=mass)
+        rounded: Tensor = self.project_rounding(
+            apply_norm(self.project_bn, out), INTEGER_BITS, integer_shares(mass, mix)
+        )
+        return rounded
 
     def _channel_shares(self, part: slice, present: list[int], q_K: Tensor, kinds: Sequence[int]) -> Tensor:
         """(kinds, M): how each channel is shared between kinds of blocks that hold it. `kinds` has one value for each
@@ -176,6 +186,8 @@ class SharedPath(nn.Module):
         copy_norm(self.expand_bn, block.expand_bn, before_shuffle)
         copy_norm(self.depthwise_bn, block.depthwise_bn, torch.arange(span.end))
         copy_norm(self.project_bn, block.project_bn, torch.arange(self.project.out_channels))
+        if block.operator.is_integer:
+            block.project_rounding.load_state_dict(self.project_rounding.state_dict())
         if block.level.sparsity:
             block.choose_survivors()
 

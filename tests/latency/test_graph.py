@@ -1,11 +1,14 @@
 """The graphs against convolutions written out in numpy, run by onnxruntime."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
 
-from latency.graph import chain, random_weights, shapes_of
+from latency.graph import chain
 from latency.operator import Operator
+from latency.weights import random_weights, shapes_of
 
 
 def conv(
@@ -29,8 +32,10 @@ def conv(
 def on_grid(x: np.ndarray, o: Operator, w: dict[str, np.ndarray], place: str) -> np.ndarray:
     if o.activation_bits == 32:
         return x
+    if f"{place}.size" not in w:
+        return x
     size, bits = w[f"{place}.size"], o.activation_bits
-    lowest, greatest = (-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1) if place == "input" else (0, 2**bits - 1)
+    lowest, greatest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if place in ("input", "project") else (0, 2**bits - 1)
     return np.asarray(np.clip(np.round(x / size), lowest, greatest) * size)
 
 
@@ -44,7 +49,8 @@ def mbconv(x: np.ndarray, o: Operator, w: dict[str, np.ndarray]) -> np.ndarray:
         shuffled[place * o.groups + group] = y[channel]
     y = np.maximum(conv(shuffled, w["depthwise.weight"], w["depthwise.bias"], stride=o.stride, groups=o.c_mid), 0)
     y = conv(on_grid(y, o, w, "depthwise"), w["project.weight"], w["project.bias"], groups=o.groups)
-    return x + y if o.keeps_shape else y
+    y = on_grid(y, o, w, "project")
+    return (read if o.is_integer else x) + y if o.keeps_shape else y
 
 
 def run(operators: list[Operator], weights: list[dict[str, np.ndarray]], x_NCHW: np.ndarray) -> np.ndarray:
@@ -60,6 +66,8 @@ def run(operators: list[Operator], weights: list[dict[str, np.ndarray]], x_NCHW:
         Operator("mbconv", 5, 6, 6, 6, 9, 2, 5, 3),
         Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1),
         Operator("mbconv", 5, 6, 4, 8, 4, 1, 3, 2, activation_bits=8),
+        Operator("mbconv", 5, 6, 4, 8, 4, 1, 3, 1, 8, 8),
+        Operator("mbconv", 5, 6, 6, 6, 9, 2, 5, 3, 4, 8),
         Operator("mbconv", 5, 6, 6, 6, 9, 2, 5, 3, activation_bits=4),
     ],
     ids=lambda o: o.key,
@@ -101,22 +109,26 @@ def test_a_projecting_skip_and_a_head_of_four_bits_round_what_they_read() -> Non
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_a_grid_is_symmetric_ends_at_its_top_and_rounds_halves_to_even(bits: int) -> None:
+def test_a_grid_is_two_s_complement_and_rounds_halves_to_even(bits: int) -> None:
     top = 2 ** (bits - 1) - 1
-    steps = np.array([-1e9, -top - 1, -top - 0.5, -0.5, 0, 0.5, 1.5, top, top + 1, 1e9])
+    steps = np.array([-1e9, -top - 2, -top - 1.4, -0.5, 0, 0.5, 1.5, top, top + 1, 1e9])
     skip = Operator("skip", 1, len(steps), 1, 0, 2, 1, activation_bits=bits)  # its weight copies the input once
     weights = {"project.weight": np.array([[[[1]]], [[[0]]]], np.float32), "project.bias": np.zeros(2, np.float32)}
     weights |= {"input.size": np.array(0.25)}
+    weights |= {"project.size": np.array(0.25), "project.weight.size": np.full(2, 1.0, np.float32)}
     got = run([skip], [weights], (steps * 0.25).astype(np.float32).reshape(1, 1, 1, -1))[0, 0, 0]
-    np.testing.assert_array_equal(got, 0.25 * np.clip([-top, -top, -top, 0, 0, 0, 2, top, top, top], -top, top))
+    bottom = -top - 1
+    np.testing.assert_array_equal(got, 0.25 * np.clip([bottom] * 3 + [0, 0, 0, 2] + [top] * 3, bottom, top))
 
 
 def test_grids_need_no_more_than_bits_below_32() -> None:
     sizes = {"input.size": (), "expand.size": (), "depthwise.size": ()}
-    rounded = Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1, 4, 8)
-    assert shapes_of(rounded) == shapes_of(Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1)) | sizes
+    simulated = Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1, 4, 4)
+    assert shapes_of(simulated) == shapes_of(Operator("mbconv", 4, 4, 3, 9, 3, 1, 3, 1)) | sizes
+    integer = {"expand.weight.size": (9,), "depthwise.weight.size": (9,), "project.weight.size": (3,)}
+    assert shapes_of(replace(simulated, activation_bits=8)) == shapes_of(simulated) | {"project.size": ()} | integer
     assert shapes_of(Operator("skip", 4, 4, 3, 0, 3, 1, activation_bits=8)) == {}
-    assert set(shapes_of(Operator("stem", 4, 4, 1, 0, 3, 1, 3, 0, 8, 8))) == {"conv.weight", "conv.bias"}
+    assert set(shapes_of(Operator("stem", 4, 4, 1, 0, 3, 1, 3, 0, 8, 4))) == {"conv.weight", "conv.bias"}
 
 
 def test_operators_that_do_not_fit_are_refused_by_name() -> None:

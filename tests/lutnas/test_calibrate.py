@@ -9,9 +9,10 @@ import pytest
 
 from api.db.session import Database
 from latency.formats import write_csv
-from latency.graph import chain, random_weights
+from latency.graph import chain
 from latency.operator import Operator
 from latency.table import Entry, TableInfo
+from latency.weights import random_weights
 from search.space import Input, Space, preset
 from tests.lutnas.conftest import Service
 from tests.lutnas.part_of_a_worker import finish, submit, take

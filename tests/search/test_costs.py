@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from latency.graph import shapes_of
 from latency.operator import Operator
+from latency.weights import shapes_of
 from search.architecture import Architecture
 from search.costs import Weight, activation_bytes, macs, parameters, stored_bits, stored_bytes, weights
 from search.network import Network

@@ -16,7 +16,7 @@ from search.kernels import (
     on_grids,
     parts,
     plain_mix_views,
-    rounded_input,
+    rounded,
     rounded_rows,
 )
 
@@ -68,7 +68,7 @@ def test_a_block_input_is_rounded_on_signed_grids() -> None:
     torch.manual_seed(0)
     x, shares = picture(5, 12, 7, 6), torch.rand(3, requires_grad=True)
     grids = Grids((8, 3), shares, signed=True, rms=0.8)
-    ours, square = rounded_input(x, grids)
+    ours, square = rounded(x, grids)
     assert_close(gradients(ours, [x, shares]), gradients(on_grids(x, grids), [x, shares]))
     assert square == pytest.approx(x.square().mean().item(), rel=1e-4)
 

@@ -54,6 +54,7 @@ def supernet_at(supernet: Supernet, step: int) -> torch.nn.Module:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("choices", [Choices(), JOINT, N_OF_M], ids=["blocks", "joint", "n-of-m"])
 def test_a_one_hot_supernet_is_the_network_it_hands_over(form: str, choices: Choices) -> None:
+    """But for one rounding: the network knows where its input comes on a grid already, a supernet rounds it again."""
     space = tiny_space().offering(choices)
     supernet = lively(space, form).eval()
     supernet.choose_survivors()
@@ -64,6 +65,8 @@ def test_a_one_hot_supernet_is_the_network_it_hands_over(form: str, choices: Cho
         indices = [(index + rng.randrange(most)) % len(layer.choices) for layer in space.layers]
         with torch.no_grad():
             network = supernet.inherit(indices).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+            for block in [*network.layers, network.head]:
+                block.rounds_input = True  # type: ignore[assignment]  # a ModuleList forgets what it holds
             ours, theirs = supernet(x, one_hot(supernet.axes, indices)), network(x)
         assert theirs.std() > 0.01
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -100,7 +103,7 @@ def test_an_ungrouped_layer_mixes_widths_exactly_as_a_sum_of_masked_columns() ->
     """With one kernel the mixture is linear in the last convolution, before its BatchNorm: p-weighted prefixes."""
     space = tiny_space(candidates=["k3_e1", "k3_e3", "k3_e6"])
     layer = space.layers[0]
-    path = SharedPath(layer, layer.blocks, rounds=False, levels=space.choices.levels).eval()
+    path = SharedPath(layer, layer.blocks, rounds=False, levels=space.choices.levels, integer=False).eval()
     mix = mixture(space.choices.precisions, torch.ones(1), torch.ones(1))
     x, q = torch.rand(2, 8, 8, 8), torch.tensor([0.2, 0.3, 0.5])
     path.project_bn.eps = 0.0  # running statistics 0 and 1: the identity
@@ -113,7 +116,7 @@ def test_mixing_rounded_weights_equals_mixing_the_outputs_of_rounded_blocks() ->
     """Activations in one precision: up to the last BatchNorm a layer is linear in each of its weights."""
     space = tiny_space(candidates=["k3_e3"]).offering(Choices(precision=("w8a8", "w4a8", "w2a8")))
     layer = space.layers[0]
-    path = SharedPath(layer, layer.blocks, rounds=True, levels=space.choices.levels).eval()
+    path = SharedPath(layer, layer.blocks, rounds=True, levels=space.choices.levels, integer=False).eval()
     x, p = torch.rand(2, 8, 8, 8), torch.tensor([0.2, 0.3, 0.5])
     with torch.no_grad():
         weights = [

@@ -1,11 +1,14 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from latency.graph import chain, random_weights
+from latency.graph import chain
 from latency.operator import BASE, Operator
 from latency.profiler.errors import ProfilerError
-from latency.profiler.plan import LONGEST, make_plan
+from latency.profiler.plan import LONGEST, make_plan, paid
+from latency.weights import random_weights
+from search.choices import Choices
 from search.space import preset
 
 OPERATORS = tuple(preset("fbnet-mini").operators())
@@ -21,12 +24,39 @@ def test_every_operator_stands_alone_once_and_in_several_chains() -> None:
 
 
 def test_chains_of_a_space_are_whole_networks() -> None:
-    import numpy as np
-
     rng = np.random.default_rng(0)
     for operators in make_plan(OPERATORS, seed=0).chains:
         assert (operators[0].kind, operators[-1].kind) == ("stem", "head")
         chain(operators, [random_weights(o, rng) for o in operators], map(str, range(len(operators))), batch=1)
+
+
+def test_chains_of_two_formats_are_half_of_one_and_pay_for_every_change() -> None:
+    operators = tuple(preset("fbnet-mini").offering(Choices(precision=("fp32", "w8a8"))).operators())
+    plan = make_plan(operators, seed=0)
+    assert set(plan.rows) == set(operators)
+    changes = [sum(o.kind == "boundary" for o in paid(chain)) for chain in plan.chains]
+    blocks = [[o for o in chain if o.kind == "mbconv"] for chain in plan.chains]
+    alike = [len({o.is_integer for o in chain}) == 1 for chain in blocks]
+    assert 0.4 < np.mean(alike) < 0.7
+    assert min(Counter(o for chain in plan.chains for o in paid(chain)).values()) >= 10
+    assert all(
+        bool(count) == any(o.is_integer for o in chain) for count, chain in zip(changes, plan.chains, strict=True)
+    )
+
+
+def test_a_piece_of_an_integer_network_pays_for_floats_at_both_ends() -> None:
+    block = Operator("mbconv", 4, 4, 3, 9, 6, 2, 3, 1, 8, 8)
+    stem, head = Operator("stem", 4, 4, 1, 0, 3, 1, 3, 0, 8, 8), Operator("head", 2, 2, 6, 8, 4, 0, 0, 0, 8, 8)
+    into, out = Operator("boundary", 4, 4, 3, activation_bits=8), Operator("boundary", 2, 2, 6)
+    assert list(paid((block,))) == [into, block, out]
+    assert list(paid((stem, block, head))) == [stem, block, head]
+
+
+def test_a_sparse_operator_is_timed_with_its_zeros() -> None:
+    sparse = Operator("mbconv", 5, 5, 4, 8, 4, 1, 3, 1, sparsity=0.5, pattern="2:4")
+    weights = random_weights(make_plan((sparse,), seed=0).operators[1], np.random.default_rng(0))
+    assert ((weights["project.weight"].reshape(4, 2, 4) != 0).sum(2) == 2).all()
+    assert weights["depthwise.weight"].all()
 
 
 def test_the_same_seed_plans_the_same_and_another_does_not() -> None:
@@ -49,13 +79,10 @@ def test_chains_end_where_shapes_come_round_again() -> None:
     [
         ((), "there are no operators to time"),
         ((BASE, Operator("skip", 5, 5, 4, 0, 4, 1)), "there are no operators to time"),
-        ((Operator("boundary", 5, 5, 4),), "no graph is known for kind 'boundary'"),
+        ((Operator("boundary", 5, 5, 4),), "there are no operators to time"),
+        ((Operator("boundary", 5, 5, 4), OPERATORS[1]), "5x5 4 to a32: none of the operators to time need it"),
         ((Operator("stem", 5, 5, 4, 0, 4, 1, 3, weight_bits=8),), "w8a32: its rounding is simulated in float"),
-        ((Operator("head", 5, 5, 4, 8, 4, activation_bits=8),), "profile fp32 operators only"),
-        (
-            (Operator("mbconv", 5, 5, 4, 8, 4, 1, 3, 1, sparsity=0.5, pattern="2:4"),),
-            "only dense operators can be timed",
-        ),
+        ((Operator("head", 5, 5, 4, 8, 4, activation_bits=4),), "profile fp32 and 8 bits of activations"),
     ],
 )
 def test_what_cannot_be_timed_is_refused(operators: tuple[Operator, ...], detail: str) -> None:

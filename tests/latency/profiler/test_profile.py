@@ -1,5 +1,6 @@
 """Real timings by onnxruntime, few and short."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import onnxruntime
 import pytest
 
 from latency.estimate import predict_us
-from latency.graph import chain, random_weights
-from latency.operator import BASE, Operator
+from latency.graph import chain
+from latency.operator import BASE, Operator, with_boundaries
 from latency.profiler import ProfilerError, measure_model, profile
 from latency.profiler.measure import LEAST_ROUNDS, Patience
 from latency.profiler.plan import make_plan
 from latency.table import LatencyTable
+from latency.weights import random_weights
 
 STEM = Operator("stem", 16, 16, 1, 0, 16, 2, 3)
 BLOCKS = [Operator("mbconv", 8, 8, 16, 16 * e, 16, 1, k, g) for e, k, g in ((1, 3, 1), (3, 5, 1), (1, 3, 2))]
@@ -45,6 +47,15 @@ def test_a_profile_covers_its_operators_and_predicts_a_whole_network(tmp_path: P
     assert measured.samples >= 100
     # 4 % on a quiet machine; tests run on busy ones, where fast moments may not come in a second.
     assert predict_us(table, network) == pytest.approx(measured.latency_us, rel=0.5)
+
+
+def test_integer_operators_are_timed_and_changes_of_format_get_rows() -> None:
+    integer = [replace(block, weight_bits=8, activation_bits=8) for block in BLOCKS]
+    table = profile([STEM, *BLOCKS, *integer, HEAD], device="here", patience=SHORT)
+    boundaries = {o for o in table if o.kind == "boundary"}
+    assert boundaries == {Operator("boundary", 8, 8, 16, activation_bits=bits) for bits in (8, 32)}
+    assert all(table.latency_us(operator) > 0 for operator in integer)
+    assert table.missing(with_boundaries([STEM, BLOCKS[0], integer[1], HEAD])) == []
 
 
 def test_progress_ends_at_its_total_with_no_time_left() -> None:
