@@ -56,7 +56,7 @@ def settle_biases(network: Network) -> None:
         for layer, module in block.biased().items():
             bias = f"{name}/{layer}.bias"
             exact = stored[bias].astype(np.float64) * stored[f"{bias}.scale"]
-            module.bias += torch.from_numpy(exact - folded[f"{layer}.bias"]).float()
+            module.bias.add_(torch.from_numpy(exact - folded[f"{layer}.bias"]).float())
 
 
 def write_onnx(network: Network, path: Path, probe_NCHW: Tensor) -> float:

@@ -66,7 +66,7 @@ def test_a_one_hot_supernet_is_the_network_it_hands_over(form: str, choices: Cho
         with torch.no_grad():
             network = supernet.inherit(indices).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
             for block in [*network.layers, network.head]:
-                block.rounds_input = True  # type: ignore[assignment]  # a ModuleList forgets what it holds
+                block.rounds_input = True
             ours, theirs = supernet(x, one_hot(supernet.axes, indices)), network(x)
         assert theirs.std() > 0.01
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
