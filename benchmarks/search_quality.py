@@ -20,8 +20,8 @@ from scipy import stats
 from benchmarks._reporting import parser, say, show
 from benchmarks._truth_table import Indices, TruthTable
 from benchmarks.truth import RECIPE, pictures
-from latency.estimate import layer_costs_us
 from search.architecture import Architecture
+from search.budgets import sum_budget
 from search.contributions import Assessor
 from search.derive import Budget
 from search.finish import Trainer
@@ -43,8 +43,7 @@ POINTS = 100.0
 
 def budget_of(truth: TruthTable, max_us: float) -> Budget:
     """The predicted latency of the truth's space, at most `max_us`."""
-    costs = layer_costs_us(truth.latencies, truth.space)
-    return Budget("cpu", costs.layers, costs.fixed_us, max_us)
+    return sum_budget("cpu", truth.space, truth.latencies.latency_us, max_us)
 
 
 def searched(truth: TruthTable, max_us: float, settings: Search, seed: int) -> tuple[Searcher, float]:

@@ -5,17 +5,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks._tables import read_table
-from latency.estimate import layer_costs_us, predict_us
+from latency.estimate import predict_us
 from latency.operator import BASE, Operator
 from latency.table import Entry, LatencyTable, MissingOperator, TableInfo
 from search.architecture import Architecture
-from search.space import Space, preset
+from search.space import preset
 
 INFO = TableInfo(device="d", runtime="r", threads=1, batch=1)
-
-
-def table_of(space: Space) -> LatencyTable:
-    return LatencyTable(INFO, {o: Entry(float(i + 1)) for i, o in enumerate(space.operators())})
 
 
 def test_a_network_takes_the_base_and_the_sum_of_its_operators() -> None:
@@ -27,26 +23,6 @@ def test_a_network_takes_the_base_and_the_sum_of_its_operators() -> None:
 def test_a_network_with_an_operator_that_the_table_lacks_is_refused() -> None:
     with pytest.raises(MissingOperator):
         predict_us(LatencyTable(INFO, {BASE: Entry(10.0)}), [Operator("stem", 28, 28, 1, 0, 16, 1, 3)])
-
-
-def test_layer_costs_add_up_to_the_prediction_of_every_architecture() -> None:
-    space = preset("fbnet-mini")
-    table = table_of(space)
-    costs = layer_costs_us(table, space)
-    for shift in range(9):
-        indices = [(layer.number * 5 + shift) % len(layer.choices) for layer in space.layers]
-        sum_us = costs.fixed_us + sum(layer[i] for layer, i in zip(costs.layers, indices, strict=True))
-        assert sum_us == predict_us(table, Architecture.from_indices(space, indices).operators())
-        assert costs.min_us <= sum_us <= costs.max_us
-
-
-def test_the_reachable_latencies_are_those_of_the_cheapest_and_the_dearest_architecture() -> None:
-    space = preset("fbnet-mini")
-    table = table_of(space)
-    costs = layer_costs_us(table, space)
-    for reach_us, pick in ((costs.min_us, min), (costs.max_us, max)):
-        indices = [pick(range(len(layer)), key=layer.__getitem__) for layer in costs.layers]
-        assert predict_us(table, Architecture.from_indices(space, indices).operators()) == reach_us
 
 
 @pytest.mark.skipif("LUTNAS_REAL_TABLES" not in os.environ, reason="LUTNAS_REAL_TABLES names no folder of real tables")
