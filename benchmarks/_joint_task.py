@@ -66,10 +66,12 @@ def in_float(operator: Operator) -> Operator:
 
 
 def simulated_table(measured: LatencyTable, operators: Sequence[Operator]) -> LatencyTable:
-    """`measured`, and from it a simulated row for each of `operators` that is in int8. Raises MissingOperator."""
-    rows = dict(measured.entries)
+    """`measured`, and from it a simulated row for each of `operators` that is in int8; changes of format are free.
+    Raises MissingOperator.
+    """
+    rows = {operator: entry for operator, entry in measured.entries.items() if operator.kind != "boundary"}
     for operator in operators:
-        if operator.activation_bits < 32:
+        if operator.activation_bits < 32 and operator.kind != "boundary":
             latency_us = measured.latency_us(in_float(operator)) / int8_ratio(operator)
             rows[operator] = Entry(latency_us, provenance="simulated")
     return LatencyTable(replace(measured.info, note="int8 rows are simulated"), rows)

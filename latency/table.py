@@ -183,15 +183,16 @@ class LatencyTable:
         entry = self.entries.get(operator)
         if entry is not None:
             return entry.latency_us
-        if self._is_free(operator):
+        if self.holds_free(operator):
             return 0.0
         raise MissingOperator(operator, self.info.device)
 
     def missing(self, operators: Iterable[Operator]) -> list[Operator]:
         """Those of `operators` that the table cannot answer for, each once, in their order."""
-        return [o for o in dict.fromkeys(operators) if o not in self.entries and not self._is_free(o)]
+        return [o for o in dict.fromkeys(operators) if o not in self.entries and not self.holds_free(o)]
 
-    def _is_free(self, operator: Operator) -> bool:
+    def holds_free(self, operator: Operator) -> bool:
+        """Whether `operator` costs nothing where there is no entry for it."""
         return operator.is_identity or (operator.kind == "boundary" and not self._knows_boundaries)
 
     @cached_property

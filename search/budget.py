@@ -1,7 +1,7 @@
 """A budget over the choices of all layers, what an architecture takes of it, and how far it reaches. Torch-free."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -11,11 +11,48 @@ Indices = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Boundaries:
+    """What changes of format cost. Format 0 comes to the first layer and is needed behind the last one.
+
+    `formats_LK[l][choice]` is the format that a choice needs and gives; None passes on what comes, as an identity does.
+    `costs_LFF[l][before][after]` is paid where format `before` comes to a choice of format `after` at layer l; one
+    more behind the last layer. To stay in a format costs nothing.
+    """
+
+    formats_LK: Formats
+    costs_LFF: Sequence[Matrix]
+
+    def __post_init__(self) -> None:
+        if len(self.costs_LFF) != len(self.formats_LK) + 1:
+            raise ValueError(f"{len(self.costs_LFF)} boundaries for {len(self.formats_LK)} layers: one more is needed")
+        if any(len(row) != self.formats for costs_FF in self.costs_LFF for row in (costs_FF, *costs_FF)):
+            raise ValueError(f"costs_LFF is not {self.formats} times {self.formats} everywhere")
+        if any(own is not None and not 0 <= own < self.formats for row in self.formats_LK for own in row):
+            raise ValueError(f"formats_LK has a format that is none of the {self.formats} that costs_LFF knows")
+        if any(row[own] for costs_FF in self.costs_LFF for own, row in enumerate(costs_FF)):
+            raise ValueError("to stay in a format costs nothing, so the diagonals of costs_LFF are 0")
+
+    @property
+    def formats(self) -> int:
+        """How many formats there are."""
+        return len(self.costs_LFF[0])
+
+    def paid(self, indices: Sequence[int]) -> list[float]:
+        """What the architecture with these choices pays before each layer and behind the last one."""
+        found, current = [], 0
+        for layer, index in enumerate(indices):
+            own = self.formats_LK[layer][index]
+            after = current if own is None else own
+            found.append(self.costs_LFF[layer][current][after])
+            current = after
+        return [*found, self.costs_LFF[-1][current][0]]
+
+
+@dataclass(frozen=True)
 class Budget:
     """At most `maximum`, in one unit.
 
-    `sum`:   fixed + sum costs_LK[l][choice] + sum boundary_FF[format before][format after]; the formats before the
-             first layer and behind the last are 0. A boundary of one format means that no change costs anything.
+    `sum`:   fixed + sum costs_LK[l][choice] + what `boundaries` are paid; None: no change of format costs anything.
     `peak`:  max(fixed, the greatest costs_LK[l][choice]), as the memory of activations.
     """
 
@@ -23,41 +60,37 @@ class Budget:
     costs_LK: Matrix
     fixed: float
     maximum: float
-    boundary_FF: Matrix = ((0.0,),)
     kind: Literal["sum", "peak"] = "sum"
+    boundaries: Boundaries | None = None
 
     def __post_init__(self) -> None:
-        if any(row[own] for own, row in enumerate(self.boundary_FF)):
-            raise ValueError(f"{self.name}: to stay in a format costs nothing, so the diagonal of boundary_FF is 0")
-        if self.kind == "peak" and self.formats > 1:
+        if self.boundaries is None:
+            return
+        if self.kind == "peak":
             raise ValueError(f"{self.name}: a peak has no cost between layers")
+        if [len(row) for row in self.boundaries.formats_LK] != [len(row) for row in self.costs_LK]:
+            raise ValueError(f"{self.name}: formats_LK and costs_LK are not of the same choices")
 
-    @property
-    def formats(self) -> int:
-        """How many formats its boundary knows."""
-        return len(self.boundary_FF)
-
-    def boundary(self, before: int, after: int) -> float:
-        """Cost of a change of format."""
-        return self.boundary_FF[before][after] if len(self.boundary_FF) > 1 else 0.0
-
-    def total(self, indices: Sequence[int], formats_LK: Formats | None = None) -> float:
+    def total(self, indices: Sequence[int]) -> float:
         """What the architecture with these choices costs; sums are rounded once, so that order does not matter."""
         own = [self.costs_LK[layer][index] for layer, index in enumerate(indices)]
         if self.kind == "peak":
             return max(self.fixed, *own)
-        return math.fsum([self.fixed, *own, *self._boundaries(indices, formats_LK)])
+        paid = () if self.boundaries is None else self.boundaries.paid(indices)
+        return math.fsum([self.fixed, *own, *paid])
 
-    def _boundaries(self, indices: Sequence[int], formats_LK: Formats | None) -> list[float]:
-        if formats_LK is None or self.formats == 1:
-            return []
-        found, current = [], 0
-        for layer, index in enumerate(indices):
-            after = formats_LK[layer][index]
-            if after is not None:
-                found.append(self.boundary(current, after))
-                current = after
-        return [*found, self.boundary(current, 0)]
+
+def common_boundaries(budgets: Iterable[Budget]) -> Boundaries | None:
+    """Boundaries of one of `budgets`, with the formats of all that have any. Raises ValueError where they differ."""
+    having = [(budget.name, budget.boundaries) for budget in budgets if budget.boundaries is not None]
+    for name, boundaries in having[1:]:
+        if _formats(boundaries) != _formats(having[0][1]):
+            raise ValueError(f"{having[0][0]} and {name} give the choices different formats")
+    return having[0][1] if having else None
+
+
+def _formats(boundaries: Boundaries) -> tuple[int, list[list[int | None]]]:
+    return boundaries.formats, [list(row) for row in boundaries.formats_LK]
 
 
 def worth_of(worth_LK: Matrix, indices: Indices) -> float:
@@ -79,24 +112,25 @@ class _Path(NamedTuple):
     indices: Indices
 
 
-def reach(budget: Budget, formats_LK: Formats | None = None) -> Reach:
+def reach(budget: Budget) -> Reach:
     """Least and greatest total of a budget, each that of an architecture: shortest and longest path over formats."""
-    if budget.formats == 1 or formats_LK is None:
+    if budget.boundaries is None:
         cheapest = [min(range(len(row)), key=row.__getitem__) for row in budget.costs_LK]
         dearest = [max(range(len(row)), key=row.__getitem__) for row in budget.costs_LK]
         return Reach(budget.total(cheapest), budget.total(dearest))
-    return Reach(*(budget.total(_path(budget, formats_LK, sign), formats_LK) for sign in (1.0, -1.0)))
+    return Reach(*(budget.total(_path(budget.costs_LK, budget.boundaries, sign)) for sign in (1.0, -1.0)))
 
 
-def _path(budget: Budget, formats_LK: Formats, sign: float) -> Indices:
+def _path(costs_LK: Matrix, boundaries: Boundaries, sign: float) -> Indices:
     best: dict[int, _Path] = {0: _Path(0.0, ())}
-    for row, formats in zip(budget.costs_LK, formats_LK, strict=True):
+    *costs_LFF, last_FF = boundaries.costs_LFF
+    for row, formats, costs_FF in zip(costs_LK, boundaries.formats_LK, costs_LFF, strict=True):
         arrived: dict[int, _Path] = {}
         for before, path in best.items():
             for index, (cost, own) in enumerate(zip(row, formats, strict=True)):
                 after = before if own is None else own
-                way = path.cost + sign * (cost + budget.boundary(before, after))
+                way = path.cost + sign * (cost + costs_FF[before][after])
                 if after not in arrived or way < arrived[after].cost:
                     arrived[after] = _Path(way, (*path.indices, index))
         best = arrived
-    return min(best.items(), key=lambda item: item[1].cost + sign * budget.boundary(item[0], 0))[1].indices
+    return min(best.items(), key=lambda item: item[1].cost + sign * last_FF[item[0]][0])[1].indices

@@ -7,9 +7,9 @@ Errors:
 
 from collections.abc import Callable, Mapping, Sequence
 
-from latency.operator import BASE, Operator
+from latency.operator import BASE, Operator, boundary
 from latency.table import LatencyTable
-from search.budget import Budget
+from search.budget import Boundaries, Budget
 from search.constraints import Constraint, EnergyConstraint, LatencyConstraint, SizeConstraint, names_of
 from search.costs import activation_bytes, macs, stored_bytes
 from search.space import Space
@@ -59,21 +59,48 @@ def _budget(name: str, space: Space, constraint: Constraint, table: LatencyTable
 
 
 def sum_budget(name: str, space: Space, cost: Callable[[Operator], float], maximum: float) -> Budget:
-    """`cost` summed over a network: base, stem and head are fixed."""
+    """`cost` summed over a network: base, stem and head are fixed, changes of format stand between layers."""
     fixed = cost(BASE) + cost(space.stem_operator) + cost(space.head_operator)
-    costs = [[cost(layer.operator(choice)) for choice in layer.choices] for layer in space.layers]
-    return Budget(name, costs, fixed, maximum)
+    positions = [[layer.operator(choice) for choice in layer.choices] for layer in space.layers]
+    costs = [list(map(cost, operators)) for operators in positions]
+    return Budget(name, costs, fixed, maximum, boundaries=_boundaries(positions, space.head_operator, cost))
+
+
+def _boundaries(
+    positions: Sequence[Sequence[Operator]], head: Operator, cost: Callable[[Operator], float]
+) -> Boundaries | None:
+    """Changes between format 0, that of stem and head, and 1; None where none is needed or all are free. Those that no
+    network needs are not asked for: as `Space.operators` does not list them, a table may lack them.
+    """
+    formats_LK = [[None if o.is_identity else int(o.is_integer != head.is_integer) for o in row] for row in positions]
+    if not any(own for row in formats_LK for own in row):
+        return None
+    ends: list[int | None] = [0]
+    costs_LFF, coming = list[list[list[float]]](), {0}
+    for own_K, operators in zip([*formats_LK, ends], [*positions, [head]], strict=True):
+        costs_FF = [[0.0, 0.0], [0.0, 0.0]]
+        for own, operator in dict(zip(own_K, operators, strict=True)).items():
+            if own is not None and 1 - own in coming:
+                costs_FF[1 - own][own] = cost(boundary(operator))
+        costs_LFF.append(costs_FF)
+        coming = {own for own in own_K if own is not None} | (coming if None in own_K else set())
+    is_free = not any(paid for costs_FF in costs_LFF for row in costs_FF for paid in row)
+    return None if is_free else Boundaries(formats_LK, costs_LFF)
 
 
 def energies_uj(table: LatencyTable, space: Space) -> dict[Operator, float]:
-    """Energy of every operator of `space` in one call, microjoules; identities take none. Raises MissingEnergy."""
+    """Energy of every operator of `space` in one call, microjoules; identities take none, nor do boundaries where the
+    table knows none at all. Raises MissingEnergy.
+    """
     found, missing = dict[Operator, float](), list[Operator]()
     for operator in space.operators():
         entry = table.entries.get(operator)
-        if entry is None or entry.energy_uj is None:
-            missing.append(operator)
-        else:
+        if entry is not None and entry.energy_uj is not None:
             found[operator] = entry.energy_uj
+        elif entry is None and table.holds_free(operator):
+            found[operator] = 0.0
+        else:
+            missing.append(operator)
     if missing:
         raise MissingEnergy(missing, table.info.device)
     identities = (layer.operator(choice) for layer in space.layers for choice in layer.choices)

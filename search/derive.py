@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from search.budget import Budget, Formats, Indices, Matrix, Reach, reach, worth_of
+from search.budget import Boundaries, Budget, Indices, Matrix, Reach, reach, worth_of
 from search.program import Program
 from search.ranking import MOST_STEPS, Ranking
 
 __all__ = [
+    "Boundaries",
     "Budget",
     "Reach",
     "Solution",
@@ -55,25 +56,20 @@ class Solution(NamedTuple):
     total: float
 
 
-def solve(worth_LK: Matrix, budgets: Sequence[Budget], formats_LK: Formats | None = None) -> Indices:
+def solve(worth_LK: Matrix, budgets: Sequence[Budget]) -> Indices:
     """The choice of each layer that has the most summed worth of those that hold every budget. Raises Unreachable."""
-    return solve_best(worth_LK, budgets, 1, formats_LK)[0]
+    return solve_best(worth_LK, budgets, 1)[0]
 
 
 def solve_best(
-    worth_LK: Matrix,
-    budgets: Sequence[Budget],
-    count: int,
-    formats_LK: Formats | None = None,
-    *,
-    most_steps: int = MOST_STEPS,
+    worth_LK: Matrix, budgets: Sequence[Budget], count: int, *, most_steps: int = MOST_STEPS
 ) -> list[Indices]:
     """The `count` architectures of most summed worth among those that hold every budget, best first; fewer where
     there are fewer. Raises Unreachable where there is none.
     """
-    found = _best(Program(worth_LK, budgets, formats_LK, count=count), count, most_steps)
+    found = _best(Program(worth_LK, budgets, count=count), count, most_steps)
     if not found:
-        raise _unreachable(budgets, formats_LK)
+        raise _unreachable(budgets)
     return found
 
 
@@ -93,50 +89,48 @@ def _best(program: Program, count: int, most_steps: int = MOST_STEPS) -> list[In
     return sorted(found, key=lambda indices: -program.worth(indices))
 
 
-def pareto(
-    worth_LK: Matrix, budgets: Sequence[Budget], *, points: int = 12, formats_LK: Formats | None = None
-) -> list[Solution]:
+def pareto(worth_LK: Matrix, budgets: Sequence[Budget], *, points: int = 12) -> list[Solution]:
     """The front of worth against the first budget while the others hold, cheapest first: the best architecture at each
     of `points` maxima, evenly spaced from the least reachable to the budget's own maximum or, if that is less, to the
     greatest; those that a cheaper one equals are left out. Raises Unreachable where there is none.
     """
     first, *others = budgets
-    least, greatest = reach(first, formats_LK)
+    least, greatest = reach(first)
     most = min(first.maximum, greatest)
     if first.kind == "sum":  # the others may keep the cheapest out of reach
-        least = _least_beside(first, others, formats_LK)
+        least = _least_beside(first, others)
     if least > most:
-        raise _unreachable(budgets, formats_LK)
+        raise _unreachable(budgets)
     steps = max(1, points - 1)
     front = list[Solution]()
     for maximum in dict.fromkeys([*(least + (most - least) * number / steps for number in range(steps)), most]):
-        program = Program(worth_LK, [replace(first, maximum=maximum), *others], formats_LK)
+        program = Program(worth_LK, [replace(first, maximum=maximum), *others])
         for indices in _best(program, 1):  # none: beside the others, a peak's least may be out of reach
             worth = worth_of(worth_LK, indices)
             if not front or worth > front[-1].worth:
-                front.append(Solution(indices, worth, first.total(indices, formats_LK)))
+                front.append(Solution(indices, worth, first.total(indices)))
     if not front:
-        raise _unreachable(budgets, formats_LK)
+        raise _unreachable(budgets)
     return front
 
 
-def can_be_held(budgets: Sequence[Budget], formats_LK: Formats | None = None) -> bool:
+def can_be_held(budgets: Sequence[Budget]) -> bool:
     """Whether some architecture holds every budget."""
     first, *others = sorted(budgets, key=lambda budget: budget.kind == "peak")
     if first.kind == "sum":
-        return _least_beside(first, others, formats_LK) <= first.maximum
-    return bool(_best(Program(_flat(first), budgets, formats_LK), 1))
+        return _least_beside(first, others) <= first.maximum
+    return bool(_best(Program(_flat(first), budgets), 1))
 
 
-def _least_beside(first: Budget, others: Sequence[Budget], formats_LK: Formats | None) -> float:
+def _least_beside(first: Budget, others: Sequence[Budget]) -> float:
     """The least total of a sum budget while the others hold; infinite where they cannot be held."""
-    cheapest = _best(Program(_flat(first), others, formats_LK, least_of=first), 1)
-    return first.total(cheapest[0], formats_LK) if cheapest else math.inf
+    cheapest = _best(Program(_flat(first), others, least_of=first), 1)
+    return first.total(cheapest[0]) if cheapest else math.inf
 
 
 def _flat(budget: Budget) -> Matrix:
     return [[0.0] * len(row) for row in budget.costs_LK]
 
 
-def _unreachable(budgets: Sequence[Budget], formats_LK: Formats | None) -> Unreachable:
-    return Unreachable(budgets, [reach(budget, formats_LK) for budget in budgets])
+def _unreachable(budgets: Sequence[Budget]) -> Unreachable:
+    return Unreachable(budgets, [reach(budget) for budget in budgets])

@@ -5,43 +5,23 @@ latency as a share of its maximum, so that a table in another unit gives the sam
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from search.axes import PerAxis
-from search.derive import Budget
+from search.derive import Unreachable, solve
+from search.expectation import ExpectedCost
 from search.state import State
 from search.supernet.theta import Sample, Theta
 
 SWEEPS, BISECTIONS = 4, 20
 CLOSE = 1e-4
 LARGEST_MULTIPLIER = 1e6
-
-
-def cost_tensor(budget: Budget, most: int) -> Tensor:
-    """costs_LK as a share of the budget's maximum, filled up with 0 to `most` candidates."""
-    rows = [[cost / budget.maximum for cost in row] + [0.0] * (most - len(row)) for row in budget.costs_LK]
-    return torch.tensor(rows, dtype=torch.float32)
-
-
-class ExpectedCost:
-    """Expected total of each budget under p_LK as a share of its maximum, (C,) and differentiable (FBNet, eq. 7); of a
-    peak the greatest of the layers' expected costs, or what is fixed.
-    """
-
-    def __init__(self, budgets: Sequence[Budget], most: int) -> None:
-        self.costs_CLK = torch.stack([cost_tensor(budget, most) for budget in budgets])
-        self.fixed_C = torch.tensor([budget.fixed / budget.maximum for budget in budgets])
-        self.is_peak_C = torch.tensor([budget.kind == "peak" for budget in budgets])
-
-    def __call__(self, p_LK: Tensor) -> Tensor:
-        """Shares (C,): 1 is exactly the maximum."""
-        layers_CL = (self.costs_CLK * p_LK).sum(2)
-        peak_C = torch.maximum(self.fixed_C, layers_CL.amax(1))
-        return torch.where(self.is_peak_C, peak_C, self.fixed_C + layers_CL.sum(1))
 
 
 class Objective(Protocol):
@@ -114,37 +94,76 @@ def even_within(theta: Theta, cost: ExpectedCost) -> Theta:
 
 
 def _hold(theta: Theta, cost: ExpectedCost, p: Sample, bound_C: Tensor) -> None:
-    """Tilts theta until every expected share is within its bound, options priced as the others were likely in `p`."""
+    """Tilts theta until every expected share is within its bound, options priced as the others were likely in `p`.
+
+    Where changes of format cost, such prices can mislead: two neighbours that each take the format which the other had
+    pay again. There `_lead` holds what prices do not.
+    """
+    before = [theta.tilt(axis).clone() for axis in PerAxis._fields]
     for _ in range(SWEEPS):
-        exceeded = (expected_shares(theta, cost) > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
+        exceeded = _exceeded(theta, cost, bound_C)
         if not exceeded:
             return
         for number in exceeded:
-            _tilt(theta, cost, p, number, float(bound_C[number]))
+            if not _tilt(theta, cost, p, number, float(bound_C[number])) and cost.changes is not None:
+                _lead(theta, cost, before, bound_C)
+                return
             p = theta.probabilities()
+    if cost.changes is not None and _exceeded(theta, cost, bound_C):
+        _lead(theta, cost, before, bound_C)
 
 
-def _tilt(theta: Theta, cost: ExpectedCost, at: Sample, number: int, bound: float) -> None:
+def _exceeded(theta: Theta, cost: ExpectedCost, bound_C: Tensor) -> list[int]:
+    found: list[int] = (expected_shares(theta, cost) > bound_C * (1 + CLOSE)).nonzero().flatten().tolist()
+    return found
+
+
+def _tilt(theta: Theta, cost: ExpectedCost, at: Sample, number: int, bound: float) -> bool:
     """Tilts against the cost of constraint `number`, options priced as the others were likely in `at`, until its
-    expected share is `bound` or as low as it goes.
+    expected share is `bound` or as low as it goes. Says whether it is.
     """
     p = PerAxis(*(share.detach().requires_grad_() for share in at))
     slopes = torch.autograd.grad(cost(theta.per_choice(p))[number], list(p))
-    tilts = [theta.tilt(axis) for axis in PerAxis._fields]
-    before = [tilt.clone() for tilt in tilts]
+    before = [theta.tilt(axis).clone() for axis in PerAxis._fields]
+    return _follow(theta, before, slopes, lambda: float(expected_shares(theta, cost)[number]) <= bound)
 
-    def expected(multiplier: float) -> float:
-        for tilt, old, slope in zip(tilts, before, slopes, strict=True):
-            torch.add(old, slope, alpha=multiplier, out=tilt)
-        return float(expected_shares(theta, cost)[number])
+
+def _lead(theta: Theta, cost: ExpectedCost, before: Sequence[Tensor], bound_C: Tensor) -> None:
+    """Tilts theta, from the tilts `before`, towards the best open architecture that holds the bounds, until all of them
+    are held: they are at the latest where nothing else is left. Without such an architecture it does nothing.
+    """
+    axes, limits = theta.axes, zip(cost.budgets, bound_C.tolist(), strict=True)
+    open_LK = theta.per_choice(PerAxis(*(theta.opened(axis).float() for axis in PerAxis._fields))).tolist()
+    worth_LK = [
+        [worth if is_open else -math.inf for worth, is_open in zip(row, opened, strict=False)]
+        for row, opened in zip(theta.worth(), open_LK, strict=True)
+    ]
+    try:
+        leader = solve(worth_LK, [replace(budget, maximum=budget.maximum * bound) for budget, bound in limits])
+    except Unreachable:
+        return
+    taken_LKPS = axes.index_LKPS == np.array(leader)[:, None, None, None]
+    slopes = [torch.from_numpy(~taken_LKPS.any(axis=others)).float() for others in ((2, 3), (1, 3), (1, 2))]
+    _follow(theta, before, slopes, lambda: bool((expected_shares(theta, cost) <= bound_C).all()))
+
+
+def _follow(theta: Theta, before: Sequence[Tensor], slopes: Sequence[Tensor], holds: Callable[[], bool]) -> bool:
+    """Sets the tilts to `before` + multiplier * `slopes` with the least multiplier that bisection finds to hold, or the
+    largest. Says whether it holds.
+    """
+
+    def at(multiplier: float) -> bool:
+        for axis, old, slope in zip(PerAxis._fields, before, slopes, strict=True):
+            torch.add(old, slope, alpha=multiplier, out=theta.tilt(axis))
+        return holds()
 
     low, high = 0.0, 1.0
-    while expected(high) > bound and high < LARGEST_MULTIPLIER:
+    while not at(high) and high < LARGEST_MULTIPLIER:
         low, high = high, high * 2
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if expected(middle) > bound else (low, middle)
-    expected(high)
+        low, high = (low, middle) if at(middle) else (middle, high)
+    return at(high)
 
 
 class FBNet:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, sparse
 
-from search.budget import Budget, Formats, Indices, Matrix, worth_of
+from search.budget import Budget, Indices, Matrix, common_boundaries, worth_of
 
 OPTIMAL, INFEASIBLE = 0, 2  # scipy.optimize, both milp and linprog
 # HiGHS holds a row within 1e-6 and the objective within 1e-6, neither of which scipy lets one set. So what is over
@@ -26,21 +26,21 @@ class Program:
 
     Worth of -inf forbids a choice. With `least_of` it is that budget's total, not worth, that decides. A choice that
     `count` others of its layer beat in everything is left out: with each of them there is an architecture as good.
+    Raises ValueError where budgets give the choices different formats.
     """
 
     def __init__(
         self,
         worth_LK: Matrix,
         budgets: Sequence[Budget],
-        formats_LK: Formats | None = None,
         *,
         least_of: Budget | None = None,
         count: int = 1,
     ) -> None:
-        self.worth_LK, self.budgets, self.formats_LK, self.least_of = worth_LK, tuple(budgets), formats_LK, least_of
-        known = [*budgets, *([] if least_of is None else [least_of])]
-        self.layers = len(worth_LK)
-        self.formats = max([1, *(budget.formats for budget in known)]) if formats_LK is not None else 1
+        self.worth_LK, self.budgets, self.least_of = worth_LK, tuple(budgets), least_of
+        boundaries = common_boundaries(self.budgets if least_of is None else (*self.budgets, least_of))
+        self.formats_LK = None if boundaries is None else boundaries.formats_LK
+        self.layers, self.formats = len(worth_LK), 1 if boundaries is None else boundaries.formats
         peaks = [budget for budget in budgets if budget.kind == "peak"]
         sums = [budget for budget in budgets if budget.kind == "sum"]
         worth_E = self._edges(peaks, count)
@@ -60,7 +60,7 @@ class Program:
                     continue
                 if beaten[choice] >= count:
                     continue
-                own = self.formats_LK[layer][choice] if self.formats_LK is not None and self.formats > 1 else None
+                own = None if self.formats_LK is None else self.formats_LK[layer][choice]
                 for before in range(self.formats):
                     edges.append((layer, choice, before, before if own is None else own))
                     worth.append(float(value))
@@ -79,7 +79,7 @@ class Program:
         for column in columns:
             worse &= column[:, None] <= column
             equal &= column[:, None] == column
-        if self.formats_LK is not None and self.formats > 1:
+        if self.formats_LK is not None:
             own = np.array([-1 if found is None else found for found in self.formats_LK[layer]])
             worse &= own[:, None] == own
         worse &= ~(equal & np.tri(len(equal), dtype=bool))  # also the diagonal
@@ -90,21 +90,21 @@ class Program:
         most = max(map(len, budget.costs_LK))
         costs_LK = np.array([[*row, *[0.0] * (most - len(row))] for row in budget.costs_LK])
         found = costs_LK[self.layer_E, self.choice_E]
-        if min(budget.formats, self.formats) > 1:
-            boundary_FF = np.array(budget.boundary_FF)
+        if budget.boundaries is not None:
+            costs_LFF = np.array(budget.boundaries.costs_LFF)
             is_last = self.layer_E == self.layers - 1
-            found = found + boundary_FF[self.before_E, self.after_E]
-            found = found + np.where(is_last, boundary_FF[self.after_E, 0], 0.0)
+            found = found + costs_LFF[self.layer_E, self.before_E, self.after_E]
+            found = found + np.where(is_last, costs_LFF[-1, self.after_E, 0], 0.0)
         return np.asarray(found)
 
     def holds(self, indices: Indices) -> bool:
         """Whether an architecture holds every budget, to the last digit."""
-        return all(budget.total(indices, self.formats_LK) <= budget.maximum for budget in self.budgets)
+        return all(budget.total(indices) <= budget.maximum for budget in self.budgets)
 
     def worth(self, indices: Indices) -> float:
         """What decides: the summed worth, or less of `least_of`."""
         if self.least_of is not None:
-            return self.least_of.fixed - self.least_of.total(indices, self.formats_LK)
+            return self.least_of.fixed - self.least_of.total(indices)
         return worth_of(self.worth_LK, indices)
 
     def prices_C(self) -> np.ndarray | None:

@@ -14,7 +14,8 @@ from torch import Tensor
 from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
 from search.derive import Budget, solve_best
-from search.objective import ExpectedCost, even_within, make
+from search.expectation import ExpectedCost
+from search.objective import even_within, make
 from search.randomness import seeded
 from search.reports import StepReport
 from search.space import Space

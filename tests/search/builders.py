@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from search.choices import Choices
 from search.datasets.data import ImageData, load_digits
 from search.derive import Budget, reach
 from search.space import Head, Input, Space, Stage, Stem
@@ -19,6 +20,15 @@ def tiny_space(**changes: object) -> Space:
         head=Head(channels=16),
     )
     return Space.model_validate({**space.model_dump(), **changes})
+
+
+def mixed_space(ends: str = "fp32") -> Space:
+    """Float, integer, simulated and identity choices, several of each."""
+    return tiny_space(
+        stages=({"channels": 8, "layers": 2}, {"channels": 12, "layers": 3, "stride": 2}),
+        candidates=("k3_e1", "k5_e3", "skip"),
+        choices=Choices(precision=("fp32", "w8a8", "w4a4"), ends=ends),
+    )
 
 
 def weight_budget(space: Space, share: float, name: str = "pi4") -> Budget:

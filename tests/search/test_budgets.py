@@ -1,12 +1,14 @@
 """A budget's total is what its constraint means, for every metric; energies must be in the table."""
 
 import dataclasses
+import math
+import random
 from typing import Any
 
 import pytest
 
 from latency.estimate import predict_us
-from latency.operator import Operator
+from latency.operator import Operator, with_boundaries
 from latency.table import Entry, LatencyTable, MissingOperator, TableInfo
 from search.architecture import Architecture
 from search.budgets import MissingEnergy, budgets_of
@@ -15,7 +17,7 @@ from search.costs import activation_bytes, macs, stored_bytes
 from search.derive import reach, solve
 from search.space import Space
 from search.spec import SearchSpec
-from tests.search.builders import tiny_space
+from tests.search.builders import mixed_space, tiny_space
 
 INFO = TableInfo(device="pi4", runtime="test", threads=1, batch=1)
 DOCUMENT: list[dict[str, Any]] = [
@@ -51,7 +53,7 @@ def test_the_totals_are_those_of_the_networks_operators() -> None:
         architecture = Architecture.from_indices(space, [range(len(layer.choices))[pick] for layer in space.layers])
         indices, operators = architecture.indices, architecture.operators()
         assert latency.total(indices) == pytest.approx(predict_us(table, operators))
-        timed = [o for o in (Operator("base"), *operators) if o in table]
+        timed = [o for o in (Operator("base"), *with_boundaries(operators)) if o in table]
         assert energy.total(indices) == pytest.approx(sum(table.entries[o].energy_uj or 0.0 for o in timed))
         assert size.total(indices) == sum(map(stored_bytes, operators))
         assert memory.total(indices) == max(map(activation_bytes, operators))
@@ -59,6 +61,58 @@ def test_the_totals_are_those_of_the_networks_operators() -> None:
     assert [budget.name for budget in (latency, energy, size, memory, count)] == [
         "pi4", "pi4 energy", "size", "memory", "macs",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", ["fp32", "w8a8"])
+def test_changes_of_format_count_in_latency_and_energy_and_in_nothing_else(ends: str) -> None:
+    space = mixed_space(ends)
+    table, rng = table_of(space), random.Random(0)
+    latency, energy, *others = budgets_of(space, constraints().constraints, {0: table, 1: table})
+    assert [budget.boundaries for budget in others] == [None] * 3
+    changed = 0
+    for _ in range(200):
+        indices = [rng.randrange(len(layer.choices)) for layer in space.layers]
+        operators = Architecture.from_indices(space, indices).operators()
+        assert latency.total(indices) == pytest.approx(predict_us(table, operators), rel=1e-12)
+        timed = [o for o in (Operator("base"), *with_boundaries(operators)) if not o.is_identity]
+        changed += any(o.kind == "boundary" for o in timed)
+        assert energy.total(indices) == pytest.approx(math.fsum(table.entries[o].energy_uj or 0.0 for o in timed))
+    assert changed > 100
+
+
+def test_budgets_have_no_boundaries_where_changes_cannot_occur_or_are_free() -> None:
+    both = constraints(DOCUMENT[:2]).constraints
+    for space in (tiny_space(), tiny_space(choices=Choices(precision=("w8a8", "w4a8"), ends="w8a8"))):
+        table = table_of(space)
+        assert [budget.boundaries for budget in budgets_of(space, both, {0: table, 1: table})] == [None] * 2
+    space = mixed_space()
+    table = table_of(space)
+    silent = LatencyTable(INFO, {o: entry for o, entry in table.entries.items() if o.kind != "boundary"})
+    free = LatencyTable(
+        INFO, {**silent.entries, **{o: Entry(0.0, energy_uj=0.0) for o in table.entries if o not in silent}}
+    )
+    for held in (silent, free):
+        assert [budget.boundaries for budget in budgets_of(space, both, {0: held, 1: held})] == [None] * 2
+
+
+def test_a_table_needs_the_changes_that_networks_of_the_space_can_need_and_no_others() -> None:
+    """Layers that are all in integers between float ends change once before them and once behind."""
+    space = tiny_space(choices=Choices(precision=("w8a8",)), candidates=("k3_e1", "k5_e1"))
+    table = table_of(space)
+    assert [o.activation_bits for o in table.entries if o.kind == "boundary"] == [8, 32]
+    both = constraints(DOCUMENT[:2]).constraints
+    latency, _ = budgets_of(space, both, {0: table, 1: table})
+    indices = [0] * len(space.layers)
+    assert latency.total(indices) == predict_us(table, Architecture.from_indices(space, indices).operators())
+    for change in [o for o in table.entries if o.kind == "boundary"]:
+        lacking = LatencyTable(INFO, {o: entry for o, entry in table.entries.items() if o != change})
+        with pytest.raises(MissingOperator, match=change.key):
+            budgets_of(space, both[:1], {0: lacking})
+        with pytest.raises(MissingEnergy, match=change.key):
+            budgets_of(space, both[1:], {0: lacking})
+        dark = LatencyTable(INFO, {**table.entries, change: Entry(1.0)})
+        with pytest.raises(MissingEnergy, match=change.key):
+            budgets_of(space, both[1:], {0: dark})
 
 
 def test_the_derivation_holds_all_metrics_at_once() -> None:

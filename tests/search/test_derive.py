@@ -7,35 +7,49 @@ from dataclasses import replace
 
 import pytest
 
-from search.derive import Budget, Reach, Unreachable, can_be_held, pareto, reach, solve, solve_best, worth_of
+from search.derive import (
+    Boundaries,
+    Budget,
+    Reach,
+    Unreachable,
+    can_be_held,
+    pareto,
+    reach,
+    solve,
+    solve_best,
+    worth_of,
+)
 
-Case = tuple[list[list[float]], list[Budget], list[list[int | None]] | None]
+Case = tuple[list[list[float]], list[Budget]]
 EVERY = list(itertools.product(range(4), repeat=4))
 
 
 def random_case(seed: int) -> Case:
-    """Four layers of four choices, one to three formats, one or two budgets, and every other time a peak."""
+    """Four layers of four choices, one to three formats with identities among them, one or two budgets that pay for
+    changes of format at some or all positions, one that does not now and then, and every other time a peak.
+    """
     rng = random.Random(seed)
     layers, choices, formats = 4, 4, rng.choice([1, 2, 3])
     worth = [[rng.gauss(0, 1) for _ in range(choices)] for _ in range(layers)]
-    own: list[list[int | None]] | None = None
-    if formats > 1:
-        own = [[rng.choice([None, *range(formats)]) for _ in range(choices)] for _ in range(layers)]
+    own = [[rng.choice([None, *range(formats)]) for _ in range(choices)] for _ in range(layers)]
     budgets = []
     for number in range(rng.choice([1, 2])):
         costs = [[rng.random() for _ in range(choices)] for _ in range(layers)]
-        boundary = [[0.0 if a == b else rng.random() for b in range(formats)] for a in range(formats)]
-        budgets.append(Budget(f"b{number}", costs, 0.3, rng.uniform(1, 4), boundary))
+        paid = [rng.choice([0.0, 1.0, 1.0]) for _ in range(layers + 1)]
+        changes = [[[0.0 if a == b else most * rng.random() for b in range(formats)] for a in range(formats)]
+                   for most in paid]  # fmt: skip
+        boundaries = Boundaries(own, changes) if formats > 1 and rng.random() < 0.8 else None
+        budgets.append(Budget(f"b{number}", costs, 0.3, rng.uniform(1, 4), boundaries=boundaries))
     if seed % 2:
         peaks = [[rng.random() for _ in range(choices)] for _ in range(layers)]
         budgets.append(Budget("peak", peaks, 0.2, rng.uniform(0.3, 1), kind="peak"))
-    return worth, budgets, own
+    return worth, budgets
 
 
 def in_order(case: Case) -> list[tuple[int, ...]]:
     """Every architecture that holds the budgets, best first."""
-    worth, budgets, formats = case
-    held = [ix for ix in EVERY if all(b.total(ix, formats) <= b.maximum for b in budgets)]
+    worth, budgets = case
+    held = [ix for ix in EVERY if all(b.total(ix) <= b.maximum for b in budgets)]
     return sorted(held, key=lambda ix: -worth_of(worth, ix))
 
 
@@ -53,26 +67,26 @@ def test_the_solution_is_the_best_of_all_architectures(seed: int) -> None:
 @pytest.mark.parametrize("most_steps", [100_000, 0], ids=["best first", "by cuts"])
 @pytest.mark.parametrize("seed", range(30))
 def test_the_best_come_in_order_and_each_once(seed: int, most_steps: int) -> None:
-    worth, budgets, formats = case = random_case(seed)
+    worth, budgets = case = random_case(seed)
     held = in_order(case)
     if held:
-        assert solve_best(worth, budgets, 12, formats, most_steps=most_steps) == held[:12]
+        assert solve_best(worth, budgets, 12, most_steps=most_steps) == held[:12]
 
 
 @pytest.mark.parametrize("seed", range(16))
 def test_the_front_has_the_best_at_each_maximum_and_nothing_dominated(seed: int) -> None:
-    worth, budgets, formats = case = random_case(seed)
+    worth, budgets = case = random_case(seed)
     held = in_order(case)
     if not held:
         return
     first = budgets[0]
-    totals = sorted(first.total(ix, formats) for ix in held)
-    front = pareto(worth, budgets, points=40, formats_LK=formats)
+    totals = sorted(first.total(ix) for ix in held)
+    front = pareto(worth, budgets, points=40)
     for before, after in itertools.pairwise(front):
         assert (before.worth, before.total) < (after.worth, after.total)
     for indices, value, total in front:
-        assert (value, total) == (worth_of(worth, indices), first.total(indices, formats))
-        assert value == max(worth_of(worth, ix) for ix in held if first.total(ix, formats) <= total)
+        assert (value, total) == (worth_of(worth, indices), first.total(indices))
+        assert value == max(worth_of(worth, ix) for ix in held if first.total(ix) <= total)
     assert front[0].total == pytest.approx(totals[0])
     assert front[-1].indices == held[0]
 
@@ -85,19 +99,19 @@ def test_a_front_under_a_peak_is_found_too() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_reach_is_the_least_and_greatest_of_all_architectures(seed: int) -> None:
-    _, budgets, formats = random_case(seed)
+    _, budgets = random_case(seed)
     for budget in budgets:
-        totals = [budget.total(ix, formats) for ix in EVERY]
-        assert reach(budget, formats) == pytest.approx((min(totals), max(totals)))
+        totals = [budget.total(ix) for ix in EVERY]
+        assert reach(budget) == pytest.approx((min(totals), max(totals)))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_budget_of_exactly_the_least_is_held(seed: int) -> None:
-    worth, (first, *_), formats = random_case(seed)
-    least = reach(first, formats).least
-    assert first.total(solve(worth, [replace(first, maximum=least)], formats), formats) == least
+    worth, (first, *_) = random_case(seed)
+    least = reach(first).least
+    assert first.total(solve(worth, [replace(first, maximum=least)])) == least
     with pytest.raises(Unreachable):
-        solve(worth, [replace(first, maximum=math.nextafter(least, 0))], formats)
+        solve(worth, [replace(first, maximum=math.nextafter(least, 0))])
 
 
 def test_fewer_are_given_where_there_are_fewer() -> None:
@@ -118,7 +132,7 @@ def test_where_much_is_equal_the_worths_are_still_those_of_the_best(seed: int) -
     rng = random.Random(seed)
     worth = [[float(rng.randrange(3)) for _ in range(4)] for _ in range(4)]
     costs = [[float(rng.randrange(3)) for _ in range(4)] for _ in range(4)]
-    case: Case = worth, [Budget("b", costs, 0.0, 4.0)], None
+    case: Case = worth, [Budget("b", costs, 0.0, 4.0)]
     expected = [worth_of(worth, indices) for indices in in_order(case)][:20]
     found = solve_best(worth, case[1], 20)
     assert [worth_of(worth, indices) for indices in found] == expected
@@ -150,10 +164,10 @@ def test_a_peak_that_something_fixed_exceeds_is_unreachable() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_budgets_can_be_held_where_an_architecture_holds_them(seed: int) -> None:
-    _, budgets, formats = case = random_case(seed)
+    _, budgets = case = random_case(seed)
     tight = [replace(budget, maximum=0.85 * budget.maximum) for budget in budgets]
-    assert can_be_held(budgets, formats) is bool(in_order(case))
-    assert can_be_held(tight, formats) is bool(in_order((case[0], tight, formats)))
+    assert can_be_held(budgets) is bool(in_order(case))
+    assert can_be_held(tight) is bool(in_order((case[0], tight)))
 
 
 def test_budgets_that_exclude_each_other_say_so() -> None:
@@ -162,8 +176,48 @@ def test_budgets_that_exclude_each_other_say_so() -> None:
         solve([[0.0, 0.0]], [one, other])
 
 
-def test_costs_that_no_architecture_could_tell_apart_are_refused() -> None:
-    with pytest.raises(ValueError, match="to stay in a format costs nothing"):
-        Budget("a", [[0.0]], 0.0, 1.0, ((0.5,),))
+def test_a_change_of_format_is_paid_where_the_next_choice_computes() -> None:
+    """Choice 0 stays in the format of the ends, 1 has another one, 2 is an identity."""
+    own: list[list[int | None]] = [[0, 1, None]] * 3
+    changes = [[[0.0, 10.0**layer], [2 * 10.0**layer, 0.0]] for layer in range(4)]
+    budget = Budget("pi4", [[0.0] * 3] * 3, 0.0, 1.0, boundaries=Boundaries(own, changes))
+    found = {
+        (0, 0, 0): 0.0, (2, 2, 2): 0.0, (1, 1, 1): 2001.0, (0, 1, 0): 210.0, (1, 2, 0): 201.0,
+        (2, 2, 1): 2100.0, (1, 2, 2): 2001.0, (1, 0, 1): 1.0 + 20.0 + 100.0 + 2000.0,
+    }  # fmt: skip
+    assert {indices: budget.total(indices) for indices in found} == found
+    assert reach(budget) == Reach(0.0, 2121.0)
+
+
+def test_changes_of_format_can_outweigh_choices_that_alone_are_better_in_everything() -> None:
+    own: list[list[int | None]] = [[0, 1]] * 2
+    changes = [[[0.0, 1.0], [1.0, 0.0]]] * 3
+    budget = Budget("pi4", [[0.5, 0.0]] * 2, 0.0, 1.0, boundaries=Boundaries(own, changes))
+    assert solve([[0.0, 1.0]] * 2, [budget]) == (0, 0)
+
+
+def test_budgets_of_one_problem_share_the_formats_of_its_choices() -> None:
+    changes = [[[0.0, 1.0], [1.0, 0.0]]] * 2
+    one, other = (
+        Budget(name, [[0.0, 0.0]], 0.0, 1.0, boundaries=Boundaries(own, changes))
+        for name, own in (("a", [[0, 1]]), ("b", [[1, 0]]))
+    )
+    assert solve([[0.0, 1.0]], [one, replace(one, name="c"), Budget("plain", [[0.0, 0.0]], 0.0, 1.0)]) == (0,)
+    with pytest.raises(ValueError, match="a and b give the choices different formats"):
+        solve([[0.0, 1.0]], [one, other])
+
+
+def test_boundaries_that_no_architecture_could_have_are_refused() -> None:
+    free, paid = [[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.5], [0.5, 0.0]]
+    for own, changes, problem in (
+        ([[0]], [[[0.5]], [[0.0]]], "to stay in a format costs nothing"),
+        ([[0]], [free], "one more is needed"),
+        ([[0]], [free, [[0.0]]], "not 2 times 2"),
+        ([[2]], [free, free], "none of the 2"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            Boundaries(own, changes)
     with pytest.raises(ValueError, match="a peak has no cost between layers"):
-        Budget("a", [[0.0]], 0.0, 1.0, ((0.0, 0.5), (0.5, 0.0)), kind="peak")
+        Budget("a", [[0.0]], 0.0, 1.0, kind="peak", boundaries=Boundaries([[0]], [free, paid]))
+    with pytest.raises(ValueError, match="not of the same choices"):
+        Budget("a", [[0.0, 0.0]], 0.0, 1.0, boundaries=Boundaries([[0]], [free, paid]))

@@ -1,35 +1,20 @@
 """The budget is a constraint: it binds only where exceeded, and no unit changes a search."""
 
 import dataclasses
+import random
 
 import pytest
 import torch
 
-from search.axes import Axes
+from search.axes import Axes, PerAxis
+from search.budgets import sum_budget
 from search.choices import Choices
-from search.derive import Budget
-from search.objective import Constrained, ExpectedCost, FBNet, expected_shares
+from search.derive import Budget, can_be_held, reach
+from search.expectation import ExpectedCost
+from search.objective import Constrained, FBNet, even_within, expected_shares
 from search.space import Space
 from search.supernet.theta import Theta
-from tests.search.builders import tiny_space, weight_budget
-
-
-def test_expected_cost_is_the_sum_over_layers_of_p_times_cost() -> None:
-    budget = weight_budget(tiny_space(), 0.5)
-    p_LK = torch.full((3, 9), 1 / 9)
-    by_hand = budget.fixed + sum(sum(row) / 9 for row in budget.costs_LK)
-    assert ExpectedCost([budget], 9)(p_LK).item() * budget.maximum == pytest.approx(by_hand, rel=1e-6)
-
-
-def test_the_expected_cost_of_a_peak_is_that_of_the_greatest_layer_or_what_is_fixed() -> None:
-    one, other = [[2.0, 4.0], [6.0, 8.0]], [[0.0, 1.0], [0.0, 1.0]]
-    budgets = [Budget("memory", one, 1.0, 10.0, kind="peak"), Budget("low", other, 3.0, 10.0, kind="peak")]
-    p_LK = torch.tensor([[0.5, 0.5], [0.5, 0.5]], requires_grad=True)
-    share_C = ExpectedCost(budgets, 2)(p_LK)
-    assert share_C.tolist() == pytest.approx([0.7, 0.3])
-    share_C[0].backward()  # type: ignore[no-untyped-call]
-    assert p_LK.grad is not None
-    assert p_LK.grad.tolist() == [[0.0, 0.0], pytest.approx([0.6, 0.8])]
+from tests.search.builders import mixed_space, tiny_space, weight_budget
 
 
 @pytest.mark.parametrize("objective", [Constrained(), FBNet()])
@@ -42,12 +27,12 @@ def test_a_table_in_another_unit_gives_the_same_loss(objective: Constrained | FB
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def spread_theta(space: Space) -> Theta:
+def spread_theta(space: Space, seed: int = 0) -> Theta:
     """A theta of random logits."""
     theta = Theta(Axes(space))
     with torch.no_grad():
         for logits in theta.logits.values():
-            logits.copy_(torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)))
+            logits.copy_(torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed)))
     return theta
 
 
@@ -62,6 +47,52 @@ def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_wort
     assert 0.99 < share_C[0].item() <= 1.0005
     assert share_C[1].item() < 1.0
     assert theta.worth() == worth
+
+
+def random_latency(space: Space, rng: random.Random, share: float, changes: float) -> Budget:
+    """About 1 an operator, `changes` a change of format; under `share` of the way from the least to the greatest."""
+    costs = {o: rng.uniform(0.5, 1.5) * (changes if o.kind == "boundary" else 1.0) for o in space.operators()}
+    budget = sum_budget(f"device {rng.random()}", space, lambda operator: costs.get(operator, 0.0), 1.0)
+    ends = reach(budget)
+    return dataclasses.replace(budget, maximum=ends.least + share * (ends.greatest - ends.least))
+
+
+@pytest.mark.parametrize("changes", [0.3, 3.0])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_latency_with_changes_of_format_is_held_down_to_the_least_that_there_is(
+    seed: int, share: float, changes: float
+) -> None:
+    theta, budget = (
+        spread_theta(mixed_space(), seed),
+        random_latency(mixed_space(), random.Random(seed), share, changes),
+    )
+    cost = ExpectedCost([budget], theta.most_choices)
+    assert expected_shares(theta, cost).item() > 1.0
+    Constrained().settle(theta, cost, 1.0)
+    assert 0.9 < expected_shares(theta, cost).item() <= 1.0005
+    assert expected_shares(even_within(theta, cost), cost).item() <= 1.0005
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_latencies_with_changes_of_format_are_held_together(seed: int) -> None:
+    theta, rng = spread_theta(mixed_space(), seed), random.Random(seed)
+    budgets = [random_latency(mixed_space(), rng, 0.3, 3.0) for _ in range(2)]
+    assert can_be_held(budgets)
+    cost = ExpectedCost(budgets, theta.most_choices)
+    Constrained().settle(theta, cost, 1.0)
+    assert expected_shares(theta, cost).max().item() <= 1.0005
+
+
+def test_what_is_closed_stays_closed_where_neighbours_cost() -> None:
+    theta, budget = spread_theta(mixed_space()), random_latency(mixed_space(), random.Random(0), 0.3, 3.0)
+    assert theta.close_below(0.1)
+    closed = [~theta.opened(axis) for axis in PerAxis._fields]
+    cost = ExpectedCost([budget], theta.most_choices)
+    Constrained().settle(theta, cost, 1.0)
+    for p, shut in zip(theta.probabilities(), closed, strict=True):
+        assert not p[shut].any()
+    torch.testing.assert_close(torch.stack([p.sum() for p in theta.probabilities()]), torch.full((3,), 5.0))
 
 
 def test_a_budget_that_is_held_tilts_nothing() -> None:
