@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from api.architectures.layers import layer_rows
+from api.architectures.layers import latencies_us, layer_rows
 from api.jobs.figures import figure_row
 from api.jobs.lease import Lease
 from api.jobs.pins import JobInputs
@@ -29,16 +29,18 @@ def first_table(inputs: JobInputs) -> LatencyTable | None:
 
 
 def fixed_rows(architecture: Architecture, table: LatencyTable | None) -> list[dict[str, Any]]:
-    """What is not searched: the call itself, stem and head."""
-    fixed = (BASE, architecture.space.stem_operator, architecture.space.head_operator)
+    """What is not searched: the call itself, stem and head, with a change of format in front of it."""
+    stem_us, *_, head_us = latencies_us(architecture, table)
+    call_us = None if table is None else table.latency_us(BASE)
+    fixed = {BASE: call_us, architecture.space.stem_operator: stem_us, architecture.space.head_operator: head_us}
     return [
         {
             "operator": o.key,
             "macs": macs(o),
             "size_bytes": stored_bytes(o),
-            "latency_us": None if table is None else table.latency_us(o),
+            "latency_us": latency_us,
         }
-        for o in fixed
+        for o, latency_us in fixed.items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from latency.operator import with_boundaries
 from latency.table import LatencyTable
 from search.architecture import Architecture
 from search.costs import macs, stored_bytes
@@ -9,14 +10,32 @@ from search.costs import macs, stored_bytes
 
 def layer_rows(architecture: Architecture, table: LatencyTable | None) -> list[dict[str, Any]]:
     """One row a searchable layer: its `LayerChoice`, operator, multiply-adds, bytes of weights, and latency by
-    `table` where there is one.
+    `table` where there is one, with that of a change of format in front of it.
     """
-    pairs = zip(architecture.layers, architecture.layer_operators(), strict=True)
+    triples = zip(
+        architecture.layers, architecture.layer_operators(), latencies_us(architecture, table)[1:-1], strict=True
+    )
     return [
         {
             "layer": number, **choice.model_dump(), "operator": operator.key, "macs": macs(operator),
-            "size_bytes": stored_bytes(operator),
-            "latency_us": None if table is None else table.latency_us(operator),
+            "size_bytes": stored_bytes(operator), "latency_us": latency_us,
         }
-        for number, (choice, operator) in enumerate(pairs)
+        for number, (choice, operator, latency_us) in enumerate(triples)
     ]  # fmt: skip
+
+
+def latencies_us(architecture: Architecture, table: LatencyTable | None) -> list[float | None]:
+    """By `table`, if any, what stem, layers and head take, each with a change of format in front of it: with the call
+    they add up to the prediction.
+    """
+    operators = architecture.operators()
+    if table is None:
+        return [None] * len(operators)
+    found, change_us = list[float | None](), 0.0
+    for operator in with_boundaries(operators):
+        if operator.kind == "boundary":
+            change_us = table.latency_us(operator)
+        else:
+            found.append(change_us + table.latency_us(operator))
+            change_us = 0.0
+    return found

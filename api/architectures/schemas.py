@@ -17,7 +17,8 @@ _FIGURES = TypeAdapter(list[Figure])
 
 class LayerView(BaseModel):
     """What one layer became, and what it costs. `latency_us` is by the table of the first constraint that names a
-    device, null where none does. `c_mid` is there where the block is narrower than its candidate.
+    device, null where none does; it has what a change of format in front of the layer takes. `c_mid` is there where the
+    block is narrower than its candidate.
 
     `operator` has the operator's fields, or its key.
     """
