@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from latency.imports import apq, positional, proxyless, tfnas
+from latency.imports import apq, hwnas, positional, proxyless, tfnas
 from latency.imports.collect import Collected, LayoutError
 from latency.operator import Operator
 from latency.table import LatencyTable, TableInfo
@@ -17,6 +17,7 @@ Layers = Sequence[Mapping[str, Operator]]  # the operator of each candidate by n
 LAYOUTS: dict[str, Callable[[Any, float, Layers, Collected], None]] = {
     "apq": apq.read,
     "fbnet-positional": positional.read,
+    "hw-nas-bench": hwnas.read,
     "proxyless": proxyless.read,
     "tf-nas": tfnas.read,
 }

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latency.graph import chain
 from latency.operator import BASE, Operator
 from latency.profiler.measure import WARM_UP
 from latency.profiler.plan import Chain
@@ -31,9 +30,7 @@ class Bench:
             return self._kept[graph]
         operators = [EMPTY if o == BASE else o for o in self._graphs[graph]]
         weights = [self._weights_of(o) for o in operators]
-        names = [f"operator{i}" for i in range(len(operators))]
-        model = chain(operators, weights, names, batch=1)
-        call = self._runtime.prepare(model.SerializeToString(), threads=self._threads, seed=graph)
+        call = self._runtime.load(operators, weights, threads=self._threads, seed=graph)
         for _ in range(WARM_UP):
             call()
         size = sum(array.nbytes for arrays in weights for array in arrays.values())

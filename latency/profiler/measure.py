@@ -29,8 +29,10 @@ class Clocks(NamedTuple):
     wall: Callable[[], float]
 
 
-def clocks(threads: int) -> Clocks:
-    """CPU time of this thread where one thread does all the work; else, or where it ticks coarsely, wall time."""
+def clocks(threads: int | None) -> Clocks:
+    """CPU time of this thread where one thread does all the work; else (None: elsewhere), or where it ticks coarsely,
+    wall time.
+    """
     if threads == 1 and time.get_clock_info("thread_time").resolution < 1e-6:
         return Clocks(time.thread_time_ns, "thread CPU time", time.monotonic)
     return Clocks(time.perf_counter_ns, "wall time", time.monotonic)

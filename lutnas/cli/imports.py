@@ -37,6 +37,7 @@ def import_table(
     \b
     apq                APQ's convolutions and bits; blocks are the sums of their three
     fbnet-positional   a list of layers, nine values each; wants --space
+    hw-nas-bench       HW-NAS-Bench's FBNet, one device's mapping saved as JSON
     proxyless          ProxylessNAS and Once-for-all, YAML or JSON
     tf-nas             TF-NAS, saved as JSON: pickles run code and are not read
 

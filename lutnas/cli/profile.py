@@ -32,6 +32,7 @@ from lutnas.client.documents import Table
 )
 @click.option("--output", "to", type=new_file, metavar="FILE", help="Write the table to this CSV file.")
 @click.option("--upload", is_flag=True, help="Upload the table; registers the device if it is not known yet.")
+@click.option("--runtime", default="onnxruntime", show_default=True, metavar="NAME", help="What runs the operators.")
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights and of the order of measuring.")
 @click.option("--note", default="", help="A line about the measurement, kept with the table.")
@@ -45,6 +46,7 @@ def profile(
     file: Path | None,
     to: Path | None,
     upload: bool,
+    runtime: str,
     threads: int,
     seed: int,
     note: str,
@@ -56,7 +58,8 @@ def profile(
     """Time the operators of a search space on this machine, and make a latency lookup table of them.
 
     Needs an extra: pip install 'lutnas[profiler]'. With --operators it needs no service. With --output a run that was
-    stopped goes on where it was.
+    stopped goes on where it was. Runtimes that come with lutnas: onnxruntime, litert (lutnas[litert]), and for fp32
+    torch and torch-cuda.
     """
     if (space is None) == (file is None):
         raise click.UsageError("give either --space NAME or --operators FILE")
@@ -73,7 +76,9 @@ def profile(
         if upload and client is not None:
             ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
         draft = _draft(to)
-        table = measure(operators, device=device, threads=threads, seed=seed, note=note, draft=draft)
+        table = measure(
+            operators, device=device, runtime=runtime, threads=threads, seed=seed, note=note, draft=draft
+        )  # fmt: skip
         text = "".join(write_csv(table.info, table.entries.items()))
         if to is not None:
             write_whole(to, text)
@@ -87,6 +92,7 @@ def measure(
     operators: list[Operator],
     *,
     device: str,
+    runtime: str = "onnxruntime",
     threads: int = 1,
     seed: int = 0,
     note: str = "",
@@ -104,7 +110,10 @@ def measure(
             bar.update(task, completed=done, total=total, description=description)
 
         try:
-            return run(operators, device=device, threads=threads, seed=seed, note=note, draft=draft, progress=advance)
+            return run(
+                operators, device=device, runtime=runtime, threads=threads, seed=seed, note=note, draft=draft,
+                progress=advance,
+            )  # fmt: skip
         except (ProfilerError, FieldError) as error:
             raise Failure(str(error)) from error
 

@@ -10,7 +10,7 @@ import pytest
 
 from latency.imports import LayoutError, read_layout
 from latency.operator import BASE, Operator
-from latency.table import Entry, TableInfo
+from latency.table import Entry, LatencyTable, TableInfo
 from search.space import Space, preset
 
 INFO = TableInfo(device="d", runtime="r", threads=1, batch=1)
@@ -52,6 +52,34 @@ def test_a_real_positional_table_lacks_only_what_it_has_no_value_for() -> None:
     missing = found.table.missing(space.operators())
     assert {operator.kind for operator in missing} == {"base", "stem", "head", "skip"}
     assert found.table.latency_us(layers_of(space)[0]["k3_e1"]) == pytest.approx(10430.441020034777)
+
+
+def test_hw_nas_bench_keys_become_a_table_that_covers_fbnet_but_for_the_call() -> None:
+    space, document = preset("fbnet"), dict[str, float]()
+    size, c_in = space.input.height, space.stem.channels
+    document[f"ConvNorm_H{size}_W{size}_Cin3_Cout{c_in}_kernel3_stride2_group1"] = 7.0
+    for number, layer in enumerate(space.layers):
+        shape = f"H{layer.h}_W{layer.w}_Cin{layer.c_in}_Cout{layer.c_out}"
+        for candidate in (choice.candidate for choice in layer.choices):
+            kernel, expansion, groups = candidate
+            block = f"ConvBlock_{shape}_exp{expansion}_kernel{kernel}_stride{layer.stride}_group{groups}"
+            document[block if kernel else f"Skip_{shape}_stride{layer.stride}"] = 1.0 + number
+    head = space.head_operator
+    document[f"ConvNorm_H{head.h}_W{head.w}_Cin{head.c_in}_Cout{head.c_mid}_kernel1_stride1_group1"] = 3.0
+    document[f"AvgP_H{head.h}_W{head.w}_Cin{head.c_mid}_Cout{head.c_mid}_kernel{head.h}_stride1"] = 0.5
+    document |= {f"FC_Cin{head.c_mid}_Cout{head.c_out}": 0.25, "Sub_H1_W1": 9.0}
+    entries, left_out = read("hw-nas-bench", document)
+    table = LatencyTable(INFO, entries)
+    assert table.missing(space.operators()) == [BASE]
+    assert table.latency_us(head) == 3750.0
+    assert table.latency_us(space.stem_operator) == 7000.0
+    assert table.latency_us(space.layers[2].operator(space.layers[2].choices[0])) >= 3000.0
+    assert left_out == {"Sub: no operator of a table": 1}
+
+
+def test_hw_nas_bench_as_a_whole_is_refused_by_what_to_save() -> None:
+    with pytest.raises(LayoutError, match=r"fbnet: .* is no latency: save the mapping of one device"):
+        read("hw-nas-bench", {"fbnet": {"pixel3_latency": {}}})
 
 
 def test_proxyless_keys_become_blocks_stem_and_head() -> None:

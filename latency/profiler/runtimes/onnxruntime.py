@@ -1,12 +1,16 @@
 """onnxruntime on the CPU, with the settings that it has when nobody changes them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from latency.graph import chain
+from latency.operator import Operator
 from latency.profiler.errors import ProfilerError
-from latency.profiler.runtimes import Call
+from latency.profiler.runtimes import Call, refuse_simulated
+from latency.weights import Weights
 
 _QUIET = 3  # errors only: warnings about graphs of one operator help nobody
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -16,6 +20,7 @@ class OnnxRuntime:
     """The CPU execution provider of onnxruntime. Raises ProfilerError where the package is missing."""
 
     name = "onnxruntime"
+    computes_here = True
 
     def __init__(self) -> None:
         try:
@@ -26,8 +31,20 @@ class OnnxRuntime:
         self._ort: Any = onnxruntime
         self.version: str = onnxruntime.__version__
 
-    def prepare(self, model: bytes | Path, *, threads: int, seed: int) -> Call:
+    def refuse(self, operator: Operator) -> None:
+        """See `Runtime`."""
+        refuse_simulated(operator)
+
+    def load(self, operators: Sequence[Operator], weights: Sequence[Weights], *, threads: int, seed: int) -> Call:
+        """See `Runtime`."""
+        names = [f"operator{number}" for number in range(len(operators))]
+        return self._prepare(chain(operators, weights, names, batch=1).SerializeToString(), threads, seed)
+
+    def open(self, path: Path, *, threads: int, seed: int) -> Call:
         """See `Runtime`. An input's open dimensions are taken as 1."""
+        return self._prepare(path, threads, seed)
+
+    def _prepare(self, model: bytes | Path, threads: int, seed: int) -> Call:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

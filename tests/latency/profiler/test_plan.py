@@ -81,8 +81,6 @@ def test_chains_end_where_shapes_come_round_again() -> None:
         ((BASE, Operator("skip", 5, 5, 4, 0, 4, 1)), "there are no operators to time"),
         ((Operator("boundary", 5, 5, 4),), "there are no operators to time"),
         ((Operator("boundary", 5, 5, 4), OPERATORS[1]), "5x5 4 to a32: none of the operators to time need it"),
-        ((Operator("stem", 5, 5, 4, 0, 4, 1, 3, weight_bits=8),), "w8a32: its rounding is simulated in float"),
-        ((Operator("head", 5, 5, 4, 8, 4, activation_bits=4),), "profile fp32 and 8 bits of activations"),
     ],
 )
 def test_what_cannot_be_timed_is_refused(operators: tuple[Operator, ...], detail: str) -> None:
