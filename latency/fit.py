@@ -1,8 +1,9 @@
 """A table fitted from whole networks, for devices on which operators cannot be timed alone.
 
-Each network is a sum of its operators and of a call (`base`). Least relative squares with a little ridge, no latency
-below zero; operators of one shape share a row, wherever they stand. How strong the ridge is, networks that were left
-out decide. What stands in every network (stem, head) cannot be told from the call and is part of it.
+Each network is a sum of its operators, of changes of format between them, and of a call (`base`). Least relative squares
+with a little ridge, no latency below zero; operators of one shape share a row, wherever they stand. How strong the
+ridge is, networks that were left out decide. What stands in every network (stem, head) cannot be told from the call and
+is part of it.
 
 Errors:
     FitError (ValueError)   networks that no table can be fitted from
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latency.nonnegative import solve_nonnegative
-from latency.operator import BASE, Operator
+from latency.operator import BASE, Operator, with_boundaries
 from latency.table import Entry, LatencyTable, TableInfo
 from latency.trust import Trust, trust
 
@@ -30,7 +31,7 @@ class FitError(ValueError):
 
 
 class Network(NamedTuple):
-    """The operators of a network, and what it takes on the device."""
+    """The operators of a network in order, and what it takes on the device."""
 
     operators: tuple[Operator, ...]
     latency_us: float
@@ -50,6 +51,7 @@ def fit_table(networks: Sequence[Network], info: TableInfo) -> Fitted:
     for number, network in enumerate(networks):
         if not (math.isfinite(network.latency_us) and network.latency_us > 0):
             raise FitError(f"networks[{number}]: a latency of {network.latency_us} us is not above 0")
+    networks = [network._replace(operators=tuple(with_boundaries(network.operators))) for network in networks]
     operators, always = _told_apart(networks)
     counts_NO = np.array([[1.0, *map(network.operators.count, operators)] for network in networks])
     latency_N = np.array([network.latency_us for network in networks])

@@ -87,8 +87,12 @@ class Operator:
         """Whether it reads and computes integers, as runtimes do at 8 bits of activations and no more of weights. What
         has fewer bits of activations is simulated in float.
         """
-        computes = self.kind in ("mbconv", "skip", "stem", "head") and not self.is_identity
-        return computes and self.activation_bits == 8 and self.weight_bits <= 8
+        return self.computes and self.activation_bits == 8 and self.weight_bits <= 8
+
+    @property
+    def computes(self) -> bool:
+        """Whether it has weights: no identity, boundary or base."""
+        return self.kind in ("mbconv", "skip", "stem", "head") and not self.is_identity
 
     @property
     def out_hw(self) -> tuple[int, int]:
@@ -137,7 +141,7 @@ def with_boundaries(operators: Iterable[Operator]) -> Iterator[Operator]:
     """
     is_integer: bool | None = None
     for operator in operators:
-        if not operator.is_identity:
+        if operator.computes:
             if is_integer not in (None, operator.is_integer):
                 yield boundary(operator)
             is_integer = operator.is_integer

@@ -3,13 +3,14 @@
 import csv
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from latency.estimate import predict_us
 from latency.fit import FitError, Network, fit_table
-from latency.operator import BASE, Operator
+from latency.operator import BASE, Operator, with_boundaries
 from latency.table import LatencyTable, TableInfo
 from latency.trust import spearman, trust
 from search.architecture import Architecture
@@ -53,6 +54,20 @@ def test_networks_that_name_the_call_are_fitted_as_those_that_do_not() -> None:
     plain = networks(60)
     named = [Network((BASE, *network.operators), network.latency_us) for network in plain]
     assert fit_table(named, INFO).table == fit_table(plain, INFO).table
+
+
+def test_changes_of_format_are_fitted_from_networks_that_mix_them() -> None:
+    rng, found = random.Random(0), list[Network]()
+    integer = {replace(o, weight_bits=8, activation_bits=8): us / 2 for o, us in TRUE_US.items() if o in BLOCKS}
+    into, out = Operator("boundary", 14, 14, 16, activation_bits=8), Operator("boundary", 14, 14, 16)
+    true_us = TRUE_US | integer | {into: 4.0, out: 7.0}
+    for _ in range(160):
+        operators = (BASE, *rng.choices([*BLOCKS, *integer, IDENTITY], k=6))
+        found.append(Network(operators, 50.0 + sum(true_us.get(o, 0.0) for o in with_boundaries(operators))))
+    fitted = fit_table(found, INFO)
+    assert fitted.held_out.mape < 1e-3
+    assert fitted.table.latency_us(into) == pytest.approx(4.0, rel=0.05)
+    assert fitted.table.latency_us(out) == pytest.approx(7.0, rel=0.05)
 
 
 def test_no_latency_of_a_fitted_table_is_below_zero() -> None:
