@@ -1,9 +1,9 @@
 """A table fitted from whole networks, for devices on which operators cannot be timed alone.
 
-Each network is a sum of its operators, of changes of format between them, and of a call (`base`). Least relative squares
-with a little ridge, no latency below zero; operators of one shape share a row, wherever they stand. How strong the
-ridge is, networks that were left out decide. What stands in every network (stem, head) cannot be told from the call and
-is part of it.
+Each network is a sum of its operators, of changes of format between them, and of a call (`base`). Least relative
+squares with a little ridge, no latency below zero; operators of one shape share a row, wherever they stand. How strong
+the ridge is, networks that were left out decide. What stands in every network (stem, head) cannot be told from the call
+and is part of it.
 
 Errors:
     FitError (ValueError)   networks that no table can be fitted from
