@@ -53,3 +53,9 @@ def known_caller(service: Parts, credentials: Credentials) -> Caller:
 Authenticated = Annotated[Caller, Depends(known_caller)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
+Precisions = Annotated[
+    list[str] | None, Query(max_length=16, description="Precisions that layers choose among, instead of the space's.")
+]
+Widths = Annotated[
+    list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
+]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.dependencies import Authenticated, Cursor, Limit, Parts, Precisions, Widths
 from api.pages import Page
 from api.spaces import service as spaces
 from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
@@ -13,12 +13,6 @@ from api.tables.schemas import OperatorView
 from search.architecture import Architecture
 from search.space import Space
 
-Precisions = Annotated[
-    list[str] | None, Query(max_length=16, description="Precisions that layers choose among, instead of the space's.")
-]
-Widths = Annotated[
-    list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
-]
 router = APIRouter(prefix="/v1/spaces", tags=["spaces"])
 
 

@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from api.dependencies import Authenticated, Cursor, Limit, Parts, Service
+from api.dependencies import Authenticated, Cursor, Limit, Parts, Precisions, Service, Widths
 from api.devices import service as devices
 from api.errors import FieldProblem, InvalidRequest
 from api.limits import spooled_body
@@ -17,9 +17,10 @@ from api.spaces import service as spaces
 from api.tables import service as tables
 from api.tables import suspicion
 from api.tables.difference import difference
+from api.tables.heatmap import heatmap
 from api.tables.models import Table
 from api.tables.rows import GROUP, entry_json, info_of, operator_json, rows_after
-from api.tables.schemas import CoverageView, DifferenceView, OperatorView, RowView, RowWarning, TableView
+from api.tables.schemas import CoverageView, DifferenceView, Heatmap, OperatorView, RowView, RowWarning, TableView
 from api.tables.upload import PARQUET, CheckedTable, FormatMissing, Upload, check
 from latency.formats import ParquetMissing, write_csv, write_json, write_parquet
 from latency.operator import Operator
@@ -121,12 +122,25 @@ def list_rows(
 
 
 @router.get("/tables/{table_id}/coverage")
-def read_coverage(table_id: str, space: str, caller: Authenticated, service: Parts) -> CoverageView:
+def read_coverage(
+    table_id: str, space: str, caller: Authenticated, service: Parts, precision: Precisions = None, width: Widths = None
+) -> CoverageView:
     """Tell which operators of a space a table lacks."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        missing = tables.missing(session, table, spaces.get(session, caller.owner, space))
+        missing = tables.missing(session, table, spaces.offered(session, caller.owner, space, precision, width))
     return CoverageView(covered=not missing, missing=[OperatorView.model_validate(operator) for operator in missing])
+
+
+@router.get("/tables/{table_id}/heatmap")
+def read_heatmap(
+    table_id: str, space: str, caller: Authenticated, service: Parts, precision: Precisions = None, width: Widths = None
+) -> Heatmap:
+    """Tell what each choice of each layer of a space takes by a table, corrected where it is."""
+    with service.database.read() as session:
+        table = tables.get(session, caller.owner, table_id)
+        offered = spaces.offered(session, caller.owner, space, precision, width)
+        return heatmap(offered, tables.entries_for(session, table, offered))
 
 
 @router.get("/tables/{table_id}/difference")

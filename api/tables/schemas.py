@@ -103,6 +103,24 @@ class TableView(BaseModel):
     warnings: list[RowWarning] = []
 
 
+class HeatmapRow(BaseModel):
+    """A layer of a space and what its choices take, column by column; null where it has no such choice, or the table no
+    row for it.
+    """
+
+    layer: int
+    shape: str
+    latency_us: list[float | None]
+
+
+class Heatmap(BaseModel):
+    """A table over a space: a row a layer, a column a choice."""
+
+    space: str
+    columns: list[str]
+    layers: list[HeatmapRow]
+
+
 class CoverageView(BaseModel):
     """Whether a table has all that a space needs."""
 

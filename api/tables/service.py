@@ -18,6 +18,7 @@ from api.tables.models import Table
 from api.tables.rows import insert_rows, load_entries
 from api.tables.upload import CheckedTable
 from latency.operator import Operator
+from latency.table import LatencyTable
 from search.space import Space
 
 
@@ -71,7 +72,11 @@ def list_page(session: Session, device: Device, *, cursor: str | None, limit: in
     return page(session, tables, Table.version, cursor=cursor, limit=limit, newest_first=True)
 
 
+def entries_for(session: Session, table: Table, space: Space) -> LatencyTable:
+    """What `table` knows of the operators of `space`, corrected where it is."""
+    return load_entries(session, table, space.operators())
+
+
 def missing(session: Session, table: Table, space: Space) -> list[Operator]:
     """The operators that `space` needs and `table` lacks."""
-    needed = list(space.operators())
-    return load_entries(session, table, needed).missing(needed)
+    return entries_for(session, table, space).missing(space.operators())

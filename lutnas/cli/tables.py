@@ -9,6 +9,7 @@ from latency.operator import FIELDS, Operator
 from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, refuse, where
 from lutnas.cli.fit import fit
+from lutnas.cli.heatmap import heatmap
 from lutnas.cli.imports import import_table
 from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
@@ -25,6 +26,7 @@ def tables() -> None:
 
 tables.add_command(import_table)
 tables.add_command(fit)
+tables.add_command(heatmap)
 
 
 @tables.command("upload")
@@ -77,10 +79,14 @@ def show_rows(client: Client, output: Output, table: str) -> None:
 @tables.command("coverage")
 @click.argument("table")
 @click.option("--space", required=True, metavar="NAME", help="The search space.")
+@click.option("--precision", multiple=True, metavar="NAME", help="Precisions of --space, instead of its own.")
+@click.option("--width", multiple=True, type=float, metavar="SHARE", help="Widths of --space, instead of its own.")
 @connected
-def show_coverage(client: Client, output: Output, table: str, space: str) -> int:
+def show_coverage(
+    client: Client, output: Output, table: str, space: str, precision: tuple[str, ...], width: tuple[float, ...]
+) -> int:
     """Tell whether a table has every operator of a space; exit code 1 if it lacks some."""
-    coverage = client.coverage(table, space)
+    coverage = client.coverage(table, space, precision=precision, width=width)
     if output.as_json:
         output.document(coverage)
     elif coverage["covered"]:

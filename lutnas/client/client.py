@@ -108,9 +108,19 @@ class Client:
         """The rows of a table: an operator and its latency each."""
         return self._transport.items(_path("tables", table, "rows"), {"limit": 500})
 
-    def coverage(self, table: str, space: str) -> Coverage:
-        """Which operators of a space a table has not."""
-        return cast(Coverage, self._transport.json("GET", _path("tables", table, "coverage"), params={"space": space}))
+    def coverage(
+        self, table: str, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = ()
+    ) -> Coverage:
+        """Which operators of a space a table has not. `precision` and `width` instead of the space's own."""
+        params = {"space": space, "precision": list(precision), "width": list(width)}
+        return cast(Coverage, self._transport.json("GET", _path("tables", table, "coverage"), params=params))
+
+    def heatmap(
+        self, table: str, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = ()
+    ) -> Document:
+        """What each choice of each layer of a space takes by a table."""
+        params = {"space": space, "precision": list(precision), "width": list(width)}
+        return cast(Document, self._transport.json("GET", _path("tables", table, "heatmap"), params=params))
 
     def difference(self, before: str, after: str) -> Document:
         """What changes from one table to another."""

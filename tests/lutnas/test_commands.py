@@ -80,6 +80,27 @@ def test_a_table_is_uploaded_listed_shown_and_covers_its_space(service: Service,
     assert service.data("tables", "coverage", table["id"], "--space", "fbnet-mini") == {"covered": True, "missing": []}
 
 
+def test_a_heatmap_shows_each_choice_of_each_layer_and_is_written_as_a_picture(
+    service: Service, table: Any, tmp_path: Path
+) -> None:
+    space, asked = preset("fbnet-mini"), ["tables", "heatmap", table["id"], "--space", "fbnet-mini"]
+    found = service.data(*asked)
+    assert found["columns"] == list(space.candidates)
+    layer = space.layers[1]
+    operators = [layer.operator(choice) for choice in layer.choices]
+    assert found["layers"][1]["shape"] == "14x14 16-24 s2"
+    assert found["layers"][1]["latency_us"] == [1.0 + o.c_mid + o.c_out for o in operators]
+    picture = tmp_path / "heat.svg"
+    done = service.lutnas(*asked, "--precision", "fp32", "--precision", "w8a8", "--svg", str(picture))
+    assert done.exit_code == 0
+    assert "k3_e6" in done.stdout
+    assert picture.read_text().startswith("<svg")
+    halves = service.data(*asked, "--width", "0.5")
+    assert "k3_e1 x0.50" in halves["columns"]
+    assert all(len(row["latency_us"]) == len(halves["columns"]) for row in halves["layers"])
+    assert any(value is None for row in halves["layers"] for value in row["latency_us"])
+
+
 def test_a_gap_in_the_coverage_is_exit_code_1_and_named(service: Service, table: Any) -> None:
     answer = service.data("tables", "coverage", table["id"], "--space", "fbnet-cifar", code=1)
     assert not answer["covered"]
