@@ -4,12 +4,14 @@ A machine that does other work has fast and slow moments, 15 % apart and up to s
 time goes on until a tenth of each graph's calls fell into fast moments: until its 10th percentile is its floor.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from latency.profiler.errors import ProfilerError
 from latency.profiler.runtimes import Call
 
 Nanoseconds = Sequence[int]
@@ -19,6 +21,7 @@ LONGEST_BURST = 8
 LEAST_ROUNDS = 12
 TOLERANCE = 0.02
 CHECK_SECONDS = 0.5
+LEAST_HALVED = 24  # calls of a graph: two halves have a tenth each
 
 
 class Clocks(NamedTuple):
@@ -46,16 +49,37 @@ class Patience(NamedTuple):
 
 
 class Burst(NamedTuple):
-    """A few calls of one graph, one behind the other."""
+    """A few calls of one graph, one behind the other, and the seconds that they took on the wall (0: not known)."""
 
     graph: int
     calls_ns: list[int]
+    wall_seconds: float = 0.0
 
 
 def settled(calls_ns: Nanoseconds) -> bool:
     """Whether the 10th percentile is the floor: the 2nd percentile lies no more than 2 % below it."""
     low, tenth = np.percentile(calls_ns, [2, 10])
     return bool(tenth - low <= TOLERANCE * tenth)
+
+
+def drift(samples: Sequence[Nanoseconds]) -> float:
+    """How much slower the later half of the calls was than the earlier one, at the 10th percentile: the median over
+    graphs, each its own sentinel. 0.03 is 3 % slower; what a machine does that grows hot, or was slow at first.
+    """
+    halves = [(calls[: len(calls) // 2], calls[len(calls) // 2 :]) for calls in samples if len(calls) >= LEAST_HALVED]
+    ratios = [np.percentile(later, 10) / np.percentile(earlier, 10) for earlier, later in halves]
+    return float(np.median(ratios)) - 1.0 if ratios else 0.0
+
+
+def pin(core: int) -> None:
+    """Keeps this process, and the threads that it starts, on one core. Raises ProfilerError where that cannot be."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise ProfilerError("this system cannot keep a process on one core: leave the core away")
+    try:
+        os.sched_setaffinity(0, {core})
+    except (OSError, ValueError, OverflowError) as error:
+        allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        raise ProfilerError(f"core {core}: {error}; this process may run on {allowed}") from error
 
 
 def time_in_turns(
@@ -72,10 +96,10 @@ def time_in_turns(
     while True:
         for graph, calls_ns in enumerate(samples):
             if bursts[graph] <= round_number:
-                calls = _burst(load(graph), _burst_size(calls_ns), clocks.timer)
-                calls_ns.extend(calls)
+                burst = _burst(graph, load(graph), _burst_size(calls_ns), clocks)
+                calls_ns.extend(burst.calls_ns)
                 bursts[graph] += 1
-                yield Burst(graph, calls)
+                yield burst
         round_number += 1
         elapsed = clocks.wall() - start
         if round_number < LEAST_ROUNDS or elapsed < patience.least:
@@ -93,11 +117,11 @@ def _burst_size(calls_ns: Nanoseconds) -> int:
     return max(1, min(LONGEST_BURST, BURST_NS // max(1, min(calls_ns)))) if calls_ns else 1
 
 
-def _burst(call: Call, size: int, timer: Callable[[], int]) -> list[int]:
+def _burst(graph: int, call: Call, size: int, clocks: Clocks) -> Burst:
     call()  # the graph before left its own weights in the caches
-    calls = []
+    calls, begun = [], clocks.wall()
     for _ in range(size):
-        start = timer()
+        start = clocks.timer()
         call()
-        calls.append(timer() - start)
-    return calls
+        calls.append(clocks.timer() - start)
+    return Burst(graph, calls, clocks.wall() - begun)

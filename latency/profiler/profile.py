@@ -12,13 +12,14 @@ from latency.operator import BASE, Operator
 from latency.profiler.attribute import Vector, check, share
 from latency.profiler.bench import Bench, room
 from latency.profiler.draft import Draft
-from latency.profiler.measure import Clocks, Patience, clocks, settled, time_in_turns
+from latency.profiler.measure import Clocks, Patience, clocks, drift, pin, settled, time_in_turns
 from latency.profiler.plan import Plan, make_plan, paid
 from latency.profiler.progress import Meter, Progress
 from latency.profiler.runtimes import DEFAULT, make_runtime
 from latency.table import Entry, LatencyTable, TableInfo
 
 PATIENCE = Patience(least=8.0, most=45.0)
+DRIFTED = 0.02  # as far as a graph's own floor is known
 
 
 def profile(
@@ -32,13 +33,15 @@ def profile(
     progress: Progress | None = None,
     patience: Patience = PATIENCE,
     runtime: str = DEFAULT,
+    core: int | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> LatencyTable:
     """The latency of each of `operators` in a network, and of the base, by `runtime` on this machine, batch 1.
 
     Each row is the 10th percentile of thread CPU time (wall time with more threads), shared out from whole chains;
     p10 and p90 tell how far it moves when other chains are drawn. `progress` gets (done, total, seconds_left). A
-    profile that was stopped goes on from `draft`, which is deleted in the end. Raises ProfilerError.
+    profile that was stopped goes on from `draft`, which is deleted in the end. `core` is the one to stay on. Raises
+    ProfilerError.
     """
     plan, ran_by = make_plan(tuple(operators), seed=seed), make_runtime(runtime)
     for operator in plan.operators:
@@ -47,12 +50,14 @@ def profile(
         device=device, runtime=ran_by.name, runtime_version=ran_by.version, threads=threads, batch=1, note=note
     )  # refuses a bad name before minutes are spent
     timers = clocks(threads if ran_by.computes_here else None)
+    if core is not None:
+        pin(core)
     fingerprint = plan.fingerprint(info, platform.node(), timers.name)
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
     bench = Bench(plan.graphs, ran_by, threads=threads, room=room())
-    samples = _time(plan, bench, timers, kept, progress, patience)
+    samples, wall_share = _time(plan, bench, timers, kept, progress, patience)
     measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
-    told = _tell(plan, measured_us, samples, timers)
+    told = _tell(plan, measured_us, samples, f"{timers.name}{'' if core is None else f' on core {core}'}", wall_share)
     table = LatencyTable(
         replace(info, measured_at=now().replace(microsecond=0), note=f"{note}; {told}" if note else told),
         _entries(plan, measured_us, samples, np.random.default_rng(seed)),
@@ -69,34 +74,41 @@ def _time(
     draft: Draft | None,
     progress: Progress | None,
     patience: Patience,
-) -> list[list[int]]:
-    """Nanoseconds of each call of each graph of `plan`."""
+) -> tuple[list[list[int]], float]:
+    """Nanoseconds of each call of each graph of `plan`, and how much longer calls took on the wall."""
     samples: list[list[int]] = [[] for _ in plan.graphs]
     bursts = [0] * len(samples)
     for burst in draft.read() if draft else ():
         samples[burst.graph].extend(burst.calls_ns)
         bursts[burst.graph] += 1
     meter = Meter(progress, bursts, patience, timers.wall) if progress else None
+    wall, timed = 0.0, 0
     for burst in time_in_turns(bench, samples, bursts, patience, timers):
+        wall, timed = wall + burst.wall_seconds, timed + sum(burst.calls_ns)
         if draft:
             draft.append(burst)
         if meter:
             meter.step()
     if meter:
         meter.finish()
-    return samples
+    return samples, wall / (timed / 1e9) if timed else 1.0
 
 
-def _tell(plan: Plan, measured_us: Vector, samples: list[list[int]], timers: Clocks) -> str:
+def _tell(plan: Plan, measured_us: Vector, samples: list[list[int]], timed_by: str, wall_share: float) -> str:
     """How the table came about, for its note."""
-    told = f"10th percentile of {timers.name}"
+    told = [f"10th percentile of {timed_by}, {wall_share:.2f} times that on the wall"]
     if len(plan.chains) >= 10:
         error = check(plan, measured_us)
-        told += f"; {error.chains} networks not used were predicted to {error.mean:.1%}, the worst to {error.worst:.1%}"
+        told.append(
+            f"{error.chains} networks not used were predicted to {error.mean:.1%}, the worst to {error.worst:.1%}"
+        )
+    later = drift(samples)
+    if abs(later) > DRIFTED:
+        told.append(f"the machine was {abs(later):.1%} {'slower' if later > 0 else 'quicker'} in the later half")
     restless = sum(not settled(calls) for calls in samples)
     if restless:
-        told += f"; {restless} of {len(samples)} graphs did not settle: other work ran beside"
-    return told
+        told.append(f"{restless} of {len(samples)} graphs did not settle: other work ran beside")
+    return "; ".join(told)
 
 
 def _entries(

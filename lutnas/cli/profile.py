@@ -34,6 +34,7 @@ from lutnas.client.documents import Table
 @click.option("--upload", is_flag=True, help="Upload the table; registers the device if it is not known yet.")
 @click.option("--runtime", default="onnxruntime", show_default=True, metavar="NAME", help="What runs the operators.")
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime.")
+@click.option("--core", type=click.IntRange(0), metavar="N", help="Stay on this core.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random weights and of the order of measuring.")
 @click.option("--note", default="", help="A line about the measurement, kept with the table.")
 @connection_options
@@ -48,6 +49,7 @@ def profile(
     upload: bool,
     runtime: str,
     threads: int,
+    core: int | None,
     seed: int,
     note: str,
     url: str | None,
@@ -77,7 +79,7 @@ def profile(
             ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
         draft = _draft(to)
         table = measure(
-            operators, device=device, runtime=runtime, threads=threads, seed=seed, note=note, draft=draft
+            operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note, draft=draft
         )  # fmt: skip
         text = "".join(write_csv(table.info, table.entries.items()))
         if to is not None:
@@ -94,6 +96,7 @@ def measure(
     device: str,
     runtime: str = "onnxruntime",
     threads: int = 1,
+    core: int | None = None,
     seed: int = 0,
     note: str = "",
     draft: Path | None = None,
@@ -111,8 +114,8 @@ def measure(
 
         try:
             return run(
-                operators, device=device, runtime=runtime, threads=threads, seed=seed, note=note, draft=draft,
-                progress=advance,
+                operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note,
+                draft=draft, progress=advance,
             )  # fmt: skip
         except (ProfilerError, FieldError) as error:
             raise Failure(str(error)) from error

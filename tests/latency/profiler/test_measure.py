@@ -12,6 +12,7 @@ from latency.profiler.measure import (
     Clocks,
     Patience,
     clocks,
+    drift,
     settled,
     time_in_turns,
 )
@@ -38,9 +39,11 @@ class Machine:
     def clocks(self) -> Clocks:
         return Clocks(lambda: self.time_ns, "test time", lambda: self.time_ns / 1e9)
 
-    def time(self, patience: Patience = PATIENCE, bursts: list[int] | None = None) -> list[Burst]:
+    def time(
+        self, patience: Patience = PATIENCE, bursts: list[int] | None = None, samples: list[list[int]] | None = None
+    ) -> list[Burst]:
         graphs = len(self._costs)
-        samples: list[list[int]] = [[] for _ in range(graphs)]
+        samples = samples or [[] for _ in range(graphs)]
         return list(time_in_turns(self.load, samples, bursts or [0] * graphs, patience, self.clocks))
 
 
@@ -101,3 +104,25 @@ def test_a_tenth_at_the_floor_is_settled(calls: list[int], answer: bool) -> None
 def test_one_thread_is_timed_by_its_cpu_time_and_several_by_the_wall() -> None:
     assert clocks(1).name == "thread CPU time"
     assert clocks(2).name == "wall time"
+
+
+def test_the_time_of_an_earlier_run_counts() -> None:
+    whole = Machine(count(1_000_000, 10_000))
+    earlier = [ns for burst in whole.time() for ns in burst.calls_ns]
+    half = earlier[: len(earlier) // 2]
+    rest, spent = Machine(count(half[-1], 10_000)), sum(half) / 1e9
+    rest.time(bursts=[LEAST_ROUNDS], samples=[half])
+    assert rest.time_ns / 1e9 == pytest.approx(30.0 - spent, abs=0.5)
+
+
+def test_a_machine_that_grows_slower_is_noticed_and_noise_is_not() -> None:
+    steady = [[1_000_000 + 10_000 * (n % 7) for n in range(60)] for _ in range(5)]
+    slowing = [[*calls[:30], *(ns * 11 // 10 for ns in calls[30:])] for calls in steady]
+    assert drift(steady) == pytest.approx(0.0, abs=0.01)
+    assert drift(slowing) == pytest.approx(0.1, abs=0.01)
+    assert drift([[1_000_000] * 5]) == 0.0
+
+
+def test_bursts_tell_what_they_took_on_the_wall() -> None:
+    bursts = Machine(repeat(1_000_000)).time()
+    assert all(burst.wall_seconds == pytest.approx(sum(burst.calls_ns) / 1e9) for burst in bursts)

@@ -1,5 +1,6 @@
 """Real timings by onnxruntime, few and short."""
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,8 @@ def test_a_profile_covers_its_operators_and_predicts_a_whole_network(tmp_path: P
     assert (table.info.device, table.info.runtime, table.info.threads) == ("here", "onnxruntime", 1)
     assert table.info.runtime_version == onnxruntime.__version__
     assert table.info.measured_at == NOW
-    assert table.info.note.startswith("bench; 10th percentile of thread CPU time; ")
+    assert table.info.note.startswith("bench; 10th percentile of thread CPU time, 1.")
+    assert "times that on the wall; " in table.info.note
     network = [STEM, BLOCKS[1], BLOCKS[0], BLOCKS[1], HEAD]
     rng = np.random.default_rng(0)
     path = tmp_path / "model.onnx"
@@ -101,6 +103,15 @@ def test_the_samples_of_a_draft_count(tmp_path: Path) -> None:
     draft.write_text("\n".join([lines[0], *lines[1:]]) + "\n" + ",".join([graph, *calls]) + "\n")
     again = profile(OPERATORS, device="here", patience=Patience(0.0, 0.0), draft=draft)
     assert again.entries[BASE].samples == first.entries[BASE].samples + len(calls)
+
+
+def test_a_core_that_is_not_there_is_refused_with_those_that_are() -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    with pytest.raises(ProfilerError, match=f"core 9999: .* may run on {', '.join(map(str, allowed))}"):
+        short_profile(core=9999)
+    table = short_profile(core=allowed[-1])
+    os.sched_setaffinity(0, allowed)
+    assert f"thread CPU time on core {allowed[-1]}, " in table.info.note
 
 
 def test_a_draft_of_another_profile_is_refused_and_kept(tmp_path: Path) -> None:
