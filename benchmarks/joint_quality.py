@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from scipy import stats
 
 from benchmarks._joint_methods import FINISH, METHODS, SEARCH, trained
-from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, in_float, offering
+from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
 from benchmarks._kept import Kept, Run
 from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
@@ -131,10 +131,10 @@ def ci_low(differences: Sequence[float]) -> float:
 
 
 def this_cpu() -> str:
-    """The float32 latencies of the space's operators, measured here, as CSV."""
+    """The latencies of the space's operators, measured here, as CSV."""
     say("profiling this CPU")
-    operators = [o for o in offering(PRECISIONS["cpu"], WIDTHS).operators() if o.kind != "boundary"]
-    table = profile(list(dict.fromkeys(map(in_float, operators))), device="this-cpu")
+    table = profile(list(offering(PRECISIONS["cpu"], WIDTHS).operators()), device="this-cpu")
+    say(table.info.note)
     return "".join(write_csv(table.info, table.entries.items()))
 
 

@@ -65,5 +65,5 @@ def _cell(value: float | None, least: float, greatest: float) -> Text:
     span = math.log(greatest / least) or 1.0
     place = 0.0 if value <= least else math.log(value / least) / span
     shade = SHADES[min(len(SHADES) - 1, int(place * len(SHADES)))]
-    figures = "black" if shade in LIGHT else "white"
+    figures = "#000000" if shade in LIGHT else "#ffffff"
     return Text(f"{value:.4g}" if value < 1e5 else f"{value:.2g}", style=f"{figures} on {shade}")
