@@ -35,6 +35,7 @@ class Trainer:
         self.optimizer = torch.optim.SGD(groups, settings.lr, momentum=0.9, nesterov=True)
         self.steps = settings.epochs * len(self.batches)
         self.step = 0
+        self._is_settled = False
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does the remaining steps, one report each."""
@@ -69,8 +70,11 @@ class Trainer:
 
     def settle(self) -> None:
         """Recalibrates BatchNorm on unshifted training pictures, and rounds biases where a file stores integers; the
-        network is then in evaluation mode.
+        network is then in evaluation mode. Once: rounded biases would move the statistics again.
         """
+        if self._is_settled:
+            return
+        self._is_settled = True
         recalibrate(self.network, evaluation(self.batches.x_NCHW[self.batches.order(0)[:CALIBRATION_EXAMPLES]]))
         if self.network.can_be_exported:
             settle_biases(self.network)

@@ -32,7 +32,7 @@ from search.supernet.pretrained import save_pretrained
 from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
-FORMAT = 3  # of `state_dict`: another one was written by another version
+FORMAT = 4  # of `state_dict`: another one was written by another version
 ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE = "architecture.json", "weights.safetensors", "model.onnx", "evidence.json"
 FILES = (ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE, PRETRAINED)
 
