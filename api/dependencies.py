@@ -8,7 +8,7 @@ holds the lock from its thread.
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.artifacts.store import ArtifactStore
@@ -58,4 +58,7 @@ Precisions = Annotated[
 ]
 Widths = Annotated[
     list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
+]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="The same key again gives what the first one made.")
 ]

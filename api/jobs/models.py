@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.base import Base
+from api.idempotency import Keyed
 
 QUEUED, RUNNING, PAUSED = "queued", "running", "paused"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
@@ -14,7 +15,7 @@ STATES = (QUEUED, RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED)
 FINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
 
-class SearchJob(Base):
+class SearchJob(Keyed):
     """A job. Times that end in `_us` are epoch microseconds of the database's clock.
 
     `attempt` counts claims; with `lease_worker` it fences all that a worker writes. `barren_attempts` counts those
@@ -30,8 +31,6 @@ class SearchJob(Base):
         Index(None, "state", "lease_expires_us"),
     )
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    owner: Mapped[str]
     name: Mapped[str]
     state: Mapped[str]
     spec: Mapped[dict[str, Any]]
@@ -49,8 +48,6 @@ class SearchJob(Base):
     rings: Mapped[int]
     next_ring_us: Mapped[int]
     last_event_id: Mapped[int]
-    idempotency_key: Mapped[str | None]
-    idempotency_hash: Mapped[str | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -12,7 +12,7 @@ from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.schemas import ArtifactView
-from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.dependencies import Authenticated, Cursor, IdempotencyKey, Limit, Parts
 from api.jobs import events, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.forecasting import forecast
@@ -25,9 +25,6 @@ from api.problems import field_problems
 from search.spec import SearchSpec
 
 router = APIRouter(prefix="/v1/search-jobs", tags=["search jobs"])
-IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=200, description="The same key again gives the same job.")
-]
 _SPEC: dict[str, Any] = {
     "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SearchSpec"}}}}
 }

@@ -2,12 +2,10 @@
 
 JobUnknown (NotFound)         404  unknown-job
 JobFinished (DomainError)     409  job-finished: what was asked comes too late
-KeyReused (DomainError)       409  idempotency-key-reused: the same key with another body
+KeyReused (DomainError)       409  see api.idempotency
 JobRefused (DomainError)      422  see api.jobs.assessment
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.db.session import after_commit, at, db_now, insert
 from api.errors import DomainError, FieldProblem, InvalidRequest, NotFound
+from api.idempotency import body_hash, made_before
 from api.ids import new_id
 from api.jobs import events
 from api.jobs.assessment import Assessment
@@ -46,14 +45,6 @@ class JobFinished(DomainError):
     title = "Job finished"
 
 
-class KeyReused(DomainError):
-    """The Idempotency-Key was used with another body."""
-
-    status = 409
-    slug = "idempotency-key-reused"
-    title = "Idempotency-Key reused"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A job as it arrives. `threads` is pinned; `requeue_seconds` is when it is announced again if nobody took it."""
@@ -69,17 +60,16 @@ def submit(session: Session, owner: str, submission: Submission, ring: Ring) -> 
 
     Raises JobRefused, KeyReused.
     """
-    key, spec_hash = submission.idempotency_key, _spec_hash(submission.spec)
-    if key is not None and (standing := _by_key(session, owner, key)) is not None:
-        return _same(standing, spec_hash), False
+    key, spec_hash = submission.idempotency_key, body_hash(submission.spec.model_dump(mode="json"))
+    if (standing := made_before(session, SearchJob, owner, key, spec_hash)) is not None:
+        return standing, False
     assessment = assess(session, owner, submission.spec)
     assessment.raise_any()
     job = _new_job(session, owner, submission, assessment, spec_hash)
     if not insert(session, job):
-        assert key is not None  # ids are random: what else can be taken
-        standing = _by_key(session, owner, key)
-        assert standing is not None
-        return _same(standing, spec_hash), False
+        standing = made_before(session, SearchJob, owner, key, spec_hash)
+        assert standing is not None  # ids are random: what else than the key can be taken
+        return standing, False
     session.add_all(JobLabel(job_id=job.id, name=n, value=v) for n, v in submission.spec.labels.items())
     events.set_state(session, job, QUEUED)
     after_commit(session, lambda: ring(job.id))
@@ -197,21 +187,3 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
         idempotency_hash=spec_hash if submission.idempotency_key is not None else None,
         created_at=at(now), started_at=None, finished_at=None,
     )  # fmt: skip
-
-
-def _by_key(session: Session, owner: str, key: str) -> SearchJob | None:
-    mine = select(SearchJob).where(SearchJob.owner == owner, SearchJob.idempotency_key == key)
-    return session.scalars(mine).one_or_none()
-
-
-def _same(standing: SearchJob, spec_hash: str) -> SearchJob:
-    if standing.idempotency_hash != spec_hash:
-        raise KeyReused(
-            f"The Idempotency-Key was used for {standing.id}, which is another job.",
-            errors=[FieldProblem("Idempotency-Key", "belongs to a job with another body: take a new key")],
-        )
-    return standing
-
-
-def _spec_hash(spec: SearchSpec) -> str:
-    return hashlib.sha256(json.dumps(spec.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
