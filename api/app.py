@@ -29,6 +29,7 @@ from api.jobs.sweeper import Sweeper
 from api.jobs.tailer import Tailer
 from api.limits import BodyLimit
 from api.measurements.routes import router as measurements
+from api.requests.routes import router as requests
 from api.settings import Settings
 from api.spaces.routes import router as spaces
 from api.tables.routes import router as tables
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         devices,
         tables,
         measurements,
+        requests,
         spaces,
         datasets,
         jobs,

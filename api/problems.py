@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from api.db.types import Unstorable
 from api.errors import DomainError, FieldProblem, problem
+from api.requests.models import KINDS
 from search.constraints import METRICS
 
 MEDIA_TYPE = "application/problem+json"
@@ -68,13 +69,22 @@ def respond(found: Mapping[str, Any], instance: str, headers: Mapping[str, str] 
 def field_problems(errors: Sequence[Any]) -> tuple[str, list[FieldProblem]]:
     """Slug and items for what pydantic found: `constraints[0].max_us`, never the input itself."""
     slug = "not-built" if any(error["type"] == "not_built" for error in errors) else "invalid-request"
-    return slug, [FieldProblem(_path(error["loc"]), _sentence(error)) for error in errors]
+    return slug, [FieldProblem(_place(error), _sentence(error)) for error in errors]
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    path = _path(error["loc"])
+    if path == "body" and error["type"].startswith("union_tag"):  # pydantic names the whole, and the tag is wrong
+        return str(error["ctx"]["discriminator"]).strip("'")
+    return path
 
 
 def _path(loc: Sequence[int | str]) -> str:
     parts = list(loc[1:] if loc and loc[0] in _SOURCES else loc)
     # The kind of a constraint is no field of it: pydantic puts it behind the constraint's number.
     parts = [part for at, part in enumerate(parts) if not (at and isinstance(parts[at - 1], int) and part in METRICS)]
+    if len(parts) > 1 and parts[0] in KINDS:  # that of a request to a device stands in front
+        parts = parts[1:]
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         description="Threads of a job's training, fixed at submission. Default: the cores of this machine.",
     )
     lease_seconds: Annotated[float, Field(gt=0)] = Field(
-        60.0, description="A job whose worker is silent this long goes on elsewhere."
+        60.0, description="A job whose worker, or a request whose agent, is silent this long goes on elsewhere."
     )
     sweep_seconds: Annotated[float, Field(gt=0)] = Field(5.0, description="Time between two looks for lost jobs.")
     requeue_seconds: Annotated[float, Field(gt=0)] = Field(
@@ -67,7 +67,9 @@ class Settings(BaseSettings):
         20.0, description="Time between two checkpoints of a search."
     )
     max_attempts: Annotated[int, Field(ge=1)] = Field(
-        3, description="A job fails when this many workers in a row were lost without a new checkpoint."
+        3,
+        description="A job fails when this many workers in a row were lost without a new checkpoint; a request to a "
+        "device when this many agents were lost.",
     )
     max_table_rows: Annotated[int, Field(ge=1)] = Field(1_000_000, description="Rows a table may have.")
     max_upload_bytes: Annotated[int, Field(ge=1)] = Field(

@@ -8,10 +8,11 @@ from api.db.base import Base
 from api.devices.models import Device
 from api.jobs.models import Checkpoint, JobEvent, JobLabel, SearchJob, ServiceLease
 from api.measurements.models import MeasuredNetwork
+from api.requests.models import DeviceRequest
 from api.spaces.models import SearchSpace
 from api.tables.models import Table, TableRow
 
 __all__ = [
-    "Artifact", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "JobEvent", "JobLabel",
-    "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
+    "Artifact", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "DeviceRequest", "JobEvent",
+    "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
 ]  # fmt: skip

@@ -1,0 +1,104 @@
+"""Requests to devices, on the side of those who ask.
+
+Errors:
+    RequestUnknown (NotFound)        404  unknown-device-request
+    RequestFinished (DomainError)    409  request-finished: what was asked comes too late
+    KeyReused (DomainError)          409  see api.idempotency
+    RequestRefused (DomainError)     422  see api.requests.submission
+"""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api.db.session import at, db_now, insert
+from api.devices.models import Device
+from api.errors import DomainError, NotFound
+from api.idempotency import body_hash, made_before
+from api.ids import new_id
+from api.paging import page
+from api.requests.lease import end, is_expired, lock_queue, locked
+from api.requests.models import CANCELLED, FINAL, QUEUED, RUNNING, DeviceRequest
+from api.requests.schemas import Calibrate, Profile, Verify
+from api.requests.submission import check
+
+
+class RequestUnknown(NotFound):
+    """No request of that id."""
+
+    slug = "unknown-device-request"
+    title = "Unknown device request"
+
+
+class RequestFinished(DomainError):
+    """The request has come to its end."""
+
+    status = 409
+    slug = "request-finished"
+    title = "Request finished"
+
+
+def submit(
+    session: Session, device: Device, spec: Profile | Calibrate | Verify, idempotency_key: str | None
+) -> tuple[DeviceRequest, bool]:
+    """Queues a request. The second part is False where the key's first request answers instead.
+
+    Raises RequestRefused, KeyReused.
+    """
+    document = spec.model_dump(mode="json")
+    digest = body_hash([device.id, document])
+    standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest)
+    if standing is not None:
+        return standing, False
+    check(session, device, spec)
+    lock_queue(session, device)
+    last = session.scalar(select(func.max(DeviceRequest.number)).where(DeviceRequest.device_id == device.id)) or 0
+    request = DeviceRequest(
+        id=new_id("req"), owner=device.owner, device_id=device.id, number=last + 1, kind=spec.kind, spec=document,
+        state=QUEUED, wish="", progress={}, result=None, error=None, agent=None, attempt=0, lost_attempts=0,
+        lease_expires_us=None, idempotency_key=idempotency_key,
+        idempotency_hash=digest if idempotency_key is not None else None, created_at=at(db_now(session)),
+        started_at=None, finished_at=None,
+    )  # fmt: skip
+    if not insert(session, request):
+        standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest)
+        assert standing is not None  # ids are random and numbers locked: what else than the key can be taken
+        return standing, False
+    return request, True
+
+
+def get(session: Session, owner: str, request_id: str) -> DeviceRequest:
+    """A request of `owner`; raises RequestUnknown."""
+    request = session.get(DeviceRequest, request_id)
+    if request is None or request.owner != owner:
+        raise RequestUnknown(f"There is no request {request_id!r}: `GET /v1/devices/DEVICE/requests` lists a device's.")
+    return request
+
+
+def get_locked(session: Session, owner: str, request_id: str) -> DeviceRequest:
+    """A request of `owner`, held until the unit of work ends; raises RequestUnknown."""
+    return locked(session, get(session, owner, request_id).id)
+
+
+def list_page(
+    session: Session, device: Device, *, cursor: str | None, limit: int
+) -> tuple[list[DeviceRequest], str | None]:
+    """The requests to a device, newest first."""
+    of_device = select(DeviceRequest).where(DeviceRequest.device_id == device.id)
+    return page(session, of_device, DeviceRequest.number, cursor=cursor, limit=limit, newest_first=True)
+
+
+def cancel(session: Session, owner: str, request_id: str) -> DeviceRequest:
+    """Ends a request: at once if no agent is at work on it, else at its agent's next heartbeat. Raises RequestUnknown,
+    RequestFinished.
+    """
+    request = get_locked(session, owner, request_id)
+    if request.state == CANCELLED:
+        return request
+    if request.state in FINAL:
+        raise RequestFinished(f"The request {request.id} has {request.state} and cannot be cancelled.")
+    now = db_now(session)
+    if request.state == RUNNING and not is_expired(request, now):
+        request.wish = "cancel"
+    else:
+        end(request, CANCELLED, now)
+    return request
