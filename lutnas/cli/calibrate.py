@@ -1,6 +1,7 @@
 """`lutnas calibrate` and `lutnas verify`: whole networks timed on this very machine, held against predictions."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.options import connected
 from lutnas.cli.output import Output, say
+from lutnas.cli.profile import Watch
 from lutnas.client import Client
 from lutnas.client.documents import Architecture, Document, Table
 
@@ -39,15 +41,25 @@ def calibrate(
     Needs an extra: pip install 'lutnas[profiler]'. To be run on the device that the table is of. The service keeps what
     was measured; where a line through it helps on networks left out, jobs go by it from then on.
     """
+    body = time_networks(client, table, space, precision=precision, width=width, networks=networks, seed=seed)
+    told = client.add_measurements(table, body)
+    output.document(told, _calibration(told))
+
+
+def time_networks(
+    client: Client, table: str, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = (),
+    networks: int = 30, seed: int = 0, watch: Watch | None = None,
+) -> Document:  # fmt: skip
+    """What `Client.add_measurements` takes for `table`, timed on this machine, with a progress bar on stderr. What
+    `watch` raises ends it.
+    """
     known = client.table(table)
     runtime = _runtime_of(known)
     drawn = client.sample(space, count=networks, seed=seed, precision=precision, width=width)
-    body = {
+    return {
         "space": space, "choices": drawn["choices"], "runtime": runtime.name, "runtime_version": runtime.version,
-        "threads": known["threads"], "batch": 1, "networks": _measured(drawn, runtime, known["threads"]),
+        "threads": known["threads"], "batch": 1, "networks": _measured(drawn, runtime, known["threads"], watch),
     }  # fmt: skip
-    told = client.add_measurements(table, body)
-    output.document(told, _calibration(told))
 
 
 def _runtime_of(table: Table) -> "Runtime":
@@ -70,7 +82,7 @@ def _runtime_of(table: Table) -> "Runtime":
     return here
 
 
-def _measured(drawn: Document, runtime: "Runtime", threads: int) -> list[Document]:
+def _measured(drawn: Document, runtime: "Runtime", threads: int, watch: Watch | None) -> list[Document]:
     from latency.profiler import ProfilerError, measure_networks
 
     found = drawn["architectures"]
@@ -80,6 +92,8 @@ def _measured(drawn: Document, runtime: "Runtime", threads: int) -> list[Documen
         def advance(done: int, total: int, seconds_left: float) -> None:
             said = f"{len(found)} networks  {out.duration(seconds_left)} left"
             bar.update(task, completed=done, total=total, description=said)
+            if watch is not None:
+                watch(done, total, seconds_left)
 
         try:
             timed = measure_networks(
@@ -123,6 +137,22 @@ def verify(client: Client, output: Output, architecture: str, device: str, threa
 
     Needs an extra: pip install 'lutnas[profiler]'. The service keeps what was measured beside the architecture.
     """
+    body = time_architecture(client, architecture, device, threads=threads)
+    told = client.add_measured_latency(architecture, body)
+    predicted_us, measured_us = _predicted(told, device), body["latency_us"]
+    document = {
+        "architecture": told["id"], "device": device, "predicted_latency_us": predicted_us,
+        "measured_latency_us": measured_us, "settled": body["settled"],
+    }  # fmt: skip
+    shown = {"measured": f"{measured_us:.1f} us"}
+    if predicted_us is not None:
+        off = measured_us / predicted_us - 1
+        shown = {"predicted": f"{predicted_us:.1f} us", **shown, "off by": f"{100 * off:+.1f} %"}
+    output.document(document, out.fields(shown))
+
+
+def time_architecture(client: Client, architecture: str, device: str, *, threads: int = 1) -> Document:
+    """What `Client.add_measured_latency` takes for `architecture`, timed on this machine, which is called `device`."""
     with extra("profiler", "timing networks"):
         from latency.profiler import ProfilerError, make_runtime, measure_model
     found = client.architecture(architecture)
@@ -138,22 +168,11 @@ def verify(client: Client, output: Output, architecture: str, device: str, threa
             raise Failure(str(error)) from error
     if not measured.settled:
         say("warning: calls did not settle; was this machine busy?")
-    told = client.add_measured_latency(
-        architecture,
-        {"device": device, "runtime": runtime.name, "runtime_version": runtime.version, "threads": threads, "batch": 1,
-         "latency_us": measured.latency_us, "p10_us": measured.p10_us, "p90_us": measured.p90_us,
-         "samples": measured.samples, "settled": measured.settled},
-    )  # fmt: skip
-    predicted_us = _predicted(told, device)
-    document = {
-        "architecture": told["id"], "device": device, "predicted_latency_us": predicted_us,
-        "measured_latency_us": measured.latency_us, "settled": measured.settled,
+    return {
+        "device": device, "runtime": runtime.name, "runtime_version": runtime.version, "threads": threads, "batch": 1,
+        "latency_us": measured.latency_us, "p10_us": measured.p10_us, "p90_us": measured.p90_us,
+        "samples": measured.samples, "settled": measured.settled,
     }  # fmt: skip
-    shown = {"measured": f"{measured.latency_us:.1f} us"}
-    if predicted_us is not None:
-        off = measured.latency_us / predicted_us - 1
-        shown = {"predicted": f"{predicted_us:.1f} us", **shown, "off by": f"{100 * off:+.1f} %"}
-    output.document(document, out.fields(shown))
 
 
 def _predicted(architecture: Architecture, device: str) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from lutnas.cli.newfile import write_whole
 from lutnas.cli.options import connect, connection_options, existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
 from lutnas.cli.tables import ensure_device
+from lutnas.client import Client
 from lutnas.client.documents import Table
+
+Watch = Callable[[int, int, float], None]  # gets (done, total, seconds_left)
 
 
 @click.command()
@@ -81,12 +85,11 @@ def profile(
         table = measure(
             operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note, draft=draft
         )  # fmt: skip
-        text = "".join(write_csv(table.info, table.entries.items()))
         if to is not None:
-            write_whole(to, text)
+            write_whole(to, _text(table))
         stored: Table | None = None
         if upload and client is not None:
-            stored = client.upload_table(device, text.encode(), media_type="text/csv", space=space)
+            stored = send(client, table, space=None if precision or width else space)
     _show(Output(as_json), table, to, stored, time.monotonic() - started)
 
 
@@ -100,8 +103,9 @@ def measure(
     seed: int = 0,
     note: str = "",
     draft: Path | None = None,
+    watch: Watch | None = None,
 ) -> LatencyTable:
-    """Times `operators` on this machine, with a progress bar on stderr."""
+    """Times `operators` on this machine, with a progress bar on stderr. What `watch` raises ends it."""
     with extra("profiler", "timing operators"):
         from latency.profiler import ProfilerError
         from latency.profiler import profile as run
@@ -111,6 +115,8 @@ def measure(
         def advance(done: int, total: int, seconds_left: float) -> None:
             description = f"operator {done}/{total}  {out.duration(seconds_left)} left"
             bar.update(task, completed=done, total=total, description=description)
+            if watch is not None:
+                watch(done, total, seconds_left)
 
         try:
             return run(
@@ -119,6 +125,15 @@ def measure(
             )  # fmt: skip
         except (ProfilerError, FieldError) as error:
             raise Failure(str(error)) from error
+
+
+def send(client: Client, table: LatencyTable, *, space: str | None) -> Table:
+    """Uploads a profile of the device that it names; with `space` it must have all of that space's operators."""
+    return client.upload_table(table.info.device, _text(table).encode(), media_type="text/csv", space=space)
+
+
+def _text(table: LatencyTable) -> str:
+    return "".join(write_csv(table.info, table.entries.items()))
 
 
 def read_operators(file: Path) -> list[Operator]:

@@ -3,30 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import pytest
 
 from api.db.session import Database
 from latency.formats import write_csv
-from latency.graph import chain
-from latency.operator import Operator
 from latency.table import Entry, TableInfo
-from latency.weights import random_weights
-from search.space import Input, Space, preset
 from tests.lutnas.conftest import Service
 from tests.lutnas.part_of_a_worker import finish, submit, take
-
-NETWORK = [
-    Operator("stem", 8, 8, 1, 0, 8, 1, 3),
-    Operator("mbconv", 8, 8, 8, 8, 8, 1, 3, 1),
-    Operator("head", 8, 8, 8, 16, 4),
-]
-
-
-def tiny() -> Space:
-    """A space whose networks take tens of microseconds."""
-    return preset("fbnet-mini").resized(name="tiny-calibrated", input=Input(channels=1, height=8, width=8), classes=4)
+from tests.lutnas.small import model, tiny
 
 
 @pytest.fixture
@@ -69,11 +54,8 @@ def test_a_derived_architecture_is_measured_and_the_service_keeps_it(
     database: Database,
     spec: dict[str, Any],
 ) -> None:
-    rng = np.random.default_rng(0)
-    weights = [random_weights(operator, rng) for operator in NETWORK]
-    model = chain(NETWORK, weights, ["stem", "layer", "head"], batch="N").SerializeToString()
     job = submit(service, spec)
-    finish(service, database, take(database, job["id"]), files={"model.onnx": model})
+    finish(service, database, take(database, job["id"]), files={"model.onnx": model()})
     name = service.data("jobs", "show", job["id"])["architecture"]
     told = service.data("verify", name, "--device", "board")
     assert told["predicted_latency_us"] == 70.0

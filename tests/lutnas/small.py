@@ -1,0 +1,37 @@
+"""Things to time that take tens of microseconds a call."""
+
+import numpy as np
+
+from latency.graph import chain
+from latency.operator import Operator
+from latency.weights import random_weights
+from search.space import Input, Space, preset
+
+NETWORK = [
+    Operator("stem", 8, 8, 1, 0, 8, 1, 3),
+    Operator("mbconv", 8, 8, 8, 8, 8, 1, 3, 1),
+    Operator("head", 8, 8, 8, 16, 4),
+]
+
+
+def tiny() -> Space:
+    """A space whose networks are small."""
+    return preset("fbnet-mini").resized(name="tiny-calibrated", input=Input(channels=1, height=8, width=8), classes=4)
+
+
+def tiniest() -> Space:
+    """A space of few operators: they settle within seconds, also where other work runs beside."""
+    return Space.model_validate(
+        {
+            "name": "tiniest", "input": {"channels": 1, "height": 8, "width": 8}, "classes": 4, "stem": {"channels": 8},
+            "candidates": ["k3_e1", "k3_e3"], "stages": [{"channels": 8, "layers": 2}], "head": {"channels": 16},
+        }
+    )  # fmt: skip
+
+
+def model() -> bytes:
+    """An exported network."""
+    rng = np.random.default_rng(0)
+    weights = [random_weights(operator, rng) for operator in NETWORK]
+    exported: bytes = chain(NETWORK, weights, ["stem", "layer", "head"], batch="N").SerializeToString()
+    return exported
