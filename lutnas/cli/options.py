@@ -32,10 +32,10 @@ def connection_options(function: Callable[..., R]) -> Callable[..., R]:
     return url(token(file(function)))
 
 
-def connect(url: str | None, token: str | None, token_file: Path | None) -> Client:
-    """A client of the service that flags, environment and config file name."""
+def connect(url: str | None, token: str | None, token_file: Path | None, **more: Any) -> Client:
+    """A client of the service that flags, environment and config file name; `more` is for `Client`."""
     found = settings.resolve(os.environ, url=url, token=token, token_file=token_file)
-    return Client(found.url, found.token)
+    return Client(found.url, found.token, **more)
 
 
 def connected(function: Callable[Concatenate[Client, Output, P], R]) -> Callable[..., R]:

@@ -24,7 +24,8 @@ from lutnas.client.documents import (
     Validation,
 )
 from lutnas.client.download import download
-from lutnas.client.transport import Transport
+from lutnas.client.requests import DeviceRequests
+from lutnas.client.transport import ATTEMPTS, Transport
 
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
 
@@ -32,8 +33,8 @@ MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
 class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
 
-    `timeout_seconds` holds for each single answer; `sleep` waits between tries. Lists are iterators that fetch their
-    pages as they go.
+    `timeout_seconds` holds for each single answer; `sleep` waits between `attempts`; None of these is no end of them.
+    Lists are iterators that fetch their pages as they go. `requests` is what devices are asked for.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class Client:
         *,
         timeout_seconds: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
+        attempts: int | None = ATTEMPTS,
     ) -> None:
-        self._transport = Transport(url, token, timeout_seconds=timeout_seconds, sleep=sleep)
+        self._transport = Transport(url, token, timeout_seconds=timeout_seconds, sleep=sleep, attempts=attempts)
         self.url = self._transport.url
+        self.requests = DeviceRequests(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -20,7 +20,9 @@ class Device(TypedDict):
 
 
 class Table(TypedDict):
-    """One immutable version of a device's latency lookup table. `warnings` comes with the answer to an upload."""
+    """One immutable version of a device's latency lookup table. `warnings` comes with the answer to an upload,
+    `calibration` where whole networks were measured.
+    """
 
     id: str
     device: str
@@ -32,6 +34,7 @@ class Table(TypedDict):
     threads: int
     batch: int
     created_at: str
+    calibration: NotRequired[Document | None]
     warnings: NotRequired[list[FieldError]]
 
 
@@ -189,7 +192,7 @@ class LayerReport(TypedDict):
 
 
 class Architecture(TypedDict):
-    """A derived architecture."""
+    """A derived architecture. `measured` is what devices told."""
 
     id: str
     job: str
@@ -199,6 +202,7 @@ class Architecture(TypedDict):
     predicted: list[Predicted]
     test_accuracy: float | None
     layers: list[LayerReport]
+    measured: NotRequired[list[Document]]
     artifacts: list[Artifact]
 
 
@@ -220,3 +224,42 @@ class Derivation(TypedDict):
     note: str
     reachable: list[Reachable]
     architectures: list[Derived]
+
+
+RequestState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class DeviceRequest(TypedDict):
+    """What a device was asked for. `silent`: its agent let the lease run out."""
+
+    id: str
+    device: str
+    kind: Literal["profile", "calibrate", "verify"]
+    state: RequestState
+    asked: Literal["cancel"] | None
+    silent: bool
+    spec: Document
+    agent: str | None
+    attempt: int
+    progress: Document
+    result: Document | None
+    error: Document | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+
+class Lease(TypedDict):
+    """The right of one attempt to answer a request, for `seconds` from the claim or the last heartbeat."""
+
+    agent: str
+    attempt: int
+    expires_at: str
+    seconds: float
+
+
+class Claim(TypedDict):
+    """A request that an agent has to answer."""
+
+    request: DeviceRequest
+    lease: Lease

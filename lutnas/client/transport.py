@@ -10,17 +10,31 @@ import tenacity
 from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError
 
 ATTEMPTS = 4
+LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives up
 UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
 HINT_UNREACHABLE = "start one with `lutnas serve`, or name another with --url or LUTNAS_URL"
 
 
 class Transport:
-    """Sends requests to one service. `sleep` waits between tries; tests give their own."""
+    """Sends requests to one service. `sleep` waits between tries, longer and longer; tests give their own.
 
-    def __init__(self, url: str, token: str | None, *, timeout_seconds: float, sleep: Callable[[float], None]) -> None:
+    With `attempts` None it tries until `sleep` raises, and takes the service's own word that it is unavailable as a
+    broken way to it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        timeout_seconds: float,
+        sleep: Callable[[float], None],
+        attempts: int | None = ATTEMPTS,
+    ) -> None:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self.url = url.rstrip("/")
         self.sleep = sleep
+        self._most = attempts
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_seconds)
 
     def close(self) -> None:
@@ -38,7 +52,7 @@ class Transport:
         for attempt in self._attempts(again):
             with attempt, self._reach():
                 response = self._client.request(method, path, **arguments)
-                _pass_gateway(response)
+                _pass_gateway(response, patient=self._most is None)
         return checked(response)
 
     def json(self, method: str, path: str, **arguments: Any) -> Any:
@@ -77,10 +91,12 @@ class Transport:
 
     def _attempts(self, again: bool) -> tenacity.Retrying:
         broken: tuple[type[Exception], ...] = (httpx.ConnectError, httpx.ConnectTimeout)
+        patient = self._most is None
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_cause_type((httpx.TransportError,) if again else broken),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential(multiplier=0.1, max=2) + tenacity.wait_random(0, 0.1),
+            stop=tenacity.stop_never if self._most is None else tenacity.stop_after_attempt(self._most),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=LONGEST_WAIT if patient else 2)
+            + tenacity.wait_random(0, 0.1),
             sleep=self.sleep,
             reraise=True,
         )
@@ -106,9 +122,12 @@ def checked(response: httpx.Response) -> httpx.Response:
     raise ProblemError(problem)
 
 
-def _pass_gateway(response: httpx.Response) -> None:
-    """Makes an answer that is not the service's own, but tells that it is away, what it is: a broken way to it."""
-    if response.status_code in UNAVAILABLE and _problem(response) is None:
+def _pass_gateway(response: httpx.Response, *, patient: bool = False) -> None:
+    """Makes an answer that is not the service's own, but tells that it is away, what it is: a broken way to it.
+
+    For who is `patient` the service's own is the same: its database is away.
+    """
+    if response.status_code in UNAVAILABLE and (patient or _problem(response) is None):
         raise httpx.RemoteProtocolError(f"a gateway answered {response.status_code}")
 
 
