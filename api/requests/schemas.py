@@ -21,12 +21,15 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Profile(Document):
-    """Time the operators of `space`, with these precisions and widths instead of its own, and upload the table."""
+    """Time the operators of `space`, with these precisions and widths instead of its own, and upload the table. Which
+    runtimes there are only the device knows.
+    """
 
     kind: Literal["profile"]
     space: Name
     precision: Precisions | None = None
     width: Widths | None = None
+    runtime: Name = "onnxruntime"
     threads: Threads = 1
     seed: Seed = 0
     note: Annotated[str, Field(max_length=1000)] = ""

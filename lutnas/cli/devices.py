@@ -5,12 +5,17 @@ import click
 from lutnas.cli.failure import refuse
 from lutnas.cli.options import connected
 from lutnas.cli.output import Output
+from lutnas.cli.requests import cancel_request, list_requests, request_of_device
 from lutnas.client import Client
 
 
 @click.group()
 def devices() -> None:
     """Devices that networks are searched for."""
+
+
+for command in (request_of_device, list_requests, cancel_request):
+    devices.add_command(command)
 
 
 @devices.command("list")

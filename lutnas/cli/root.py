@@ -2,6 +2,7 @@
 
 import click
 
+from lutnas.cli.agent import agent
 from lutnas.cli.architectures import architectures
 from lutnas.cli.calibrate import calibrate, verify
 from lutnas.cli.datasets import datasets
@@ -16,8 +17,8 @@ from lutnas.cli.tables import tables
 from lutnas.cli.version import version
 
 COMMANDS = [
-    profile, calibrate, verify, devices, tables, spaces, datasets, jobs, architectures, serve, worker, migrate, demo,
-    version,
+    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, serve, worker, migrate,
+    demo, version,
 ]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

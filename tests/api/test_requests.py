@@ -96,7 +96,7 @@ def test_a_request_is_queued_as_it_was_asked(client: TestClient, board: str) -> 
     assert (made["state"], made["device"], made["kind"], made["attempt"]) == ("queued", "board", "profile", 0)
     assert made["spec"] == {
         "kind": "profile", "space": "fbnet-mini", "precision": ["fp32", "w8a8"], "width": None, "threads": 2, "seed": 0,
-        "note": "on the shelf",
+        "note": "on the shelf", "runtime": "onnxruntime",
     }  # fmt: skip
     assert read(client, made["id"]) == made
 

@@ -1,0 +1,339 @@
+"""`lutnas agent` and `lutnas devices request`, timing this very machine for a real service."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+from sqlalchemy import update
+
+from api.db.session import Database, db_now
+from api.requests.models import DeviceRequest
+from latency.formats import write_csv
+from latency.table import Entry, TableInfo
+from lutnas.agent.heart import Cancelled, Heart, Lost
+from lutnas.cli.answer import send_once
+from lutnas.client import Client, UnreachableError
+from tests.lutnas.conftest import PROGRAM, Service
+from tests.lutnas.part_of_a_worker import finish, submit, take
+from tests.lutnas.scripted import PROBLEM, Answer, scripted
+from tests.lutnas.small import model, tiniest
+from tests.servers.running import is_healthy, running
+from tests.servers.server import free_port
+
+SPACE = "tiniest"
+PATIENCE_SECONDS = 90  # a profile on a busy machine takes 45
+# A module that is None in sys.modules is Python's own way to say that it is not there.
+NOT_ON_A_DEVICE = ["torch", "pydantic", "fastapi", "sqlalchemy", "celery", "scipy", "search", "api", "workers"]
+
+
+@pytest.fixture
+def device(service: Service, request: pytest.FixtureRequest) -> str:
+    """A new device, and the tiniest space."""
+    name = f"bench-{abs(hash(request.node.name)) % 10**9}"
+    with service.client() as client:
+        client.create_space(tiniest().model_dump(mode="json"))
+        client.create_device(name)
+    return name
+
+
+def drafts(service: Service, device: str) -> list[Path]:
+    return list((service.home / "agent" / device).glob("*.draft"))
+
+
+def lines_of_draft(service: Service, device: str) -> list[str]:
+    """The whole lines of the one draft there may be."""
+    return [line for file in drafts(service, device) for line in file.read_text().splitlines(keepends=True)[:-1]]
+
+
+def until(holds: Callable[[], Any], process: "subprocess.Popen[str] | None" = None) -> None:
+    """Waits for something that another process does."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+@contextmanager
+def working(service: Service, device: str, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """An agent in a process of its own."""
+    process = service.process("agent", "--device", device, "--poll", "0.2", *options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def state(service: Service, request: str) -> str:
+    with service.client() as client:
+        return client.requests.get(request)["state"]
+
+
+def ask_profile(service: Service, device: str, *options: str) -> str:
+    return str(service.data("devices", "request", device, "profile", "--space", SPACE, *options)["id"])
+
+
+# --- what is asked is answered
+
+
+def test_a_profile_is_answered_where_nothing_but_the_profiler_is_installed(service: Service) -> None:
+    with service.client() as client:
+        client.create_space(tiniest().model_dump(mode="json"))
+    code = f"import sys; sys.modules.update(dict.fromkeys({NOT_ON_A_DEVICE})); from lutnas.cli import main; main()"
+    command = [sys.executable, "-P", "-c", code, "agent", "--device", "new-bench", "--once", "--json"]
+    environ = {**os.environ, **service.environ}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr  # nothing was asked; now the device is known
+    asked = service.data("devices", "request", "new-bench", "profile", "--space", SPACE, "--note", "from afar")
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    began, ended = map(json.loads, done.stdout.splitlines())
+    assert [one["id"] for one in (began, ended)] == [asked["id"]] * 2
+    assert [one["state"] for one in (began, ended)] == ["running", "succeeded"]
+    table = service.data("tables", "show", ended["result"]["table"])
+    assert (table["device"], table["threads"]) == ("new-bench", 1)
+    assert table["note"].startswith("from afar; ")
+    assert service.data("tables", "coverage", table["id"], "--space", SPACE)["covered"]
+    assert drafts(service, "new-bench") == []
+    assert f"table={table['id']}" in service.lutnas("devices", "requests", "new-bench").stdout
+
+
+def test_a_calibration_is_answered_with_what_was_timed(service: Service, device: str, tmp_path: Path) -> None:
+    info = TableInfo(device=device, runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1)
+    file = tmp_path / "bench.csv"
+    file.write_text("".join(write_csv(info, [(o, Entry(1.0 + o.c_mid / 50)) for o in tiniest().operators()])))
+    table = service.data("tables", "upload", str(file), "--device", device)["id"]
+    options = ["--table", table, "--space", SPACE, "--networks", "4"]
+    asked = service.data("devices", "request", device, "calibrate", *options)
+    done = service.lutnas("agent", "--device", device, "--once")
+    assert done.exit_code == 0, done.stderr
+    with service.client() as client:
+        result = client.requests.get(asked["id"])["result"]
+        assert result is not None
+        assert (result["table"], result["networks"]) == (table, 4)
+        assert len(list(client.measurements(table))) == 4
+
+
+def test_a_verification_is_answered_with_what_was_measured(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)
+    finish(service, database, take(database, job["id"]), files={"model.onnx": model()})
+    name = service.data("jobs", "show", job["id"])["architecture"]
+    asked = service.data("devices", "request", "board", "verify", "--architecture", name)
+    done = service.lutnas("agent", "--device", "board", "--once")
+    assert done.exit_code == 0, done.stderr
+    with service.client() as client:
+        result = client.requests.get(asked["id"])["result"]
+    (kept,) = service.data("architectures", "show", name)["measured"]
+    assert result is not None
+    assert (result["architecture"], result["latency_us"]) == (name, kept["latency_us"])
+    assert kept["device"] == "board"
+
+
+# --- the agent is ended, in any way
+
+
+def test_an_agent_that_was_killed_goes_on_from_its_draft(service: Service, database: Database, device: str) -> None:
+    request = ask_profile(service, device, "--width", "0.5")  # not all that the space itself needs
+    with working(service, device) as process:
+        until(lambda: len(lines_of_draft(service, device)) > 200, process)
+        process.kill()
+        process.communicate()
+    before = lines_of_draft(service, device)
+    done = service.lutnas("agent", "--device", device, "--once")
+    assert "another agent is at work" in done.stderr  # for all that the service knows
+    with database.write() as session:
+        past = db_now(session) - 1
+        session.execute(update(DeviceRequest).where(DeviceRequest.id == request).values(lease_expires_us=past))
+    with working(service, device, "--once") as process:
+        until(lambda: len(lines_of_draft(service, device)) > len(before) + 20, process)
+        assert lines_of_draft(service, device)[: len(before)] == before
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    with service.client() as client:
+        found = client.requests.get(request)
+    assert (found["state"], found["attempt"]) == ("succeeded", 2)
+    assert drafts(service, device) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_agent_that_is_asked_to_end_gives_its_request_back(
+    service: Service, device: str, number: signal.Signals
+) -> None:
+    request = ask_profile(service, device)
+    with working(service, device) as process:
+        until(lambda: lines_of_draft(service, device), process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    assert f"gave {request} back\nstopped\n" in said
+    assert "Traceback" not in said
+    assert len(drafts(service, device)) == 1
+    with service.client() as client:
+        again = client.requests.claim(device, "another agent")
+        assert again is not None
+        assert (again["request"]["id"], again["lease"]["attempt"]) == (request, 2)
+
+
+def test_an_idle_agent_ends_at_once(service: Service, device: str) -> None:
+    with working(service, device, "--poll", "3600") as process:
+        assert process.stderr is not None
+        assert "asking" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (0, "stopped\n")
+
+
+def test_a_cancelled_request_is_left_and_the_code_says_so(service: Service, device: str) -> None:
+    request = ask_profile(service, device)
+    with working(service, device, "--once") as process:
+        until(lambda: lines_of_draft(service, device), process)
+        assert service.data("devices", "cancel", request)["asked"] == "cancel"
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 3, said
+    assert state(service, request) == "cancelled"
+
+
+def test_drafts_of_requests_that_came_to_their_end_are_removed(service: Service, device: str) -> None:
+    left = service.home / "agent" / device / "req_long_ago.draft"
+    left.parent.mkdir(parents=True)
+    left.write_text("")
+    ask_profile(service, device)
+    with working(service, device) as process:
+        until(lambda: lines_of_draft(service, device), process)
+        assert not left.exists()
+
+
+def test_one_agent_at_a_time_works_in_a_folder(service: Service, device: str) -> None:
+    with working(service, device) as process:
+        until((service.home / "agent" / device / "lock").exists, process)
+        done = service.lutnas("agent", "--device", device, "--once")
+    assert done.exit_code == 1
+    assert "another agent works in" in done.stderr
+
+
+# --- what goes wrong
+
+
+def test_nobody_at_the_address_is_exit_code_4_where_one_answer_is_wanted(service: Service) -> None:
+    done = service.lutnas("agent", "--device", "far-away", "--once", "--url", "http://127.0.0.1:9")
+    assert done.exit_code == 4
+
+
+def test_a_request_that_fails_tells_why_and_the_next_one_is_answered(service: Service, table: Any) -> None:
+    options = ["--table", table["id"], "--space", "fbnet-mini"]
+    requests = [service.data("devices", "request", "board", "calibrate", *options)["id"] for _ in range(2)]
+    with working(service, "board") as process:
+        until(lambda: state(service, requests[1]) == "failed", process)
+        assert state(service, requests[0]) == "failed"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    assert "is of made-up" in said
+    with service.client() as client:
+        error = client.requests.get(requests[0])["error"]
+    assert error is not None
+    assert "is of made-up" in error["detail"]
+
+
+def test_who_waits_hears_how_it_ended(service: Service, table: Any) -> None:
+    options = ["--table", table["id"], "--space", "fbnet-mini", "--wait", "--json"]
+    waiting = service.process("devices", "request", "board", "calibrate", *options)
+    assert waiting.stderr is not None
+    waiting.stderr.readline()
+    done = service.lutnas("agent", "--device", "board", "--once")
+    assert done.exit_code == 1
+    told, said = waiting.communicate(timeout=PATIENCE_SECONDS)
+    assert waiting.returncode == 1
+    assert json.loads(told)["state"] == "failed"
+    assert "error: Invalid value for TABLE" in said
+
+
+def test_what_does_not_fit_the_kind_is_refused_by_field(service: Service, device: str) -> None:
+    done = service.lutnas("devices", "request", device, "verify", "--networks", "3", "--threads", "1")
+    assert done.exit_code == 1
+    assert "architecture: Field required" in done.stderr
+    assert "networks: Extra inputs are not permitted" in done.stderr
+
+
+def test_an_agent_waits_for_a_service_that_is_not_there_yet(tmp_path: Path) -> None:
+    port = free_port()
+    away = Service(f"http://127.0.0.1:{port}", tmp_path / "home")
+    environ = {**os.environ, **away.environ, "LUTNAS_URL": away.url}
+    command = [*PROGRAM, "serve", "--port", str(port)]
+
+    def serving() -> Any:
+        return running(command, lambda: is_healthy(away.url), cwd=tmp_path, env=environ, log=tmp_path / "log")
+
+    with serving():
+        pass  # now there is a token
+    with working(away, "far-away", "--url", away.url) as process:
+        assert process.stderr is not None
+        assert "the service does not answer; trying again in" in process.stderr.readline()
+        with serving(), away.client() as client:
+            until(lambda: "far-away" in [device["name"] for device in client.devices()], process)
+
+
+def test_a_claim_goes_through_any_number_of_outages() -> None:
+    away = [Answer(status=0), Answer(b"bad gateway", status=502)]
+    busy = Answer(b'{"type": "urn:lutnas:problem:database-unavailable"}', status=503, media_type=PROBLEM)
+    waits = list[float]()
+    answers = [*away * 4, busy, Answer(status=204)]
+    with scripted(answers) as server, Client(server.url, sleep=waits.append, attempts=None) as client:
+        assert client.requests.claim("pi4", "me") is None
+    assert len(waits) == 9
+    assert waits[0] < 0.3
+    assert 20 < waits[-1] < 30.2
+
+
+def heart_of(url: str) -> tuple[Client, Heart]:
+    """A heart that beats every ten milliseconds."""
+    client = Client(url, attempts=1)
+    claim: Any = {"request": {"id": "req_1"}, "lease": {"agent": "me", "attempt": 1}}
+    return client, Heart(lambda progress: client.requests.heartbeat(claim, progress), 0.03)
+
+
+@pytest.mark.parametrize(
+    ("last", "raised"),
+    [
+        (Answer(b'{"order": "cancel"}'), Cancelled),
+        (Answer(b'{"type": "urn:lutnas:problem:lease-lost", "status": 409}', status=409, media_type=PROBLEM), Lost),
+    ],
+)
+def test_a_heart_beats_through_outages_and_hears_when_to_stop(last: Answer, raised: type[Exception]) -> None:
+    with scripted([Answer(b'{"order": "continue"}'), Answer(status=0), Answer(b"", status=502), last]) as server:
+        client, heart = heart_of(server.url)
+        heart.progress = {"done": 1, "total": 2}
+        with client, heart:
+            heart.check()
+            until(lambda: len(server.asked) == 4)
+        with pytest.raises(raised):
+            heart.check()
+    assert json.loads(server.asked[0].body) == {"agent": "me", "attempt": 1, "done": 1, "total": 2}
+
+
+@pytest.mark.parametrize(("arrived", "sent"), [(True, 1), (False, 2)])
+def test_what_was_sent_when_the_connection_broke_is_sent_again_only_if_it_is_not_there(
+    arrived: bool, sent: int
+) -> None:
+    calls = list[int]()
+
+    def send() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise UnreachableError("the connection broke")
+
+    waits = list[float]()
+    send_once(send, lambda: arrived, waits.append)
+    assert (len(calls), len(waits)) == (sent, sent - 1)
