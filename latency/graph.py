@@ -20,6 +20,7 @@ from latency.integers import integers, steps_of
 from latency.operator import Operator
 from latency.weights import PIXEL, SIGNED, Weights, grid_places, shapes_of
 
+LEAST = -3e38  # nothing is below it
 OPSET = 17  # old enough for every runtime that is still sold, new enough for what is used here
 IR_VERSION = 8
 
@@ -49,8 +50,11 @@ class GraphBuilder:
             case "skip" if operator.keeps_shape:
                 pass
             case "skip":
+                between_integers = self.grid is not None and operator.activation_bits == 32
                 self._round(operator, weights, name, "input")
                 self._layer(operator, weights, name, "project", stride=operator.stride)
+                if between_integers:  # or onnxruntime would quantise this convolution too: see _round
+                    self.node("Max", f"{name}/apart", self.constant(f"{name}/least", np.array(LEAST, np.float32)))
                 self._round(operator, weights, name, "project")
             case "stem":
                 if operator.is_integer:

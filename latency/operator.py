@@ -84,10 +84,10 @@ class Operator:
 
     @property
     def is_integer(self) -> bool:
-        """Whether it reads and computes integers, as runtimes do at 8 bits of activations and no more of weights. What
+        """Whether it reads and computes integers, as runtimes do at 8 bits of activations and 2 to 8 of weights. What
         has fewer bits of activations is simulated in float.
         """
-        return self.computes and self.activation_bits == 8 and self.weight_bits <= 8
+        return self.computes and self.activation_bits == 8 and 2 <= self.weight_bits <= 8
 
     @property
     def computes(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from latency.integers import LEAST_SCALE
 from latency.operator import Operator
 
 Weights = Mapping[str, np.ndarray]
@@ -94,7 +95,7 @@ def random_weights(operator: Operator, rng: np.random.Generator) -> dict[str, np
         top = 2 ** (operator.weight_bits - 1) - 1
         for name in [name for name in weights if name.endswith(".weight")]:
             rows = weights[name].reshape(len(weights[name]), -1)
-            size = (np.abs(rows).max(1) / top).astype(np.float32)
+            size = np.maximum(np.abs(rows).max(1) / top, LEAST_SCALE).astype(np.float32)  # a row may be all zeros
             weights[name] = (np.rint(rows / size[:, None]) * size[:, None]).reshape(weights[name].shape)
             weights[f"{name}.size"] = size
     size_of_grids = np.array(8.0 / 2**operator.activation_bits)

@@ -81,11 +81,16 @@ class Trainer:
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on."""
-        return {"step": self.step, "network": dict(self.network.state_dict()), "optimizer": self.optimizer.state_dict()}
+        return {
+            "step": self.step,
+            "settled": self._is_settled,
+            "network": dict(self.network.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
-        self.step = state["step"]
+        self.step, self._is_settled = state["step"], state["settled"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 

@@ -160,16 +160,16 @@ class Space(Document):
         bits = Precision.parse(self.choices.ends)
         return Operator("head", h, w, last.c_out, self.head.channels, self.classes, 0, 0, 0, *bits)
 
-    def operators(self) -> Iterator[Operator]:
+    def operators(self, *, identities: bool = False) -> Iterator[Operator]:
         """Every distinct operator that a table needs an entry for, boundaries last. An identity costs nothing and needs
-        none.
+        none; `identities` gives them too, as a table may have an entry all the same.
         """
         positions = [[layer.operator(choice) for choice in layer.choices] for layer in self.layers]
         seen = dict.fromkeys([Operator("base"), self.stem_operator, self.head_operator])
         for operators in positions:
             seen.update(dict.fromkeys(operators))
         seen.update(dict.fromkeys(_boundaries([[self.stem_operator], *positions, [self.head_operator]])))
-        return (o for o in seen if not o.is_identity)
+        return (o for o in seen if identities or not o.is_identity)
 
     def offering(self, choices: Choices | None) -> "Space":
         """The same space with these choices beside the candidates; with its own where `choices` is None."""

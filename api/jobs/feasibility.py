@@ -54,9 +54,8 @@ def _budget(session: Session, found: Assessment, space: Space, number: int, cons
     """The constraint's budget; notes what its table lacks and gives None then."""
     tables_by_number = dict[int, LatencyTable]()
     if isinstance(constraint, DeviceConstraint):
-        needed = list(space.operators())
-        entries = load_entries(session, found.tables[number], needed)
-        missing = entries.missing(needed)
+        entries = load_entries(session, found.tables[number], space.operators(identities=True))
+        missing = entries.missing(space.operators())
         if missing:
             problem = f"lacks {len(missing)} operators of the space {space.name}: {_shown(missing)}; profile them and"
             _uncovered(found, number, constraint, missing, f"{problem} upload the table again")

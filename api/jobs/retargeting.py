@@ -85,7 +85,7 @@ def ask(session: Session, store: ArtifactStore, job: SearchJob, constraints: tup
     table = None
     if found.tables:
         first = found.tables[min(found.tables)]
-        table = load_entries(session, first, list(evidence.space.operators()))
+        table = load_entries(session, first, list(evidence.space.operators(identities=True)))
     return Question(evidence, constraints, found, table)
 
 

@@ -74,7 +74,7 @@ def list_page(session: Session, device: Device, *, cursor: str | None, limit: in
 
 def entries_for(session: Session, table: Table, space: Space) -> LatencyTable:
     """What `table` knows of the operators of `space`, corrected where it is."""
-    return load_entries(session, table, space.operators())
+    return load_entries(session, table, space.operators(identities=True))
 
 
 def missing(session: Session, table: Table, space: Space) -> list[Operator]:

@@ -7,6 +7,7 @@ time goes on until a tenth of each graph's calls fell into fast moments: until i
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -71,15 +72,26 @@ def drift(samples: Sequence[Nanoseconds]) -> float:
     return float(np.median(ratios)) - 1.0 if ratios else 0.0
 
 
-def pin(core: int) -> None:
-    """Keeps this process, and the threads that it starts, on one core. Raises ProfilerError where that cannot be."""
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Keeps this process, and the threads that it starts, on one core for a while; None: leaves it alone. Raises
+    ProfilerError where that cannot be.
+    """
+    if core is None:
+        yield
+        return
     if not hasattr(os, "sched_setaffinity"):
         raise ProfilerError("this system cannot keep a process on one core: leave the core away")
+    before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {core})
     except (OSError, ValueError, OverflowError) as error:
-        allowed = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+        allowed = ", ".join(map(str, sorted(before)))
         raise ProfilerError(f"core {core}: {error}; this process may run on {allowed}") from error
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def time_in_turns(

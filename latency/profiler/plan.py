@@ -7,7 +7,7 @@ Chains show what it costs among neighbours. They need the list of operators only
 import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from latency.operator import BASE, Kind, Operator, boundary, with_boundaries
@@ -19,6 +19,7 @@ Shape = tuple[int, int, int]
 Neighbours = Mapping[Shape, Sequence[Operator]]
 OCCURRENCES = 30  # of an operator in chains, on average: what that buys is in docs/concepts/latency-tables.md
 IN_ONE_FORMAT = 0.5  # of the chains; in the others floats and integers are neighbours as it comes
+LEAST_MET = 10  # chains with a boundary that the space needs
 LONGEST = 60  # operators of a chain; spaces whose shapes come back would walk for ever
 
 
@@ -55,12 +56,9 @@ def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
             shapes_of(operator)
         except ValueError as error:
             raise ProfilerError(f"{error}: it cannot be timed") from error
-    chains = tuple(dict.fromkeys(_chains(timed, random.Random(seed))))
-    met = {o for chain in chains for o in with_boundaries(chain) if o.kind == "boundary"}
     boundaries = [operator for operator in wanted if operator.kind == "boundary"]
-    for operator in boundaries:
-        if operator not in met:
-            raise ProfilerError(f"{operator.key}: none of the operators to time need it")
+    chains = tuple(dict.fromkeys(_Chains(timed, random.Random(seed)).drawn(boundaries)))
+    met = {o for chain in chains for o in with_boundaries(chain) if o.kind == "boundary"}
     return Plan((BASE, *timed), (*boundaries, *sorted(met - set(boundaries))), chains)
 
 
@@ -76,49 +74,68 @@ def paid(chain: Chain) -> Iterator[Operator]:
         yield Operator("boundary", *last.out_hw, last.c_out)
 
 
-def _chains(operators: Sequence[Operator], rng: random.Random) -> Iterable[Chain]:
-    before: defaultdict[Shape, list[Operator]] = defaultdict(list)
-    after: defaultdict[Shape, list[Operator]] = defaultdict(list)
-    for operator in operators:
-        if operator.kind != "stem":
-            after[_takes(operator)].append(operator)
-        if operator.kind != "head":
-            before[_gives(operator)].append(operator)
-    used = Counter[Operator]()
-    while used.total() < OCCURRENCES * len(operators):
-        start = _rare(operators, used, rng)
-        stays = rng.random() < IN_ONE_FORMAT
-        head = _walk(start, "stem", before, _takes, used, rng, stays=stays)
-        tail = _walk(start, "head", after, _gives, used, rng, stays=stays)
-        chain = (*reversed(head), start, *tail)
-        used.update(chain)
-        yield chain
+class _Chains:
+    """Random chains of `operators`, each of them used about equally often."""
 
+    def __init__(self, operators: Sequence[Operator], rng: random.Random) -> None:
+        self.operators, self.rng, self.used = operators, rng, Counter[Operator]()
+        self.before: defaultdict[Shape, list[Operator]] = defaultdict(list)
+        self.after: defaultdict[Shape, list[Operator]] = defaultdict(list)
+        for operator in operators:
+            if operator.kind != "stem":
+                self.after[_takes(operator)].append(operator)
+            if operator.kind != "head":
+                self.before[_gives(operator)].append(operator)
 
-def _walk(
-    start: Operator,
-    end: Kind,
-    neighbours: Neighbours,
-    side: Callable[[Operator], Shape],
-    used: Counter[Operator],
-    rng: random.Random,
-    *,
-    stays: bool,
-) -> Chain:
-    """Operators from `start` on, to the side where an `end` stands, until nothing fits any more; those of one format
-    where it `stays` in that and they fit.
-    """
-    walk = [start]
-    while walk[-1].kind != end and len(walk) < LONGEST and (fitting := neighbours.get(side(walk[-1]))):
-        alike = [o for o in fitting if o.is_integer == start.is_integer] if stays else []
-        fitting = alike or fitting
-        staying = [o for o in fitting if o.keeps_shape and o.kind == "mbconv"]
-        going = [o for o in fitting if not (o.keeps_shape and o.kind == "mbconv")]
-        stay = bool(staying) and (not going or rng.random() < 0.5)
-        if stay and not going and rng.random() < 0.5:
-            break
-        walk.append(_rare(staying if stay else going, used, rng))
-    return tuple(walk[1:])
+    def drawn(self, boundaries: Sequence[Operator]) -> Iterator[Chain]:
+        """Enough of them; each of `boundaries` in a few at least. Raises ProfilerError where no neighbours need it."""
+        met = Counter[Operator]()
+        while self.used.total() < OCCURRENCES * len(self.operators):
+            start = _rare(self.operators, self.used, self.rng)
+            chain = self._through((start,), stays=self.rng.random() < IN_ONE_FORMAT)
+            met.update(with_boundaries(chain))
+            yield chain
+        for wanted in boundaries:
+            pairs = self._neighbours(wanted)
+            if not pairs:
+                raise ProfilerError(f"{wanted.key}: no two of the operators to time need it between them")
+            for _ in range(LEAST_MET - met[wanted]):
+                yield self._through(self.rng.choice(pairs), stays=False)
+
+    def _neighbours(self, wanted: Operator) -> list[Chain]:
+        shape = _takes(wanted)
+        return [
+            (left, right)
+            for left in self.before[shape]
+            for right in self.after[shape]
+            if boundary(right) == wanted and left.is_integer != right.is_integer
+        ]
+
+    def _through(self, middle: Chain, *, stays: bool) -> Chain:
+        """A chain with `middle` in it."""
+        head = self._walk(middle[0], "stem", self.before, _takes, stays=stays)
+        tail = self._walk(middle[-1], "head", self.after, _gives, stays=stays)
+        chain = (*reversed(head), *middle, *tail)
+        self.used.update(chain)
+        return chain
+
+    def _walk(
+        self, start: Operator, end: Kind, neighbours: Neighbours, side: Callable[[Operator], Shape], *, stays: bool
+    ) -> Chain:
+        """Operators from `start` on, to the side where an `end` stands, until nothing fits any more; those of one
+        format where it `stays` in that and they fit.
+        """
+        walk = [start]
+        while walk[-1].kind != end and len(walk) < LONGEST and (fitting := neighbours.get(side(walk[-1]))):
+            alike = [o for o in fitting if o.is_integer == start.is_integer] if stays else []
+            fitting = alike or fitting
+            staying = [o for o in fitting if o.keeps_shape and o.kind == "mbconv"]
+            going = [o for o in fitting if not (o.keeps_shape and o.kind == "mbconv")]
+            stay = bool(staying) and (not going or self.rng.random() < 0.5)
+            if stay and not going and self.rng.random() < 0.5:
+                break
+            walk.append(_rare(staying if stay else going, self.used, self.rng))
+        return tuple(walk[1:])
 
 
 def _rare(operators: Sequence[Operator], used: Counter[Operator], rng: random.Random) -> Operator:

@@ -12,7 +12,8 @@ from latency.operator import BASE, Operator
 from latency.profiler.attribute import Vector, check, share
 from latency.profiler.bench import Bench, room
 from latency.profiler.draft import Draft
-from latency.profiler.measure import Clocks, Patience, clocks, drift, pin, settled, time_in_turns
+from latency.profiler.errors import ProfilerError
+from latency.profiler.measure import Clocks, Patience, clocks, drift, pinned, settled, time_in_turns
 from latency.profiler.plan import Plan, make_plan, paid
 from latency.profiler.progress import Meter, Progress
 from latency.profiler.runtimes import DEFAULT, make_runtime
@@ -50,12 +51,13 @@ def profile(
         device=device, runtime=ran_by.name, runtime_version=ran_by.version, threads=threads, batch=1, note=note
     )  # refuses a bad name before minutes are spent
     timers = clocks(threads if ran_by.computes_here else None)
-    if core is not None:
-        pin(core)
+    if core is not None and threads > 1:
+        raise ProfilerError(f"core {core}: {threads} threads would wait for one another there: take one thread")
     fingerprint = plan.fingerprint(info, platform.node(), timers.name)
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
     bench = Bench(plan.graphs, ran_by, threads=threads, room=room())
-    samples, wall_share = _time(plan, bench, timers, kept, progress, patience)
+    with pinned(core):
+        samples, wall_share = _time(plan, bench, timers, kept, progress, patience)
     measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
     told = _tell(plan, measured_us, samples, f"{timers.name}{'' if core is None else f' on core {core}'}", wall_share)
     table = LatencyTable(

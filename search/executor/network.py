@@ -1,6 +1,6 @@
 """Reads an ONNX graph of QuantizeLinear and DequantizeLinear, and computes what lies between them in integers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,16 +69,31 @@ class Executor:
 
     def __call__(self, pixels_NCHW: np.ndarray) -> np.ndarray:
         """The output. Raises NotExecutable."""
-        parts = [self._run(pixels_NCHW[start : start + PICTURES]) for start in range(0, len(pixels_NCHW), PICTURES)]
-        return np.concatenate(parts)
+        starts = range(0, len(pixels_NCHW), PICTURES)
+        parts = [self._run(pixels_NCHW[start : start + PICTURES], {}) for start in starts]
+        return np.concatenate([part[self._wanted] for part in parts])
 
-    def _run(self, pixels_NCHW: np.ndarray) -> np.ndarray:
+    def beside(self, pixels_NCHW: np.ndarray, told: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the tensors of `told` are here where each is computed from what `told` says of those before. Raises
+        NotExecutable.
+        """
+        found = self._run(pixels_NCHW, told)
+        return {name: found[name] for name in told}
+
+    def _run(self, pixels_NCHW: np.ndarray, told: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The output, and the tensors of `told` before they are replaced."""
         values: dict[str, Value] = {**self._constants, self._given: pixels_NCHW}
+        found = dict[str, np.ndarray]()
         for node in self._nodes:
             if node.op_type not in self._rules:
                 raise NotExecutable(f"{node.name}: {node.op_type} has no rule in integers")
-            values[node.output[0]] = self._rules[node.op_type](node, [values[name] for name in node.input])
-        return in_floats(values[self._wanted])
+            (name,) = node.output
+            values[name] = self._rules[node.op_type](node, [values[name] for name in node.input])
+            if name in told or name == self._wanted:
+                found[name] = in_floats(values[name])
+            if name in told:
+                values[name] = _as(values[name], told[name])
+        return found
 
     def _quantize(self, node: Any, inputs: list[Value]) -> Stored:
         value, scale, zero = inputs[0], *_constants(node, inputs[1:])
@@ -179,6 +194,14 @@ def in_floats(value: Value) -> np.ndarray:
             return np.asarray(in_floats(value.left) + in_floats(value.right))
         case _:
             return value
+
+
+def _as(value: Value, told: np.ndarray) -> Value:
+    """What `told` says in the form of `value`: floats, or steps of its grid."""
+    if not isinstance(value, Stored):
+        return told
+    steps = np.rint(told / value.scale).astype(np.int64) + value.zero
+    return value._replace(steps=steps.astype(value.steps.dtype))
 
 
 def _constants(node: Any, inputs: Sequence[Value]) -> tuple[np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ def test_a_heatmap_shows_each_choice_of_each_layer_and_is_written_as_a_picture(
     assert "k3_e6" in done.stdout
     assert picture.read_text().startswith("<svg")
     halves = service.data(*asked, "--width", "0.5")
-    assert "k3_e1 x0.50" in halves["columns"]
+    assert "k3_e1 x0.5" in halves["columns"]
     assert all(len(row["latency_us"]) == len(halves["columns"]) for row in halves["layers"])
     assert any(value is None for row in halves["layers"] for value in row["latency_us"])
 

@@ -80,7 +80,7 @@ def test_chains_end_where_shapes_come_round_again() -> None:
         ((), "there are no operators to time"),
         ((BASE, Operator("skip", 5, 5, 4, 0, 4, 1)), "there are no operators to time"),
         ((Operator("boundary", 5, 5, 4),), "there are no operators to time"),
-        ((Operator("boundary", 5, 5, 4), OPERATORS[1]), "5x5 4 to a32: none of the operators to time need it"),
+        ((Operator("boundary", 5, 5, 4), OPERATORS[1]), "5x5 4 to a32: no two of the operators to time need it"),
     ],
 )
 def test_what_cannot_be_timed_is_refused(operators: tuple[Operator, ...], detail: str) -> None:

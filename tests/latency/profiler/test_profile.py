@@ -109,8 +109,10 @@ def test_a_core_that_is_not_there_is_refused_with_those_that_are() -> None:
     allowed = sorted(os.sched_getaffinity(0))
     with pytest.raises(ProfilerError, match=f"core 9999: .* may run on {', '.join(map(str, allowed))}"):
         short_profile(core=9999)
+    with pytest.raises(ProfilerError, match="2 threads would wait for one another there"):
+        short_profile(core=allowed[-1], threads=2)
     table = short_profile(core=allowed[-1])
-    os.sched_setaffinity(0, allowed)
+    assert sorted(os.sched_getaffinity(0)) == allowed
     assert f"thread CPU time on core {allowed[-1]}, " in table.info.note
 
 
