@@ -10,12 +10,12 @@ from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
 from search.choices import Choices
 from search.space import preset
+from tests.api.making import CSV, a_job
 
 SPACE = preset("fbnet-mini").offering(Choices(precision=("fp32", "w8a8"))).model_copy(update={"name": "mixed"})
 NEEDED = list(SPACE.operators())
 BOUNDARIES = [operator for operator in NEEDED if operator.kind == "boundary"]
 ELSEWHERE = Operator("boundary", 99, 99, 3, activation_bits=8)
-CSV = {"Content-Type": "text/csv"}
 
 
 @pytest.fixture
@@ -58,6 +58,20 @@ def test_a_table_with_some_boundaries_lacks_the_others(client: TestClient, devic
     assert keys(coverage["missing"]) == lacking
     plain = client.get(f"/v1/tables/{stored['id']}/coverage?space=fbnet-mini").json()
     assert plain["covered"]
+
+
+def test_an_identity_that_has_a_row_costs_what_it_says_where_budgets_are_judged(
+    client: TestClient, device: str
+) -> None:
+    identities = [o for o in preset("fbnet-mini").operators(identities=True) if o.is_identity]
+    info = TableInfo(device="cpu", runtime="test", threads=1, batch=1)
+    rows = [(o, Entry(2.0)) for o in NEEDED if o.kind != "boundary"] + [(o, Entry(30.0)) for o in identities]
+    client.post(device, content="".join(write_csv(info, rows)), headers=CSV).raise_for_status()
+    table = client.get("/v1/devices/cpu/tables").json()["items"][0]["id"]
+    layers = client.get(f"/v1/tables/{table}/heatmap?space=fbnet-mini").json()["layers"]
+    assert {layer["latency_us"][-1] for layer in layers} == {2.0, 30.0}
+    told = client.post("/v1/search-jobs/validate", json=a_job(constraints=[{"device": "cpu", "max_us": 1.0}])).text
+    assert "20 to" in told  # seven layers of 2 or more, stem, head and call
 
 
 def test_a_job_on_a_table_that_lacks_a_boundary_is_refused_by_it(client: TestClient, device: str) -> None:

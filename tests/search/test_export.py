@@ -18,6 +18,7 @@ from search.choices import Choices, Sparsity
 from search.export import MEAN_TOLERANCE, ExportMismatch, compare, onnx_model, write_onnx
 from search.finish import Trainer
 from search.network import Network, load_weights, recalibrate, save_weights
+from search.space import Space
 from search.spec import Finish
 from tests.search.builders import pictures, tiny_digits, tiny_space
 
@@ -160,6 +161,45 @@ def test_a_rounded_file_that_is_a_little_wrong_is_refused_by_block(suffix: str, 
     block = suffix.partition("/")[0]
     with pytest.raises(ExportMismatch, match=rf"^{block}: onnxruntime's values differ from torch's by"):
         compare(network, _tampered(network, suffix, factor), digits())
+
+
+def untrained(space: Space, picks: list[tuple[str, str]], seed: int) -> Network:
+    """Of random weights, rows of different sizes, statistics of real pictures."""
+    torch.manual_seed(seed)
+    indices = [
+        next(n for n, c in enumerate(layer.choices) if (c.candidate.name, c.precision.name) == pick)
+        for layer, pick in zip(space.layers, picks, strict=True)
+    ]
+    network = Network(Architecture.from_indices(space, indices))
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data *= torch.exp(torch.randn(len(module.weight), 1, 1, 1))
+    recalibrate(network, iter([digits()]))
+    return network
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_deep_integer_network_with_many_sums_is_exported(seed: int, tmp_path: Path) -> None:
+    """A fused sum of onnxruntime may be a step off where two steps are as near; over many sums one always is."""
+    space = tiny_space(stages=[{"channels": 16, "layers": 12}]).offering(Choices(precision=("w8a8",), ends="w8a8"))
+    network = untrained(space, [("k3_e3", "w8a8")] * 12, seed)
+    write_onnx(network, tmp_path / "model.onnx", digits())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_float_projection_between_integer_blocks_stays_float(seed: int, tmp_path: Path) -> None:
+    stages = [{"channels": 12, "layers": 1, "stride": 2}, {"channels": 16, "layers": 1, "stride": 2}]
+    space = tiny_space(stages=stages).offering(Choices(precision=("fp32", "w8a8"), ends="w8a8"))
+    network = untrained(space, [("skip", "fp32"), ("k3_e3", "w8a8")], seed)
+    write_onnx(network, tmp_path / "model.onnx", digits())
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(tmp_path / "model.onnx", options, providers=["CPUExecutionProvider"])
+    kinds = {node.name: node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
+    floats = [name for name, kind in kinds.items() if "Conv" in kind and not kind.startswith("QLinear")]
+    assert len(floats) == 1
+    assert "layers.0/project" in floats[0]
 
 
 def test_a_rounded_file_that_forgets_to_round_once_is_refused() -> None:

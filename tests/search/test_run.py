@@ -208,6 +208,22 @@ def test_a_device_that_never_holds_the_budget_ends_the_job(digits: ImageData) ->
         list(run)
 
 
+def test_a_state_taken_behind_the_export_gives_the_same_network_again(digits: ImageData, tmp_path: Path) -> None:
+    spec = tiny_spec().model_copy(update={"choices": Choices(precision=("w8a8",))})
+    run, again = start(digits, spec=spec), start(digits, spec=spec)
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    for folder in folders:
+        folder.mkdir()
+    for _ in run:
+        pass
+    run.export(folders[0])
+    run.export(folders[1])
+    again.load_state_dict(run.state_dict())
+    again.export(folders[2])
+    for name in ("weights.safetensors", "model.onnx"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1
+
+
 def test_another_seed_gives_other_weights(calm: Result, digits: ImageData, tmp_path: Path) -> None:
     other = carried_out(start(digits, spec=tiny_spec(seed=1)), tmp_path / "out")
     assert contents(other)[1] != contents(calm)[1]
