@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def pytest_report_header() -> list[str]:
         except ServerError as error:
             lines.append(f"{name}: {str(error).splitlines()[0]}")
     return lines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _listen_to_ctrl_c() -> None:
+    """A shell makes what it starts in the background deaf to Ctrl-C, and so all that this starts: tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -190,7 +190,9 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(service: Service, spec: dict[s
         with contextlib.suppress(subprocess.TimeoutExpired):
             _, said = watching.communicate(timeout=20)
             break
-    assert watching.returncode == 130
+    else:
+        watching.kill()
+    assert watching.wait() == 130
     assert f"the job goes on: `lutnas jobs watch {job['id']}`" in said
     assert service.data("jobs", "show", job["id"])["state"] == "queued"
 
