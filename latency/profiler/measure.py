@@ -43,7 +43,9 @@ def clocks(threads: int | None) -> Clocks:
 
 
 class Patience(NamedTuple):
-    """How long to time: `least` seconds at any rate, `most` where calls do not settle. Every graph gets 12 bursts."""
+    """How long to time, loading apart: `least` seconds at any rate, `most` where calls do not settle. Every graph gets
+    12 bursts.
+    """
 
     least: float
     most: float
@@ -100,15 +102,18 @@ def time_in_turns(
     """Times `load(0)`, `load(1)`, ... in turns, adding to `samples` and giving each burst as it is done.
 
     `bursts` counts those of an earlier run that `samples` holds already: graphs behind the others come first, and the
-    time that went into them counts.
+    time that went into them counts. Loading does not: it is done anew.
     """
     checked = clocks.wall()
-    start = checked - sum(map(sum, samples)) / 1e9
+    start = checked - sum(map(sum, samples)) / 1e9 * (1 + 1 / LONGEST_BURST)  # each burst has a call that is not timed
     round_number = 0
     while True:
         for graph, calls_ns in enumerate(samples):
             if bursts[graph] <= round_number:
-                burst = _burst(graph, load(graph), _burst_size(calls_ns), clocks)
+                begun = clocks.wall()
+                call = load(graph)
+                start += clocks.wall() - begun
+                burst = _burst(graph, call, _burst_size(calls_ns), clocks)
                 calls_ns.extend(burst.calls_ns)
                 bursts[graph] += 1
                 yield burst

@@ -19,7 +19,7 @@ from latency.profiler.progress import Meter, Progress
 from latency.profiler.runtimes import DEFAULT, make_runtime
 from latency.table import Entry, LatencyTable, TableInfo
 
-PATIENCE = Patience(least=8.0, most=45.0)
+PATIENCE = Patience(least=8.0, most=30.0)
 DRIFTED = 0.02  # as far as a graph's own floor is known
 
 
