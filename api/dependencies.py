@@ -56,6 +56,9 @@ Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` 
 Precisions = Annotated[
     list[str] | None, Query(max_length=16, description="Precisions that layers choose among, instead of the space's.")
 ]
+Sparsities = Annotated[
+    list[str] | None, Query(max_length=16, description="Levels of zeros (`dense`, `2:4@0.5`), instead of the space's.")
+]
 Widths = Annotated[
     list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
 ]

@@ -148,6 +148,20 @@ class Sparsity(Document):
             raise ValueError(f"levels: {self.pattern} has {own:g} zeros or none, not {wrong[0]:g}")
         return self
 
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Sparsity":
+        """From the names of levels, `dense` or as in `2:4@0.5`, of one pattern. Raises ValueError."""
+        patterns, levels = dict[str, None](), list[float]()
+        for name in names:
+            found = re.fullmatch(r"dense|(unstructured|\d:\d)@(0?\.\d+)", name)
+            if not found:
+                raise ValueError(f"{name!r} is no level of zeros: write dense, or pattern and share as in 2:4@0.5")
+            patterns |= {} if found[1] is None else {found[1]: None}
+            levels.append(float(found[2] or 0))
+        if len(patterns) > 1:
+            raise ValueError(f"{' and '.join(patterns)}: levels of zeros are of one pattern")
+        return cls(pattern=next(iter(patterns), "unstructured"), levels=tuple(levels))
+
     @property
     def choices(self) -> tuple[Level, ...]:
         """The levels, dense ones in one form."""

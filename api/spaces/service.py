@@ -9,6 +9,7 @@ Errors:
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -19,7 +20,7 @@ from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
 from api.paging import decode_cursor, encode_cursor
 from api.spaces.models import SearchSpace
-from search.choices import Choices
+from search.choices import Choices, Sparsity
 from search.space import Space, preset, preset_names
 
 cached_preset = lru_cache(maxsize=None)(preset)
@@ -86,13 +87,23 @@ def get(session: Session, owner: str, name: str) -> Space:
 
 
 def offered(
-    session: Session, owner: str, name: str, precision: Sequence[str] | None, width: Sequence[float] | None
-) -> Space:
-    """A space that offers these precisions and widths, where they are given, instead of its own. Raises SpaceUnknown,
-    ChoicesRefused.
+    session: Session, owner: str, name: str, precision: Sequence[str] | None, width: Sequence[float] | None,
+    sparsity: Sequence[str] | None = None,
+) -> Space:  # fmt: skip
+    """A space that offers these precisions, widths and levels of zeros, where they are given, instead of its own.
+    Raises SpaceUnknown, ChoicesRefused.
     """
     space = get(session, owner, name)
-    given = {name: value for name, value in (("precision", precision), ("width", width)) if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in (("precision", precision), ("width", width)) if value is not None
+    }
+    if sparsity is not None:
+        try:
+            given["sparsity"] = Sparsity.of(sparsity).model_dump()
+        except ValueError as error:
+            detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            wrong = FieldProblem("sparsity", detail.removeprefix("Value error, "))
+            raise ChoicesRefused(f"{space.name} cannot offer these choices: {wrong.detail}", errors=[wrong]) from error
     if not given:
         return space
     try:

@@ -31,6 +31,7 @@ Watch = Callable[[int, int, float], None]  # gets (done, total, seconds_left)
 @click.option("--space", metavar="NAME", help="Time what this search space needs; the service tells what that is.")
 @click.option("--precision", multiple=True, metavar="NAME", help="Precisions of --space, instead of its own.")
 @click.option("--width", multiple=True, type=float, metavar="SHARE", help="Widths of --space, instead of its own.")
+@click.option("--sparsity", multiple=True, metavar="LEVEL", help="Zeros of --space, such as dense and 2:4@0.5.")
 @click.option(
     "--operators", "file", type=existing_file, metavar="FILE", help="Time what `lutnas spaces operators --json` wrote."
 )
@@ -48,6 +49,7 @@ def profile(
     space: str | None,
     precision: tuple[str, ...],
     width: tuple[float, ...],
+    sparsity: tuple[str, ...],
     file: Path | None,
     to: Path | None,
     upload: bool,
@@ -78,7 +80,7 @@ def profile(
             operators = read_operators(file)
         else:
             assert client is not None
-            operators = client.operators(str(space), precision=precision, width=width)
+            operators = client.operators(str(space), precision=precision, width=width, sparsity=sparsity)
         if upload and client is not None:
             ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
         draft = _draft(to)
@@ -89,7 +91,7 @@ def profile(
             write_whole(to, _text(table))
         stored: Table | None = None
         if upload and client is not None:
-            stored = send(client, table, space=None if precision or width else space)
+            stored = send(client, table, space=None if precision or width or sparsity else space)
     _show(Output(as_json), table, to, stored, time.monotonic() - started)
 
 

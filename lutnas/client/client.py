@@ -156,11 +156,13 @@ class Client:
         """Adds a search space of one's own."""
         return cast(Document, self._transport.json("POST", "/v1/spaces", json=dict(document)))
 
-    def operators(self, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = ()) -> list[Operator]:
-        """Every operator that a device has to be timed on for a space, in these precisions and widths instead of its
-        own where some are given.
+    def operators(
+        self, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = (), sparsity: Sequence[str] = ()
+    ) -> list[Operator]:
+        """Every operator that a device has to be timed on for a space, in these precisions, widths and levels of zeros
+        instead of its own where some are given.
         """
-        params = {"precision": list(precision), "width": list(width)}
+        params = {"precision": list(precision), "width": list(width), "sparsity": list(sparsity)}
         return self._operators(self._transport.json("GET", _path("spaces", space, "operators"), params=params))
 
     def sample(

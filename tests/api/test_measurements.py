@@ -154,6 +154,15 @@ def test_architectures_are_drawn_by_seed_and_offer_what_is_asked(client: TestCli
     assert {c["precision"] for a in drawn["architectures"] for c in a["layers"]} == {"fp32", "w8a8"}
     operators = client.get("/v1/spaces/fbnet-mini/operators?precision=w8a8&width=0.5").json()["operators"]
     assert {o["weight_bits"] for o in operators if o["kind"] == "mbconv"} == {8}
+    sparse = client.get("/v1/spaces/fbnet-mini/operators?sparsity=dense&sparsity=2:4@0.5").json()["operators"]
+    assert {(o["pattern"], o["sparsity"]) for o in sparse if o["kind"] == "mbconv"} == {("", 0.0), ("2:4", 0.5)}
+    for wrong, told in (("2:4", "no level of zeros"), ("2:4@0.25", "2:4 has 0.5 zeros or none"), ("1.5", "no level")):
+        answer = client.get(f"/v1/spaces/fbnet-mini/operators?sparsity={wrong}")
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "sparsity"
+        assert told in answer.json()["detail"]
+    mixed = client.get("/v1/spaces/fbnet-mini/operators?sparsity=2:4@0.5&sparsity=unstructured@0.5")
+    assert "2:4 and unstructured: levels of zeros are of one pattern" in mixed.json()["detail"]
     refused = client.get("/v1/spaces/fbnet-mini/operators?precision=int8")
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:lutnas:problem:choices-refused")
     assert refused.json()["errors"][0]["field"] == "precision"
