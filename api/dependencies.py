@@ -53,15 +53,35 @@ def known_caller(service: Parts, credentials: Credentials) -> Caller:
 Authenticated = Annotated[Caller, Depends(known_caller)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
-Precisions = Annotated[
-    list[str] | None, Query(max_length=16, description="Precisions that layers choose among, instead of the space's.")
-]
-Sparsities = Annotated[
-    list[str] | None, Query(max_length=16, description="Levels of zeros (`dense`, `2:4@0.5`), instead of the space's.")
-]
-Widths = Annotated[
-    list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
-]
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=200, description="The same key again gives what the first one made.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What layers of a space shall choose among, instead of what the space says."""
+
+    precision: list[str] | None
+    width: list[float] | None
+    sparsity: list[str] | None
+
+
+def asked_choices(
+    precision: Annotated[
+        list[str] | None,
+        Query(max_length=16, description="Precisions to choose among, instead of the space's."),
+    ] = None,
+    width: Annotated[
+        list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
+    ] = None,
+    sparsity: Annotated[
+        list[str] | None,
+        Query(max_length=16, description="Levels of zeros (`dense`, `2:4@0.5`), instead of the space's."),
+    ] = None,
+) -> Asked:
+    """The query that routes about a space's operators share."""
+    return Asked(precision, width, sparsity)
+
+
+AskedChoices = Annotated[Asked, Depends(asked_choices)]

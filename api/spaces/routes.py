@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.dependencies import Authenticated, Cursor, Limit, Parts, Precisions, Sparsities, Widths
+from api.dependencies import AskedChoices, Authenticated, Cursor, Limit, Parts
 from api.pages import Page
 from api.spaces import service as spaces
 from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
@@ -42,17 +42,10 @@ def read_space(name: str, caller: Authenticated, service: Parts) -> Space:
 
 
 @router.get("/{name}/operators")
-def list_operators(
-    name: str,
-    caller: Authenticated,
-    service: Parts,
-    precision: Precisions = None,
-    width: Widths = None,
-    sparsity: Sparsities = None,
-) -> SpaceOperators:
+def list_operators(name: str, caller: Authenticated, service: Parts, asked: AskedChoices) -> SpaceOperators:
     """List all that a profiler has to time for a space."""
     with service.database.read() as session:
-        space = spaces.offered(session, caller.owner, name, precision, width, sparsity)
+        space = spaces.offered(session, caller.owner, name, asked.precision, asked.width, asked.sparsity)
     return SpaceOperators(space=space.name, operators=[OperatorView.model_validate(o) for o in space.operators()])
 
 
@@ -61,9 +54,7 @@ def sample_architectures(
     name: str,
     caller: Authenticated,
     service: Parts,
-    precision: Precisions = None,
-    width: Widths = None,
-    sparsity: Sparsities = None,
+    asked: AskedChoices,
     count: Annotated[int, Query(ge=1, le=1000)] = 30,
     seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
 ) -> SpaceSample:
@@ -71,7 +62,7 @@ def sample_architectures(
     how far its table can be trusted.
     """
     with service.database.read() as session:
-        space = spaces.offered(session, caller.owner, name, precision, width, sparsity)
+        space = spaces.offered(session, caller.owner, name, asked.precision, asked.width, asked.sparsity)
     rng, drawn = random.Random(seed), dict[tuple[int, ...], None]()
     for _ in range(4 * count):
         drawn[tuple(rng.randrange(len(layer.choices)) for layer in space.layers)] = None

@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from api.dependencies import Authenticated, Cursor, Limit, Parts, Precisions, Service, Widths
+from api.dependencies import AskedChoices, Authenticated, Cursor, Limit, Parts, Service
 from api.devices import service as devices
 from api.errors import FieldProblem, InvalidRequest
 from api.limits import spooled_body
@@ -123,23 +123,22 @@ def list_rows(
 
 @router.get("/tables/{table_id}/coverage")
 def read_coverage(
-    table_id: str, space: str, caller: Authenticated, service: Parts, precision: Precisions = None, width: Widths = None
+    table_id: str, space: str, caller: Authenticated, service: Parts, asked: AskedChoices
 ) -> CoverageView:
     """Tell which operators of a space a table lacks."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        missing = tables.missing(session, table, spaces.offered(session, caller.owner, space, precision, width))
+        offered = spaces.offered(session, caller.owner, space, asked.precision, asked.width, asked.sparsity)
+        missing = tables.missing(session, table, offered)
     return CoverageView(covered=not missing, missing=[OperatorView.model_validate(operator) for operator in missing])
 
 
 @router.get("/tables/{table_id}/heatmap")
-def read_heatmap(
-    table_id: str, space: str, caller: Authenticated, service: Parts, precision: Precisions = None, width: Widths = None
-) -> Heatmap:
+def read_heatmap(table_id: str, space: str, caller: Authenticated, service: Parts, asked: AskedChoices) -> Heatmap:
     """Tell what each choice of each layer of a space takes by a table, corrected where it is."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        offered = spaces.offered(session, caller.owner, space, precision, width)
+        offered = spaces.offered(session, caller.owner, space, asked.precision, asked.width, asked.sparsity)
         return heatmap(offered, tables.entries_for(session, table, offered))
 
 

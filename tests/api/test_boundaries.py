@@ -60,6 +60,15 @@ def test_a_table_with_some_boundaries_lacks_the_others(client: TestClient, devic
     assert plain["covered"]
 
 
+def test_coverage_and_heatmap_answer_for_levels_of_zeros_too(client: TestClient, device: str) -> None:
+    stored = client.post(device, content=table_of(NEEDED), headers=CSV).json()["id"]
+    sparse = "space=fbnet-mini&sparsity=dense&sparsity=2:4@0.5"
+    coverage = client.get(f"/v1/tables/{stored}/coverage?{sparse}").json()
+    assert {one["pattern"] for one in coverage["missing"]} == {"2:4"}
+    columns = client.get(f"/v1/tables/{stored}/heatmap?{sparse}").json()["columns"]
+    assert "k3_e6 2:4@0.5" in columns
+
+
 def test_an_identity_that_has_a_row_costs_what_it_says_where_budgets_are_judged(
     client: TestClient, device: str
 ) -> None:
