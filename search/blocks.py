@@ -16,15 +16,11 @@ from torch.nn import functional as F
 
 from latency.operator import Operator
 from search.choices import Level
-from search.folding import ONLY_GRID, Folded, fold, grid_sizes, weight_sizes
-from search.kernels import Views, depthwise, mix_views
-from search.norms import NormAct, Rounding, apply_norm
+from search.folding import Folded, fold, grid_sizes, weight_sizes
+from search.kernels import depthwise
+from search.norms import ONLY_GRID, NormAct, Rounding, apply_norm
+from search.quantizers.rows import RoundedConv, RoundedLinear
 from search.sparsity import survivors
-
-
-def convolution(c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps height and width at stride 1."""
-    return nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 
 def shuffle(x_NCHW: Tensor, groups: int) -> Tensor:
@@ -32,14 +28,6 @@ def shuffle(x_NCHW: Tensor, groups: int) -> Tensor:
     n, c, h, w = x_NCHW.shape
     x_NHWC = x_NCHW.permute(0, 2, 3, 1)  # channels last in memory, and so it stays
     return x_NHWC.reshape(n, h, w, groups, c // groups).transpose(3, 4).reshape(n, h, w, c).permute(0, 3, 1, 2)
-
-
-def rounded_weight(weight: Tensor, bits: int) -> Tensor:
-    """The weight on a grid of `bits` per output channel; itself at 32."""
-    if bits == 32:
-        return weight
-    views = Views(((0, weight[0].numel()),), (bits,))
-    return mix_views(weight.flatten(1), ONLY_GRID[None], torch.ones(1, 1), views).view_as(weight)
 
 
 Biased = dict[str, nn.BatchNorm2d | nn.Linear]
@@ -59,11 +47,11 @@ class MobileBlock(nn.Module):
         self.level = Level(o.pattern, o.sparsity)
         if self.bits:
             self.input = Rounding()
-        self.expand = convolution(o.c_in, o.c_mid, groups=o.groups)
+        self.expand = RoundedConv(o.c_in, o.c_mid, groups=o.groups)
         self.expand_bn = NormAct(o.c_mid, rounds=bool(self.bits))
-        self.depthwise = convolution(o.c_mid, o.c_mid, o.kernel, stride=o.stride, groups=o.c_mid)
+        self.depthwise = RoundedConv(o.c_mid, o.c_mid, o.kernel, stride=o.stride, groups=o.c_mid)
         self.depthwise_bn = NormAct(o.c_mid, rounds=bool(self.bits))
-        self.project = convolution(o.c_mid, o.c_out, groups=o.groups)
+        self.project = RoundedConv(o.c_mid, o.c_out, groups=o.groups)
         self.project_bn = nn.BatchNorm2d(o.c_out)
         if o.is_integer:
             self.project_rounding = Rounding()
@@ -81,7 +69,7 @@ class MobileBlock(nn.Module):
         """Expand, depthwise and project weight as the forward pass uses them: masked, rounded."""
         bits = self.operator.weight_bits
         layers = (self.expand, self.depthwise, self.project)
-        expand, spatial, project = (rounded_weight(layer.weight, bits) for layer in layers)
+        expand, spatial, project = (layer.rounded(bits) for layer in layers)
         if self.level.sparsity:
             expand, project = expand * self.expand_mask, project * self.project_mask
         return expand, spatial, project
@@ -116,9 +104,9 @@ class MobileBlock(nn.Module):
         if self.operator.is_integer:
             bits = self.operator.weight_bits
             parts |= grid_sizes(self.bits, project=self.project_rounding)
-            parts |= weight_sizes(self.expand.weight, bits, "expand", self.expand_bn)
-            parts |= weight_sizes(self.depthwise.weight, bits, "depthwise", self.depthwise_bn)
-            parts |= weight_sizes(self.project.weight, bits, "project", self.project_bn)
+            parts |= weight_sizes(self.expand, bits, "expand", self.expand_bn)
+            parts |= weight_sizes(self.depthwise, bits, "depthwise", self.depthwise_bn)
+            parts |= weight_sizes(self.project, bits, "project", self.project_bn)
         return parts
 
 
@@ -134,7 +122,7 @@ class Skip(nn.Module):
         if not operator.keeps_shape:
             if self.bits:
                 self.input = Rounding()
-            self.project = convolution(operator.c_in, operator.c_out, stride=operator.stride)
+            self.project = RoundedConv(operator.c_in, operator.c_out, stride=operator.stride)
             self.project_bn = nn.BatchNorm2d(operator.c_out)
             if operator.is_integer:
                 self.project_rounding = Rounding()
@@ -145,7 +133,7 @@ class Skip(nn.Module):
         if o.keeps_shape:
             return x_NCHW
         x_NCHW = self.input(x_NCHW, self.bits, ONLY_GRID) if self.bits and self.rounds_input else x_NCHW
-        weight = rounded_weight(self.project.weight, o.weight_bits)
+        weight = self.project.rounded(o.weight_bits)
         out = apply_norm(self.project_bn, F.conv2d(x_NCHW, weight, stride=o.stride))
         return self.project_rounding(out, self.bits, ONLY_GRID) if o.is_integer else out
 
@@ -158,12 +146,12 @@ class Skip(nn.Module):
         o = self.operator
         if o.keeps_shape:
             return {}
-        parts = fold(rounded_weight(self.project.weight, o.weight_bits), self.project_bn, "project")
+        parts = fold(self.project.rounded(o.weight_bits), self.project_bn, "project")
         if self.bits:
             parts |= grid_sizes(self.bits, input=self.input)
         if o.is_integer:
             parts |= grid_sizes(self.bits, project=self.project_rounding)
-            parts |= weight_sizes(self.project.weight, o.weight_bits, "project", self.project_bn)
+            parts |= weight_sizes(self.project, o.weight_bits, "project", self.project_bn)
         return parts
 
 
@@ -176,12 +164,12 @@ class Stem(nn.Module):
         super().__init__()
         o = self.operator = operator
         self.bits = (o.activation_bits,) if o.is_integer else ()
-        self.conv = convolution(o.c_in, o.c_out, o.kernel, stride=o.stride)
+        self.conv = RoundedConv(o.c_in, o.c_out, o.kernel, stride=o.stride)
         self.bn = NormAct(o.c_out, rounds=o.is_integer)
 
     def weight(self) -> Tensor:
         """As the forward pass uses it."""
-        return rounded_weight(self.conv.weight, self.operator.weight_bits)
+        return self.conv.rounded(self.operator.weight_bits)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels in [0, 1] to features."""
@@ -197,7 +185,7 @@ class Stem(nn.Module):
         parts = fold(self.weight(), self.bn, "conv")
         if self.operator.is_integer:
             parts |= grid_sizes(self.bits, conv=self.bn)
-            parts |= weight_sizes(self.conv.weight, self.operator.weight_bits, "conv", self.bn)
+            parts |= weight_sizes(self.conv, self.operator.weight_bits, "conv", self.bn)
         return parts
 
 
@@ -212,16 +200,16 @@ class Head(nn.Module):
         self.bits = (operator.activation_bits,) if operator.activation_bits < 32 else ()
         if self.bits:
             self.input = Rounding()
-        self.conv = convolution(operator.c_in, operator.c_mid)
+        self.conv = RoundedConv(operator.c_in, operator.c_mid)
         self.bn = NormAct(operator.c_mid, rounds=bool(self.bits))
         if operator.is_integer:
             self.pool = Rounding(signed=False)
-        self.linear = nn.Linear(operator.c_mid, operator.c_out)
+        self.linear = RoundedLinear(operator.c_mid, operator.c_out)
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Convolution and linear weight as the forward pass uses them."""
         bits = self.operator.weight_bits
-        return rounded_weight(self.conv.weight, bits), rounded_weight(self.linear.weight, bits)
+        return self.conv.rounded(bits), self.linear.rounded(bits)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, c_in, h, w) to logits (N, classes)."""
@@ -247,8 +235,8 @@ class Head(nn.Module):
         if self.operator.is_integer:
             bits = self.operator.weight_bits
             parts |= grid_sizes(self.bits, pool=self.pool)
-            parts |= weight_sizes(self.conv.weight, bits, "conv", self.bn)
-            parts |= weight_sizes(self.linear.weight, bits, "linear")
+            parts |= weight_sizes(self.conv, bits, "conv", self.bn)
+            parts |= weight_sizes(self.linear, bits, "linear")
         return parts
 
 

@@ -9,6 +9,7 @@ from search.batches import Batches, evaluation, shifted, tensors
 from search.datasets.data import ImageData
 from search.export import settle_biases
 from search.network import Network, recalibrate
+from search.quantizers.learning import learn_steps
 from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
@@ -29,8 +30,11 @@ class Trainer:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
         self.batches = Batches(*tensors(data.x_train, data.y_train), settings.batch_size, seed, "finish batches")
         self.shift = data.input.height // 14
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim == 1]  # BatchNorm and biases are not shrunk
+        if settings.quantizer != "statistics":
+            learn_steps(network, settings.quantizer)
+        is_shrunk = {id(p): p.ndim > 1 or _is_clip(name, settings) for name, p in network.named_parameters()}
+        decayed = [p for p in network.parameters() if is_shrunk[id(p)]]
+        plain = [p for p in network.parameters() if not is_shrunk[id(p)]]  # BatchNorm, biases, steps of LSQ
         groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.SGD(groups, settings.lr, momentum=0.9, nesterov=True)
         self.steps = settings.epochs * len(self.batches)
@@ -93,6 +97,10 @@ class Trainer:
         self.step, self._is_settled = state["step"], state["settled"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _is_clip(name: str, settings: Finish) -> bool:
+    return settings.quantizer == "pact" and name.endswith(".size")  # shrunk too (Choi 2018, sec. 3.2)
 
 
 def evaluated(network: Network, data: ImageData, task: Task = CLASSIFICATION) -> float:

@@ -4,11 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.kernels import Grids, row_sizes
-from search.norms import NormAct, Rounding
+from search.norms import OwnStep
+from search.quantizers.rows import RoundedConv, RoundedLinear
 
 Folded = dict[str, np.ndarray]
-ONLY_GRID = torch.tensor([0.0, 1.0])
 
 
 def fold(weight: Tensor, bn: nn.BatchNorm2d, name: str) -> Folded:
@@ -22,18 +21,15 @@ def fold(weight: Tensor, bn: nn.BatchNorm2d, name: str) -> Folded:
     return {f"{name}.weight": folded.float().contiguous().numpy(), f"{name}.bias": bias.float().numpy()}
 
 
-def weight_sizes(weight: Tensor, bits: int, name: str, bn: nn.BatchNorm2d | None = None) -> Folded:
+def weight_sizes(layer: RoundedConv | RoundedLinear, bits: int, name: str, bn: nn.BatchNorm2d | None = None) -> Folded:
     """`NAME.weight.size` (O,): the step of each row of a weight on its grid, with the BatchNorm behind it folded in."""
-    size_O = row_sizes(weight.detach().flatten(1), bits)[:, 0].double()
+    size_O = layer.step_sizes(bits).double()
     return {f"{name}.weight.size": (size_O if bn is None else size_O * _gain(bn).abs()).float().numpy()}
 
 
-def grid_sizes(bits: tuple[int, ...], **places: Rounding | NormAct) -> Folded:
+def grid_sizes(bits: tuple[int, ...], **places: OwnStep) -> Folded:
     """`NAME.size` () of the one grid that each of `places` rounds on, float64: its inverse too is that of training."""
-    return {
-        f"{name}.size": np.array(Grids(bits, ONLY_GRID, isinstance(p, Rounding) and p.signed, p.rms.item()).sizes[0])
-        for name, p in places.items()
-    }
+    return {f"{name}.size": np.array(place.step_size(*bits)) for name, place in places.items()}
 
 
 def _gain(bn: nn.BatchNorm2d) -> Tensor:

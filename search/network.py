@@ -12,7 +12,8 @@ from latency.weights import reads_a_grid
 from search.architecture import Architecture
 from search.blocks import Block, build
 from search.folding import Folded
-from search.norms import Rounding
+from search.norms import OwnStep, Rounding
+from search.quantizers.rows import RoundedConv, RoundedLinear
 
 MakeHead = Callable[[Operator], nn.Module]
 
@@ -73,8 +74,20 @@ def load_weights(path: Path, head: MakeHead = build) -> Network:
         if document is None:
             raise ValueError(f"{path}: holds weights but no architecture; was it written by lutnas?")
         network = Network(Architecture.model_validate_json(document), head)
-        network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no mapping
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    _take_own_steps(network, state)
+    network.load_state_dict(state)
     return network.eval()
+
+
+def _take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
+    """Makes room for the steps that `state` has beside statistics (search.quantizers)."""
+    for name, module in network.named_modules():
+        size = state.get(f"{name}.size")
+        if size is not None and isinstance(module, OwnStep):
+            module.own_step(size.item())
+        elif size is not None and isinstance(module, RoundedConv | RoundedLinear):
+            module.own_steps(size, learnt=False)
 
 
 def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:

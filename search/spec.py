@@ -64,12 +64,17 @@ class Search(Document):
 
 
 class Finish(Document):
-    """How the derived network is trained: from the supernet's weights, or from new ones ("scratch")."""
+    """How the derived network is trained: from the supernet's weights, or from new ones ("scratch").
+
+    `quantizer` says what sizes the grids of fewer than 32 bits: statistics, or steps learnt with the weights by LSQ or
+    PACT (search.quantizers.learnt).
+    """
 
     epochs: Annotated[int, Field(ge=0, le=1000)] = 10
     batch_size: Annotated[int, Field(ge=2, le=4096)] = 128
     lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     weights: Literal["inherited", "scratch"] = "inherited"
+    quantizer: Literal["statistics", "lsq", "pact"] = "statistics"
 
 
 class Trials(Document):

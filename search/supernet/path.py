@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search.blocks import MobileBlock, convolution
+from search.blocks import MobileBlock
 from search.choices import Block, Level
 from search.kernels import Views, depthwise, mix_views
 from search.norms import NormAct, Rounding, apply_norm
@@ -25,6 +25,11 @@ from search.supernet.mixture import INTEGER_BITS, Mixture, integer_shares, kept,
 from search.supernet.spans import expand_mask, members, project_mask, spans
 
 SMALLEST_COVER = 1e-8  # below it a channel belongs to no view; it only keeps 0 / 0 away
+
+
+def convolution(c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias that keeps height and width at stride 1."""
+    return nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 
 class SharedPath(nn.Module):

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.blocks import Block as TrainedBlock
-from search.blocks import MobileBlock, Skip, convolution
+from search.blocks import MobileBlock, Skip
 from search.choices import Level, Precision
 from search.kernels import rounded
 from search.norms import Rounding, apply_norm
 from search.space import Layer
 from search.supernet.mixture import INTEGER_BITS, Mixture, integer_shares, mixed_grids, mixture
-from search.supernet.path import SharedPath
+from search.supernet.path import SharedPath, convolution
 
 
 class SharedLayer(nn.Module):

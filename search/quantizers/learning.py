@@ -1,0 +1,24 @@
+"""Gives the grids of a network steps of their own, which learn with its weights from where statistics left them."""
+
+from search.blocks import Head, MobileBlock, Skip, Stem
+from search.network import Network
+from search.norms import NormAct, Rounding
+from search.quantizers.learnt import Learning
+from search.quantizers.rows import RoundedConv, RoundedLinear
+
+
+def learn_steps(network: Network, learning: Learning) -> None:
+    """From here on every step is a parameter. `lsq`: of all activations and of each row of a weight. `pact`: of what
+    stands behind a ReLU; other grids stay with their statistics, as in Choi 2018.
+    """
+    for block in [network.stem, *network.layers, network.head]:
+        if not isinstance(block, MobileBlock | Skip | Stem | Head):
+            continue
+        weight_bits = block.operator.weight_bits
+        for module in block.modules():
+            if isinstance(module, RoundedConv | RoundedLinear) and learning == "lsq" and weight_bits < 32:
+                module.own_steps(module.step_sizes(weight_bits), learnt=True)
+            if not (isinstance(module, Rounding) or (isinstance(module, NormAct) and module.rounds)):
+                continue
+            if learning == "lsq" or not module.signed:
+                module.own_step(module.step_size(*block.bits), learning)
