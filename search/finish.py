@@ -9,13 +9,14 @@ from search.batches import Batches, evaluation, shifted, tensors
 from search.datasets.data import ImageData
 from search.export import settle_biases
 from search.network import Network, recalibrate
-from search.quantizers.learning import learn_steps
+from search.quantizers.learning import LEARNING_RATE, learn_steps
 from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
 from search.task import CLASSIFICATION, Task
 
 CALIBRATION_EXAMPLES = 2000
+STEP = ".log_size"  # how the names of learnt steps end
 
 
 class Trainer:
@@ -32,11 +33,13 @@ class Trainer:
         self.shift = data.input.height // 14
         if settings.quantizer != "statistics":
             learn_steps(network, settings.quantizer)
-        is_shrunk = {id(p): p.ndim > 1 or _is_clip(name, settings) for name, p in network.named_parameters()}
-        decayed = [p for p in network.parameters() if is_shrunk[id(p)]]
-        plain = [p for p in network.parameters() if not is_shrunk[id(p)]]  # BatchNorm, biases, steps of LSQ
+        steps = [p for name, p in network.named_parameters() if name.endswith(STEP)]
+        weights = [p for name, p in network.named_parameters() if not name.endswith(STEP)]
+        decayed = [p for p in weights if p.ndim > 1]
+        plain = [p for p in weights if p.ndim == 1]  # BatchNorm and biases are not shrunk
         groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": plain, "weight_decay": 0.0}]
         self.optimizer = torch.optim.SGD(groups, settings.lr, momentum=0.9, nesterov=True)
+        self.step_optimizer = torch.optim.Adam(steps, LEARNING_RATE) if steps else None
         self.steps = settings.epochs * len(self.batches)
         self.step = 0
         self._is_settled = False
@@ -55,9 +58,12 @@ class Trainer:
                 group["lr"] = self.rate()
             output = self.network.train()(x_NCHW)
             loss = self.task.loss(output, y_N)
-            self.optimizer.zero_grad(set_to_none=True)
+            self.network.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
+            if self.step_optimizer:
+                self.step_optimizer.param_groups[0]["lr"] = LEARNING_RATE * self.rate() / self.settings.lr
+                self.step_optimizer.step()
             self.step += 1
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"the loss is {loss.item()} at step {self.step}: lower finish.lr")
@@ -90,6 +96,7 @@ class Trainer:
             "settled": self._is_settled,
             "network": dict(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
+            "step_optimizer": None if self.step_optimizer is None else self.step_optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -97,10 +104,8 @@ class Trainer:
         self.step, self._is_settled = state["step"], state["settled"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _is_clip(name: str, settings: Finish) -> bool:
-    return settings.quantizer == "pact" and name.endswith(".size")  # shrunk too (Choi 2018, sec. 3.2)
+        if self.step_optimizer is not None:
+            self.step_optimizer.load_state_dict(state["step_optimizer"])
 
 
 def evaluated(network: Network, data: ImageData, task: Task = CLASSIFICATION) -> float:

@@ -83,11 +83,12 @@ def load_weights(path: Path, head: MakeHead = build) -> Network:
 def _take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
     """Makes room for the steps that `state` has beside statistics (search.quantizers)."""
     for name, module in network.named_modules():
-        size = state.get(f"{name}.size")
-        if size is not None and isinstance(module, OwnStep):
-            module.own_step(size.item())
-        elif size is not None and isinstance(module, RoundedConv | RoundedLinear):
-            module.own_steps(size, learnt=False)
+        if f"{name}.log_size" not in state:
+            continue
+        if isinstance(module, OwnStep):
+            module.own_step(1.0)
+        elif isinstance(module, RoundedConv | RoundedLinear):
+            module.own_steps(torch.ones(len(module.weight)), learnt=False)
 
 
 def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:

@@ -1,6 +1,6 @@
 """BatchNorm as blocks use it: with the ReLU and the rounding behind it, on all channels or the first of them.
 
-A grid is sized by a running root mean square, or has a step of its own (`size`): learnt, or found by calibration
+A grid is sized by a running root mean square, or has a step of its own: learnt, or found by calibration
 (search.quantizers). Only networks have such, never a supernet.
 """
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from latency.integers import steps_of
 from search.kernels import Grids, norm_act, rounded
 from search.kernels.grids import HALF_NORMAL
-from search.quantizers.learnt import LEAST_SIZE, Learning, lsq, pact
+from search.quantizers.learnt import Learning, lsq, pact
 
 ALL = slice(None)
 ONLY_GRID = torch.tensor([0.0, 1.0])  # shares of one grid alone
@@ -34,31 +34,31 @@ def apply_norm(norm: nn.BatchNorm2d, y_NCHW: Tensor, gain: Tensor | None = None)
 
 
 class OwnStep(nn.Module):
-    """A place where activations are rounded, whose grid may have a step of its own."""
+    """A place where activations are rounded, whose grid may have a step of its own: `log_size` (), else None."""
 
     rms: Tensor
     signed: bool
-    size: nn.Parameter | None
+    log_size: nn.Parameter | None
     learning: Learning = "lsq"
 
     def step_size(self, bits: int) -> float:
         """The step of its grid of `bits`."""
-        if self.size is not None:
-            return max(self.size.item(), LEAST_SIZE)
+        if self.log_size is not None:
+            return self.log_size.exp().item()
         return Grids((bits,), ONLY_GRID, self.signed, self.rms.item()).sizes[0]
 
     def own_step(self, size: float, learning: Learning | None = None) -> None:
         """Sets a step: one that is learnt in the given way, or one that stays."""
-        self.size = nn.Parameter(torch.tensor(size), requires_grad=learning is not None)
+        self.log_size = nn.Parameter(torch.tensor(size).log(), requires_grad=learning is not None)
         self.learning = learning or self.learning
 
     def on_own_grid(self, x: Tensor, bits: int) -> Tensor:
         """x on the grid of its own step."""
-        assert self.size is not None
+        assert self.log_size is not None
         bottom, top = steps_of(bits, signed=self.signed)
         if self.learning == "pact":
-            return pact(x, self.size, top=top)
-        return lsq(x, self.size, bottom=bottom, top=top)
+            return pact(x, self.log_size.exp(), top=top)
+        return lsq(x, self.log_size.exp(), bottom=bottom, top=top)
 
 
 class NormAct(nn.BatchNorm2d, OwnStep):
@@ -69,7 +69,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
     def __init__(self, channels: int, *, rounds: bool = False) -> None:
         super().__init__(channels)
         self.rounds = rounds
-        self.register_parameter("size", None)
+        self.register_parameter("log_size", None)
         if rounds:
             self.register_buffer("rms", torch.tensor(HALF_NORMAL))
 
@@ -83,7 +83,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         if self.training:
             factor = momentum_of(self)
             mean, variance = torch.batch_norm_update_stats(y_NCHW.detach(), mean, variance, factor)
-        by_rms = bits and shares is not None and self.size is None
+        by_rms = bits and shares is not None and self.log_size is None
         grids = Grids(bits, shares, signed=False, rms=self.rms.item()) if by_rms and shares is not None else None
         out, square = norm_act(
             y_NCHW, self.weight[part], self.bias[part], mean, variance,
@@ -91,7 +91,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         )  # fmt: skip
         if self.training and self.rounds:
             self.rms.lerp_(torch.tensor(square**0.5), factor)
-        return out if self.size is None else self.on_own_grid(out, *bits)
+        return out if self.log_size is None else self.on_own_grid(out, *bits)
 
 
 class Rounding(OwnStep):
@@ -102,7 +102,7 @@ class Rounding(OwnStep):
     def __init__(self, *, signed: bool = True) -> None:
         super().__init__()
         self.signed = signed
-        self.register_parameter("size", None)
+        self.register_parameter("log_size", None)
         self.register_buffer("rms", torch.tensor(1.0 if signed else HALF_NORMAL))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.momentum: float | None = 0.1
@@ -117,7 +117,7 @@ class Rounding(OwnStep):
 
     def forward(self, x: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
         """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
-        if self.size is not None:
+        if self.log_size is not None:
             return self.on_own_grid(x, *bits)
         out, square = rounded(x, self.grids(bits, shares))
         if self.training:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Learning = Literal["lsq", "pact"]
-LEAST_SIZE = 1e-8  # a step that learning takes to 0 or below stays here
+LEAST_SIZE = 1e-8  # of a row of zeros, which any step would hold
 
 
 class _Stepped(torch.autograd.Function):
@@ -18,10 +18,9 @@ class _Stepped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: Tensor, bottom: float, top: float, by_range: bool) -> Tensor:
-        positive = size.clamp_min(LEAST_SIZE)
-        ctx.save_for_backward(x, positive)
+        ctx.save_for_backward(x, size)
         ctx.bottom, ctx.top, ctx.by_range = bottom, top, by_range
-        return torch.round((x / positive).clamp_(bottom, top)) * positive
+        return torch.round((x / size).clamp_(bottom, top)) * size
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:

@@ -1,0 +1,105 @@
+"""Networks whose grids have steps of their own: learnt by LSQ or PACT, kept, resumed, exported."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search.architecture import Architecture, LayerChoice
+from search.export import write_onnx
+from search.finish import Trainer
+from search.network import Network, load_weights, save_weights
+from search.quantizers.learning import learn_steps
+from search.quantizers.learnt import Learning
+from search.spec import Finish
+from tests.search.builders import mixed_space, pictures, tiny_digits
+
+LEARNINGS: tuple[Learning, ...] = ("lsq", "pact")
+
+
+def mixed_network(seed: int = 0) -> Network:
+    """Integer, simulated and float blocks, and a skip."""
+    space = mixed_space("w8a8")
+    names = [("k3_e1", "w8a8"), ("k5_e3", "w4a4"), ("skip", "w8a8"), ("k3_e1", "fp32"), ("skip", "fp32")]
+    torch.manual_seed(seed)
+    layers = tuple(LayerChoice(candidate=candidate, precision=precision) for candidate, precision in names)
+    return Network(Architecture(space=space, layers=layers))
+
+
+def steps(network: Network) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in network.named_parameters() if name.endswith(".log_size")}
+
+
+def trainer(learning: Learning, epochs: int = 2) -> Trainer:
+    settings = Finish(epochs=epochs, batch_size=32, quantizer=learning)
+    return Trainer(mixed_network(), data=tiny_digits(), settings=settings, seed=3)
+
+
+@pytest.mark.parametrize("learning", LEARNINGS)
+def test_learning_begins_on_the_grids_that_statistics_left(learning: Learning) -> None:
+    network = mixed_network().eval()
+    x_NCHW = torch.from_numpy(pictures(8, network.architecture.space))
+    with torch.inference_mode():
+        before = network(x_NCHW)
+        learn_steps(network, learning)
+        after = network(x_NCHW)
+    # Values at the edge of two steps may go to the other one, as float32 divides here and multiplies there.
+    assert (before - after).abs().max() < 0.05 * before.abs().max()
+    assert (before - after).abs().mean() < 0.01 * before.abs().max()
+
+
+def test_lsq_gives_steps_to_all_that_is_rounded_and_pact_to_what_stands_behind_a_relu() -> None:
+    by_lsq, by_pact = mixed_network(), mixed_network()
+    learn_steps(by_lsq, "lsq")
+    learn_steps(by_pact, "pact")
+    assert set(steps(by_pact)) < set(steps(by_lsq))
+    assert {name.rpartition(".")[0] for name in steps(by_pact)} == {
+        name
+        for name, module in by_lsq.named_modules()
+        if getattr(module, "log_size", None) is not None and getattr(module, "signed", True) is False
+    }
+    assert not [name for name in steps(by_lsq) if name.startswith("layers.3.")]  # fp32
+
+
+@pytest.mark.parametrize("learning", LEARNINGS)
+def test_steps_learn_and_none_runs_away(learning: Learning) -> None:
+    one = trainer(learning)
+    before = steps(one.network)
+    for _ in one:
+        pass
+    after = steps(one.network)
+    assert all((after[name] - before[name]).abs().max() < 0.5 for name in after)
+    moved = [name for name in after if not torch.equal(before[name], after[name])]
+    assert len(moved) > len(after) / 2
+
+
+@pytest.mark.parametrize("learning", LEARNINGS)
+def test_a_training_with_learnt_steps_goes_on_bit_for_bit(learning: Learning) -> None:
+    whole = trainer(learning)
+    for _ in whole:
+        pass
+    first = trainer(learning)
+    for report in first:
+        if report.step == 4:
+            break
+    second = trainer(learning)
+    second.load_state_dict(first.state_dict())
+    for _ in second:
+        pass
+    ours, theirs = whole.network.state_dict(), second.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("learning", LEARNINGS)
+def test_learnt_steps_are_kept_with_the_weights_and_shipped_in_the_file(learning: Learning, tmp_path: Path) -> None:
+    one = trainer(learning)
+    for _ in one:
+        pass
+    one.settle()
+    probe = torch.from_numpy(tiny_digits().x_test.astype(np.float32) / 255)
+    write_onnx(one.network, tmp_path / "model.onnx", probe)  # raises where onnxruntime computes something else
+    save_weights(one.network, tmp_path / "weights.safetensors")
+    loaded = load_weights(tmp_path / "weights.safetensors")
+    with torch.inference_mode():
+        np.testing.assert_array_equal(loaded(probe).numpy(), one.network(probe).numpy())
