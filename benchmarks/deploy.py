@@ -25,10 +25,11 @@ from search.architecture import Architecture, LayerChoice
 from search.choices import Block, Choice, Choices
 from search.executor import Executor
 from search.export import onnx_model
+from search.files import MODEL
 from search.finish import Trainer, evaluated
 from search.machine import use_threads
 from search.network import Network
-from search.run import MODEL, SearchRun
+from search.run import SearchRun
 from search.space import Layer, Space, preset
 from search.spec import Finish, Search, SearchSpec
 

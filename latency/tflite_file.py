@@ -86,16 +86,12 @@ class TfliteFile:
 
     def content(self, output: Value) -> bytes:
         """The file."""
-        import flatbuffers
-
         graph, model = self.schema.SubGraphT(), self.schema.ModelT()
         graph.tensors, graph.operators = self._tensors, self._operators
         graph.inputs, graph.outputs = [self.input.number], [output.number]
         model.version, model.description, model.buffers = SCHEMA_VERSION, "lutnas", self._buffers
         model.subgraphs, model.operatorCodes = [graph], [self._code(code) for code in self._codes]
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), IDENTIFIER)
-        return bytes(builder.Output())
+        return packed(model)
 
     def _tensor(self, name: str, shape: Shape, grid: Grid | None = None) -> Value:
         tensor = self.schema.TensorT()
@@ -116,3 +112,19 @@ class TfliteFile:
         made.builtinCode, made.deprecatedBuiltinCode = number, min(number, LAST_BYTE)
         made.version = VERSIONS.get(code, 1)
         return made
+
+
+def parsed(content: bytes) -> Any:
+    """The objects of a file, under the schema's names: to look into, or to change and pack again."""
+    from ai_edge_litert import schema_py_generated
+
+    return schema_py_generated.ModelT.InitFromPackedBuf(content)
+
+
+def packed(model: Any) -> bytes:
+    """The file of such objects."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())

@@ -86,14 +86,25 @@ def compare(network: Network, content: bytes, probe_NCHW: Tensor) -> float:
     settle_biases(network)
     with torch.inference_mode():
         ours = network(probe_NCHW).numpy()
-    difference = float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max()))
+    difference = relative_difference(ours, theirs)
     if any(map(grid_places, network.architecture.operators())):
         _compare_blocks(network, content, probe_NCHW)
-    elif not difference <= TOLERANCE:
-        raise ExportMismatch(
-            f"onnxruntime's logits differ from torch's by {difference:.2e} of the greatest, {TOLERANCE:g} is allowed"
-        )
+    else:
+        judge_logits(difference, runtime="onnxruntime")
     return difference
+
+
+def relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The greatest difference of logits, relative to the greatest logit."""
+    return float(np.abs(ours - theirs).max() / max(1.0, np.abs(ours).max()))
+
+
+def judge_logits(difference: float, *, runtime: str) -> None:
+    """Raises ExportMismatch where logits of a network that rounds nothing differ too much."""
+    if not difference <= TOLERANCE:
+        raise ExportMismatch(
+            f"{runtime}'s logits differ from torch's by {difference:.2e} of the greatest, {TOLERANCE:g} is allowed"
+        )
 
 
 def _compare_blocks(network: Network, content: bytes, probe_NCHW: Tensor) -> None:
@@ -108,22 +119,23 @@ def _compare_blocks(network: Network, content: bytes, probe_NCHW: Tensor) -> Non
         told = {tensor: values[tensor] for tensor in last.values()}
         executed = Executor(onnx.load_from_string(content)).beside(probe_NCHW.numpy(), told)
         for name, tensor in last.items():
-            _judge(name, "those of integers alone", executed[tensor], told[tensor])
+            judge(name, executed[tensor], told[tensor], runtime="onnxruntime", beside="those of integers alone")
     given = probe_NCHW
     for name, block in network.blocks():
         if name not in last:  # an identity
             continue
         with torch.inference_mode():
             ours = block(given).numpy()
-        _judge(name, "torch's", ours, values[last[name]])
+        judge(name, ours, values[last[name]], runtime="onnxruntime")
         given = torch.from_numpy(values[last[name]])
 
 
-def _judge(name: str, whose: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+def judge(name: str, ours: np.ndarray, theirs: np.ndarray, *, runtime: str, beside: str = "torch's") -> None:
+    """Raises ExportMismatch where what `runtime` gave the block `name` differs too much from `ours`."""
     mean = float(np.abs(ours - theirs).mean() / max(np.abs(ours).max(), np.finfo(np.float32).tiny))
     if not mean <= MEAN_TOLERANCE:
         raise ExportMismatch(
-            f"{name}: onnxruntime's values differ from {whose} by {mean:.2e} of the greatest on average, "
+            f"{name}: {runtime}'s values differ from {beside} by {mean:.2e} of the greatest on average, "
             f"{MEAN_TOLERANCE:g} is allowed"
         )
 

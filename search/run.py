@@ -6,6 +6,7 @@ for report in run:            # stop at any report, keep run.state_dict(), go on
 result = run.export(folder)
 """
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,13 @@ from search.choosing import Choosing, Measure
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
-from search.export import write_onnx
-from search.finish import Trainer, evaluated
+from search.files import ARCHITECTURE, EVIDENCE, PRETRAINED, WEIGHTS
+from search.finish import CALIBRATION_EXAMPLES, Trainer, evaluated
 from search.network import Network, save_weights
-from search.pretrained import PRETRAINED
 from search.randomness import seeded
 from search.reports import StepReport
 from search.searcher import Searcher
+from search.shipping import Models, write_models
 from search.space import Space
 from search.spec import SearchSpec
 from search.state import State, StateError
@@ -33,8 +34,6 @@ from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
 FORMAT = 4  # of `state_dict`: another one was written by another version
-ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE = "architecture.json", "weights.safetensors", "model.onnx", "evidence.json"
-FILES = (ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE, PRETRAINED)
 
 
 class MisfitError(ValueError):
@@ -43,13 +42,17 @@ class MisfitError(ValueError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run leaves: files by name, and the figures of its report."""
+    """What a finished run leaves: its files, and the figures of its report. `float_metric` is that of the network of
+    model-float.onnx where there is one; `notes` say what was not written, and why.
+    """
 
     architecture: Architecture
     predicted: dict[str, float]
     test_metric: float
     export_difference: float | None
     files: tuple[Path, ...]
+    float_metric: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class SearchRun:
@@ -125,25 +128,42 @@ class SearchRun:
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path, *, onnx: bool = True) -> Result:
-        """Settles the trained network, tests it and writes architecture.json, weights.safetensors, model.onnx,
-        evidence.json, from which other budgets are answered (search.evidence), and supernet.safetensors, from which
-        other searches may start. Raises ValueError, before anything is written, where the head of the task has no
-        `folded` that ONNX could be made of: leave `onnx` out then.
+        """Settles the trained network, tests it and writes architecture.json, weights.safetensors, the models of
+        `search.shipping`, evidence.json, from which other budgets are answered (search.evidence), and
+        supernet.safetensors, from which other searches may start. No file is in `folder` before all are written and
+        checked. Raises ExportMismatch, and ValueError where the head of the task has no `folded` that a model could be
+        made of: leave `onnx` out then.
         """
         assert self.trainer is not None, "the search has not derived yet"
         assert self.trainer.step == self.trainer.steps, "the training is not done"
         self.trainer.settle()
         network = self.trainer.network
         metric = evaluated(network, self.data, self.task)
-        difference, files = None, [folder / name for name in FILES if onnx or name != MODEL]
-        if onnx:
-            probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
-            difference = write_onnx(network, folder / MODEL, probe)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as beside:
+            files, models = self._write(network, Path(beside), onnx)
+            files = [file.replace(folder / file.name) for file in files]
+        if models is None:
+            return Result(network.architecture, self.predicted(), metric, None, tuple(files))
+        plain = None if models.plain is None else evaluated(models.plain, self.data, self.task)
+        return Result(
+            network.architecture, self.predicted(), metric, models.difference, tuple(files), plain, models.notes
+        )
+
+    def _write(self, network: Network, folder: Path, onnx: bool) -> tuple[list[Path], Models | None]:
+        models = self._models(network, folder) if onnx else None
         (folder / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS)
         (folder / EVIDENCE).write_text(self._evidence().model_dump_json() + "\n")
         save_pretrained(self.searcher.supernet, folder / PRETRAINED)
-        return Result(network.architecture, self.predicted(), metric, difference, tuple(files))
+        given = [] if models is None else models.files
+        return [folder / ARCHITECTURE, folder / WEIGHTS, *given, folder / EVIDENCE, folder / PRETRAINED], models
+
+    def _models(self, network: Network, folder: Path) -> Models:
+        assert self.trainer is not None
+        batches = self.trainer.batches
+        calibration = evaluation(batches.x_NCHW[batches.order(0)[:CALIBRATION_EXAMPLES]])  # as `Trainer.settle` has it
+        probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
+        return write_models(network, folder, probe_NCHW=probe, calibration=calibration, head=self.task.head)
 
     def state_dict(self) -> State:
         """All that the remaining work depends on."""

@@ -20,6 +20,7 @@ MEDIA_TYPES = {
     ".json": "application/json",
     ".onnx": "application/octet-stream",
     ".safetensors": "application/octet-stream",
+    ".tflite": "application/octet-stream",
 }
 
 

@@ -122,8 +122,8 @@ def weights_sha256(client: Client, job_id: str) -> str:
     job = client.job(job_id)
     assert job["state"] == "succeeded", job
     by_name = {artifact["name"]: artifact["sha256"] for artifact in client.job_artifacts(job_id)}
-    names = ("architecture.json", "weights.safetensors", "model.onnx", "evidence.json", "supernet.safetensors")
-    assert set(by_name) == {*names, "report.json"}
+    written = {"architecture.json", "weights.safetensors", "model.onnx", "model.tflite", "evidence.json"}
+    assert set(by_name) == {*written, "supernet.safetensors", "report.json"}
     return str(by_name["weights.safetensors"])
 
 
