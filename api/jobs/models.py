@@ -21,7 +21,8 @@ class SearchJob(Keyed):
     `attempt` counts claims; with `lease_worker` it fences all that a worker writes. `barren_attempts` counts those
     since the last checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts
     announcements since it was queued, and `next_ring_us` is when the sweeper makes the next. `forecast` is what was
-    expected of it at submission, `pace` what its steps were measured at (`api.jobs.forecasting`).
+    expected of it at submission, `pace` what its steps were measured at (`api.jobs.forecasting`). `reproduces` is the
+    job that it repeats (`api.jobs.reproduction`).
     """
 
     __tablename__ = "search_jobs"
@@ -40,6 +41,7 @@ class SearchJob(Keyed):
     error: Mapped[dict[str, Any] | None]
     forecast: Mapped[dict[str, Any] | None]
     pace: Mapped[dict[str, Any] | None]
+    reproduces: Mapped[str | None]
     wish: Mapped[str]
     attempt: Mapped[int]
     barren_attempts: Mapped[int]

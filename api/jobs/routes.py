@@ -13,11 +13,19 @@ from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.schemas import ArtifactView
 from api.dependencies import Authenticated, Cursor, IdempotencyKey, Limit, Parts
-from api.jobs import events, retargeting, submission
+from api.jobs import events, reproduction, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.forecasting import forecast
 from api.jobs.models import SearchJob
-from api.jobs.schemas import Derivation, DerivationView, EventPage, EventView, JobView, ValidationView
+from api.jobs.schemas import (
+    Derivation,
+    DerivationView,
+    EventPage,
+    EventView,
+    JobView,
+    ReproductionView,
+    ValidationView,
+)
 from api.jobs.stream import with_pings
 from api.jobs.tailer import Tailer
 from api.pages import Page
@@ -132,6 +140,31 @@ def derive(job_id: str, wanted: Derivation, caller: Authenticated, service: Part
         question = retargeting.ask(session, service.store, job, wanted.constraints)
     answer = question.answer(count=wanted.count, front=wanted.front)
     return DerivationView.model_validate({"job": job_id, **answer})
+
+
+@router.post("/{job_id}/reproduce", status_code=201, responses={200: {"model": JobView}})
+def reproduce_job(
+    job_id: str, caller: Authenticated, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
+) -> JobView:
+    """Submit a job that succeeded once more, pinned to exactly its inputs. Refused where one is gone or changed."""
+    with service.database.read() as session:
+        found = reproduction.prepare(session, service.store, caller.owner, job_id, key=idempotency_key)
+    with service.database.write() as session:
+        requeue = service.settings.requeue_seconds
+        job, created = reproduction.submit(session, found, requeue_seconds=requeue, ring=service.bell.ring)
+        session.flush()
+        answer = _view(session, job)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/v1/search-jobs/{job.id}"
+    return answer
+
+
+@router.get("/{job_id}/reproduction")
+def read_reproduction(job_id: str, caller: Authenticated, service: Parts) -> ReproductionView:
+    """Tell whether a job that repeats another came out the same, and if not, what differs."""
+    with service.database.read() as session:
+        job = jobs.get(session, caller.owner, job_id)
+        return ReproductionView.model_validate(reproduction.verdict(session, service.store, job))
 
 
 @router.get("/{job_id}/events", response_model=EventPage, responses=_STREAM)

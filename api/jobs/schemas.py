@@ -55,7 +55,7 @@ class ForecastView(BaseModel):
 
 class JobView(BaseModel):
     """A search job. `asked` is what its user wants of a running one and the worker has not done yet; `forecast` is
-    that of its submission.
+    that of its submission, `reproduces` the job that it repeats.
     """
 
     id: str
@@ -74,6 +74,7 @@ class JobView(BaseModel):
     error: dict[str, Any] | None
     architecture: str | None
     labels: dict[str, str]
+    reproduces: str | None
 
     @classmethod
     def of(cls, job: SearchJob, architecture: str | None) -> "JobView":
@@ -85,6 +86,7 @@ class JobView(BaseModel):
                 "progress": job.progress,
                 "created_at": job.created_at, "started_at": job.started_at, "finished_at": job.finished_at,
                 "error": job.error, "architecture": architecture, "labels": job.spec["labels"],
+                "reproduces": job.reproduces,
             }
         )  # fmt: skip
 
@@ -117,6 +119,36 @@ class EventPage(BaseModel):
 
     items: list[EventView]
     next_cursor: str | None
+
+
+class ComparedFile(BaseModel):
+    """One file of two jobs, by sha256; null where a job left none."""
+
+    name: str
+    same: bool
+    first: str | None
+    again: str | None
+
+
+class Difference(BaseModel):
+    """What two environments do not have in common; null where a report does not tell it."""
+
+    name: str
+    first: str | int | None
+    again: str | int | None
+
+
+class ReproductionView(BaseModel):
+    """Whether a job came out as the one it repeats; `same` is null, and nothing is compared, until it has succeeded.
+    `environment` tells where the two ran differently: empty where nowhere, null where a report cannot be read.
+    """
+
+    job: str
+    reproduces: str
+    state: State
+    same: bool | None
+    files: list[ComparedFile]
+    environment: list[Difference] | None
 
 
 class Derivation(Document):

@@ -8,6 +8,7 @@ JobRefused (DomainError)      422  see api.jobs.assessment
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,6 +26,7 @@ from api.paging import page
 from api.tables.models import Table
 from api.tables.rows import correction_of
 from search.constraints import DeviceConstraint
+from search.space import Space
 from search.spec import SearchSpec
 
 Ring = Callable[[str], None]
@@ -65,12 +67,18 @@ def submit(session: Session, owner: str, submission: Submission, ring: Ring) -> 
         return standing, False
     assessment = assess(session, owner, submission.spec)
     assessment.raise_any()
-    job = _new_job(session, owner, submission, assessment, spec_hash)
+    return queue(session, _new_job(session, owner, submission, assessment, spec_hash), digest=spec_hash, ring=ring)
+
+
+def queue(session: Session, job: SearchJob, *, digest: str, ring: Ring) -> tuple[SearchJob, bool]:
+    """Keeps a new job with its labels and rings for it once committed. The second part is False where the first job of
+    its idempotency key answers instead. Raises KeyReused where that came of another body than `digest`.
+    """
     if not insert(session, job):
-        standing = made_before(session, SearchJob, owner, key, spec_hash)
+        standing = made_before(session, SearchJob, job.owner, job.idempotency_key, digest)
         assert standing is not None  # ids are random: what else than the key can be taken
         return standing, False
-    session.add_all(JobLabel(job_id=job.id, name=n, value=v) for n, v in submission.spec.labels.items())
+    session.add_all(JobLabel(job_id=job.id, name=n, value=v) for n, v in job.spec["labels"].items())
     events.set_state(session, job, QUEUED)
     after_commit(session, lambda: ring(job.id))
     return job, True
@@ -162,7 +170,7 @@ def _pinned_correction(table: Table) -> dict[str, float] | None:
 def _new_job(session: Session, owner: str, submission: Submission, found: Assessment, spec_hash: str) -> SearchJob:
     assert found.space is not None
     assert found.dataset is not None
-    now, spec = db_now(session), submission.spec
+    spec = submission.spec
     tables = [
         {"constraint": number, "device": constraint.device, "table": found.tables[number].id,
          "content_hash": found.tables[number].content_hash, "correction": _pinned_correction(found.tables[number])}
@@ -175,15 +183,24 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
         "threads": submission.threads,
         "pretrained": None if found.pretrained is None else found.pretrained.id,
     }  # fmt: skip
+    return new_row(
+        session, owner, spec, found.space, pins, examples=found.dataset.examples.train,
+        key=submission.idempotency_key, digest=spec_hash, requeue_seconds=submission.requeue_seconds,
+    )  # fmt: skip
+
+
+def new_row(
+    session: Session, owner: str, spec: SearchSpec, space: Space, pins: dict[str, Any], *, examples: int,
+    key: str | None, digest: str, requeue_seconds: float, reproduces: str | None = None,
+) -> SearchJob:  # fmt: skip
+    """A job that waits for a worker, not kept yet. `examples` are training pictures; `digest` is of what was asked."""
+    now = db_now(session)
     return SearchJob(
         id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),
-        space=found.space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0,
-        forecast=forecast(
-            session, spec, found.space, examples=found.dataset.examples.train, threads=submission.threads
-        ), pace=None,
+        space=space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0,
+        forecast=forecast(session, spec, space, examples=examples, threads=pins["threads"]), pace=None,
         barren_attempts=0, lease_worker=None, lease_expires_us=None, rings=1,
-        next_ring_us=now + round(submission.requeue_seconds * 1_000_000), last_event_id=0,
-        idempotency_key=submission.idempotency_key,
-        idempotency_hash=spec_hash if submission.idempotency_key is not None else None,
-        created_at=at(now), started_at=None, finished_at=None,
+        next_ring_us=now + round(requeue_seconds * 1_000_000), last_event_id=0, reproduces=reproduces,
+        idempotency_key=key, idempotency_hash=digest if key is not None else None, created_at=at(now),
+        started_at=None, finished_at=None,
     )  # fmt: skip

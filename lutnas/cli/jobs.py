@@ -13,6 +13,7 @@ from lutnas.cli.failure import ExitCode, where
 from lutnas.cli.jsonfile import read_json
 from lutnas.cli.options import connected
 from lutnas.cli.output import Output, say
+from lutnas.cli.reproduce import reproduce_job, show_reproduction
 from lutnas.cli.totals import value
 from lutnas.cli.watch import watch
 from lutnas.client import Client
@@ -124,7 +125,8 @@ def resume_job(client: Client, output: Output, job: str) -> None:
     _show_change(output, client.resume, job)
 
 
-jobs.add_command(derive_job)
+for command in (derive_job, reproduce_job, show_reproduction):
+    jobs.add_command(command)
 
 
 def _show_change(output: Output, change: Callable[[str], Job], job: str) -> None:

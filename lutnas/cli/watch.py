@@ -103,6 +103,11 @@ class View:
 
 def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
     """Follows `job` to its end and gives the exit code that it stands for. Ctrl-C raises Failure with code 130."""
+    return CODES[watched(client, output, job, after=after)["state"]]
+
+
+def watched(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
+    """The same, and gives the job as it ended."""
     try:
         ended = follow(client, output, job, after=after)
     except KeyboardInterrupt:
@@ -112,7 +117,7 @@ def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
         output.line(ended)
     else:
         _show_end(ended)
-    return CODES[ended["state"]]
+    return ended
 
 
 def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:

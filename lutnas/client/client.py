@@ -20,6 +20,7 @@ from lutnas.client.documents import (
     Document,
     Event,
     Job,
+    Reproduction,
     Table,
     Validation,
 )
@@ -239,6 +240,16 @@ class Client:
         body = {"constraints": [dict(one) for one in constraints], **({"front": True} if front else {"count": count})}
         answer = self._transport.json("POST", _path("search-jobs", job, "derive"), json=body, idempotent=True)
         return cast(Derivation, answer)
+
+    def reproduce(self, job: str, *, idempotency_key: str | None = None) -> Job:
+        """Submits a job that succeeded once more, with exactly its inputs. A key as for `submit`."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        path = _path("search-jobs", job, "reproduce")
+        return cast(Job, self._transport.json("POST", path, headers=headers, idempotent=True))
+
+    def reproduction(self, job: str) -> Reproduction:
+        """Whether a job that repeats another came out the same."""
+        return cast(Reproduction, self._transport.json("GET", _path("search-jobs", job, "reproduction")))
 
     def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
         """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""

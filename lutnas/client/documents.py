@@ -86,7 +86,9 @@ class Forecast(TypedDict):
 
 
 class Job(TypedDict):
-    """A search job. `asked` is what a running one was asked and has not done yet; `error` is a problem document."""
+    """A search job. `asked` is what a running one was asked and has not done yet; `error` is a problem document;
+    `reproduces` is the job that it repeats.
+    """
 
     id: str
     name: str
@@ -103,6 +105,37 @@ class Job(TypedDict):
     error: Document | None
     architecture: str | None
     labels: dict[str, str]
+    reproduces: NotRequired[str | None]
+
+
+class ComparedFile(TypedDict):
+    """One file of two jobs, by sha256; None where a job left none."""
+
+    name: str
+    same: bool
+    first: str | None
+    again: str | None
+
+
+class Difference(TypedDict):
+    """What two environments do not have in common; None where a report does not tell it."""
+
+    name: str
+    first: str | int | None
+    again: str | int | None
+
+
+class Reproduction(TypedDict):
+    """Whether a job came out as the one it repeats; `same` is None until it has succeeded, `environment` where a report
+    cannot be read.
+    """
+
+    job: str
+    reproduces: str
+    state: State
+    same: bool | None
+    files: list[ComparedFile]
+    environment: list[Difference] | None
 
 
 class Event(TypedDict):

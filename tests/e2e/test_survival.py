@@ -1,12 +1,14 @@
 """Whatever happens to a worker, a job ends as if nothing had: the same architecture, the same weights, to the bit."""
 
 import json
+import subprocess
 from functools import partial
 from typing import Any
 
 from lutnas.client import Client
 from search.space import preset
-from tests.e2e.conftest import BRIEF, Site, finished, made_up_table, spec, until
+from tests.e2e.conftest import BRIEF, PROGRAM, Site, finished, made_up_table, spec, until
+from tests.search.builders import tiny_space
 
 
 def progress(client: Client, job_id: str, phase: str) -> dict[str, Any] | None:
@@ -78,6 +80,20 @@ def test_both_stores_give_the_same_architecture_and_weights(sqlite_site: Site, p
             assert second != first[0]  # it started from what the first one learnt
             found.append((first, second))
     assert found[0] == found[1]
+
+
+def test_a_job_that_is_repeated_comes_out_the_same_though_a_newer_table_came(sqlite_site: Site) -> None:
+    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
+        job = client.submit(spec(**BRIEF))["id"]
+        finished(client, job)
+        client.upload_table("board", made_up_table(tiny_space(), scale=2), media_type="text/csv", space="tiny")
+        command = [*PROGRAM, "jobs", "reproduce", job, "--json"]
+        environ = {**sqlite_site.environ, "LUTNAS_URL": client.url}
+        told = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    verdict = json.loads(told.stdout.splitlines()[-1])
+    assert (verdict["same"], verdict["reproduces"], verdict["environment"]) == (True, job, [])
+    assert len(verdict["files"]) == 4
 
 
 def test_another_budget_gives_another_network_and_each_holds_its_own(sqlite_site: Site) -> None:

@@ -1,0 +1,179 @@
+"""A job once more, with exactly the inputs of the first; and whether the same came out.
+
+JobNotSucceeded (DomainError)   409  job-not-succeeded: there is no result to compare with
+InputsChanged (DomainError)     409  inputs-changed: what the job was pinned to is gone, or is something else now
+NotAReproduction (NotFound)     404  not-a-reproduction
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from api.artifacts import service as artifacts
+from api.artifacts.models import Artifact
+from api.artifacts.store import ArtifactStore, StoreError
+from api.datasets.models import Dataset
+from api.errors import DomainError, FieldProblem, NotFound
+from api.idempotency import body_hash, made_before
+from api.jobs import service as jobs
+from api.jobs.models import SUCCEEDED, SearchJob
+from api.jobs.retargeting import JobNotSucceeded
+from api.tables.models import Table
+from api.tables.rows import load_table
+from search.datasets.catalog import BUILT_IN
+from search.files import ARCHITECTURE, EVIDENCE, MODEL, REPORT, WEIGHTS
+from search.space import Space
+from search.spec import SearchSpec
+
+COMPARED = (ARCHITECTURE, WEIGHTS, MODEL, EVIDENCE)  # report.json tells times and ids, which never are the same
+
+
+class InputsChanged(DomainError):
+    """What the job was pinned to is gone, or is something else now."""
+
+    status = 409
+    slug = "inputs-changed"
+    title = "Inputs changed"
+
+
+class NotAReproduction(NotFound):
+    """The job repeats no other."""
+
+    slug = "not-a-reproduction"
+    title = "Not a reproduction"
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """A job whose inputs are all there as they were. `standing` is what the idempotency key made before, if any."""
+
+    first: SearchJob
+    spec: SearchSpec
+    space: Space
+    examples: int
+    key: str | None
+    digest: str
+    standing: SearchJob | None = None
+
+
+def prepare(session: Session, store: ArtifactStore, owner: str, job_id: str, *, key: str | None) -> Repetition:
+    """Looks whether a job can be repeated; reads the files it rests on, so it wants a session that locks nothing.
+
+    Raises JobUnknown, JobNotSucceeded, InputsChanged, KeyReused.
+    """
+    first = jobs.get(session, owner, job_id)
+    digest = body_hash({"reproduces": first.id})
+    standing = made_before(session, SearchJob, owner, key, digest)
+    if first.state != SUCCEEDED:
+        raise JobNotSucceeded(f"The job {first.id} is {first.state}: only a job that succeeded can be repeated.")
+    wrong = [] if standing else list(_changed(session, store, first))
+    if wrong:
+        told = "; ".join(f"{problem.field}: {problem.detail}" for problem in wrong)
+        raise InputsChanged(f"The job {first.id} cannot be repeated as it was: {told}", errors=wrong)
+    spec, space = SearchSpec.model_validate(first.spec), Space.model_validate(first.space)
+    return Repetition(first, spec, space, _examples(session, first), key, digest, standing)
+
+
+def submit(
+    session: Session, repetition: Repetition, *, requeue_seconds: float, ring: jobs.Ring
+) -> tuple[SearchJob, bool]:
+    """Queues the new job, as `jobs.submit` does."""
+    r = repetition
+    if r.standing is not None:
+        return r.standing, False
+    job = jobs.new_row(
+        session, r.first.owner, r.spec, r.space, dict(r.first.pins), examples=r.examples, key=r.key, digest=r.digest,
+        requeue_seconds=requeue_seconds, reproduces=r.first.id,
+    )  # fmt: skip
+    return jobs.queue(session, job, digest=r.digest, ring=ring)
+
+
+def verdict(session: Session, store: ArtifactStore, job: SearchJob) -> dict[str, Any]:
+    """A `ReproductionView` as JSON. Raises NotAReproduction."""
+    if job.reproduces is None:
+        raise NotAReproduction(f"The job {job.id} repeats no other: `POST /v1/search-jobs/{job.id}/reproduce` does.")
+    answer: dict[str, Any] = {"job": job.id, "reproduces": job.reproduces, "state": job.state}
+    if job.state != SUCCEEDED:
+        return {**answer, "same": None, "files": [], "environment": []}
+    pair = [{a.name: a for a in artifacts.of_job(session, job_id)} for job_id in (job.reproduces, job.id)]
+    files = [_compared(name, *(left.get(name) for left in pair)) for name in COMPARED]
+    environments = [_environment(store, left.get(REPORT)) for left in pair]
+    return {
+        **answer, "same": all(file["same"] for file in files), "files": files,
+        "environment": None if None in environments else _differences(*filter(None, environments)),
+    }  # fmt: skip
+
+
+def _changed(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[FieldProblem]:
+    """All that is not as it was when the job was submitted."""
+    for place, model, document in (("spec", SearchSpec, job.spec), ("space", Space, job.space)):
+        try:
+            model.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            yield FieldProblem(place, f"is of another version of lutnas ({field}: {first['msg']})")
+    for pin in job.pins["tables"]:
+        place = f"constraints[{pin['constraint']}].table"
+        if session.get(Table, pin["table"]) is None:
+            yield FieldProblem(place, f"the table {pin['table']} is gone")
+        elif load_table(session, pin["table"]).content_hash != pin["content_hash"]:
+            yield FieldProblem(place, f"the table {pin['table']} is not what it was: its content hash is another")
+    yield from _changed_dataset(session, store, job)
+    if job.pins.get("pretrained") is not None:
+        yield from _changed_file(store, "search.pretrained", session.get(Artifact, job.pins["pretrained"]))
+
+
+def _changed_dataset(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[FieldProblem]:
+    name, content_hash, dataset_id = job.spec["dataset"], job.pins["dataset_hash"], job.pins["dataset_id"]
+    known = BUILT_IN.get(name) if dataset_id is None else session.get(Dataset, dataset_id)
+    if known is None:
+        yield FieldProblem("dataset", f"the data set {name} is gone")
+    elif known.content_hash != content_hash:
+        yield FieldProblem("dataset", f"the data set {name} is not what it was: its content hash is another")
+    elif isinstance(known, Dataset):
+        yield from _changed_file(store, "dataset", session.get(Artifact, known.artifact_id))
+
+
+def _changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) -> Iterator[FieldProblem]:
+    if artifact is None:
+        yield FieldProblem(place, "its file is gone")
+        return
+    try:
+        with store.existing(artifact.path).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != artifact.sha256:
+                yield FieldProblem(place, f"the file {artifact.name} is not what it was: restore it")
+    except StoreError as error:
+        yield FieldProblem(place, str(error))
+
+
+def _examples(session: Session, job: SearchJob) -> int:
+    """Training pictures, for the forecast."""
+    if job.pins["dataset_id"] is None:
+        return BUILT_IN[job.spec["dataset"]].train_examples
+    return session.get_one(Dataset, job.pins["dataset_id"]).train_examples
+
+
+def _compared(name: str, first: Artifact | None, again: Artifact | None) -> dict[str, Any]:
+    pair = [None if artifact is None else artifact.sha256 for artifact in (first, again)]
+    return {"name": name, "same": pair[0] is not None and pair[0] == pair[1], "first": pair[0], "again": pair[1]}
+
+
+def _environment(store: ArtifactStore, report: Artifact | None) -> dict[str, Any] | None:
+    """What a job's report says it ran in; None where the report is gone."""
+    try:
+        document = {} if report is None else json.loads(store.read(report.path))
+    except (StoreError, ValueError):
+        return None
+    found: dict[str, Any] | None = document.get("environment")
+    return found
+
+
+def _differences(first: dict[str, Any], again: dict[str, Any]) -> list[dict[str, Any]]:
+    names = [name for name in {**first, **again} if first.get(name) != again.get(name)]
+    return [{"name": name, "first": first.get(name), "again": again.get(name)} for name in names]
