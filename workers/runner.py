@@ -216,6 +216,8 @@ class Attempt:
         )
         with tempfile.TemporaryDirectory() as folder:
             result = run.export(Path(folder))
+            for note in result.notes:
+                self._write("warning", steps, {"detail": note})
             report = Path(folder) / "report.json"
             report.write_text(report_document(self.lease, inputs, result, here, pace))
             files = [self._store(file.name, file) for file in (*result.files, report)]

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from lutnas.client import Client
+from search.choices import Choices
 from search.space import preset
 from tests.e2e.conftest import BRIEF, PROGRAM, Site, finished, made_up_table, spec, until
 from tests.search.builders import tiny_space
@@ -82,11 +83,18 @@ def test_both_stores_give_the_same_architecture_and_weights(sqlite_site: Site, p
     assert found[0] == found[1]
 
 
-def test_a_job_that_is_repeated_comes_out_the_same_though_a_newer_table_came(sqlite_site: Site) -> None:
+def test_a_job_that_is_repeated_comes_out_the_same_whatever_came_since(sqlite_site: Site) -> None:
+    """One of few bits: it ships a float file too, and says why there is none for TFLite."""
+    choices = Choices(precision=("w4a4",))
+    few_bits = tiny_space().offering(choices)
     with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        job = client.submit(spec(**BRIEF))["id"]
-        finished(client, job)
-        client.upload_table("board", made_up_table(tiny_space(), scale=2), media_type="text/csv", space="tiny")
+        table = client.upload_table("board", made_up_table(few_bits), media_type="text/csv")["id"]
+        constraint = {"metric": "latency", "device": "board", "table": table, "max_us": 60.0}
+        job = client.submit(spec(**BRIEF, constraints=[constraint], choices=choices.model_dump()))["id"]
+        until(lambda: client.job(job)["state"] == "succeeded")
+        warnings = [event["data"]["detail"] for event in all_events(client, job) if event["kind"] == "warning"]
+        names = {artifact["name"] for artifact in client.job_artifacts(job)}
+        client.upload_table("board", made_up_table(few_bits, scale=2), media_type="text/csv")
         command = [*PROGRAM, "jobs", "reproduce", job, "--json"]
         environ = {**sqlite_site.environ, "LUTNAS_URL": client.url}
         told = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
@@ -94,6 +102,9 @@ def test_a_job_that_is_repeated_comes_out_the_same_though_a_newer_table_came(sql
     verdict = json.loads(told.stdout.splitlines()[-1])
     assert (verdict["same"], verdict["reproduces"], verdict["environment"]) == (True, job, [])
     assert len(verdict["files"]) == 4
+    assert ("model-float.onnx" in names, "model.tflite" in names) == (True, False)
+    (warning,) = warnings
+    assert warning.startswith("model.tflite was not written: layers.")
 
 
 def test_another_budget_gives_another_network_and_each_holds_its_own(sqlite_site: Site) -> None:
