@@ -4,33 +4,12 @@ All follow from the operator alone, so no device has to be asked. They are the f
 """
 
 import math
-from typing import NamedTuple
 
 from latency.operator import Operator
 from search.constraints import Format
+from search.storage import Weight, stored_bits
 
 FLOAT_BITS = 32
-POINTER_BITS = 32  # CSR: where a row begins
-
-
-class Weight(NamedTuple):
-    """A weight of `rows` output channels, each of `columns` values of `bits`; `sparsity` of them are zeros."""
-
-    rows: int
-    columns: int
-    bits: int
-    sparsity: float = 0.0
-    pattern: str = ""
-
-    @property
-    def size(self) -> int:
-        """Values, zeros included."""
-        return self.rows * self.columns
-
-    @property
-    def nonzeros(self) -> int:
-        """Values that are not zero."""
-        return self.size - round(self.sparsity * self.size)
 
 
 def macs(operator: Operator) -> int:
@@ -74,23 +53,6 @@ def weights(operator: Operator) -> tuple[Weight, ...]:
 def parameters(operator: Operator) -> int:
     """Weights, and a bias for each output channel (BatchNorm folded)."""
     return sum(weight.size + weight.rows for weight in weights(operator))
-
-
-def stored_bits(weight: Weight, format: Format = "auto") -> int:
-    """Bits of a weight of n values of b bits, a share s of them zeros (Hoefler 2021, sec. 2.3): dense n b; bitmap
-    n + (1 - s) n b; CSR (1 - s) n (b + ceil log2 columns) + 32 (rows + 1); N:M (1 - s) n (b + log2 M), so 2:4 is
-    n (b / 2 + 1).
-
-    A weight without zeros is dense in any format. `auto` is the least of all that fit it.
-    """
-    n, b, kept = weight.size, weight.bits, weight.nonzeros
-    sizes = {"dense": n * b}
-    if weight.sparsity:
-        sizes["bitmap"] = n + kept * b
-        sizes["csr"] = kept * (b + math.ceil(math.log2(weight.columns))) + POINTER_BITS * (weight.rows + 1)
-        if ":" in weight.pattern:
-            sizes[weight.pattern] = kept * (b + math.ceil(math.log2(int(weight.pattern.partition(":")[2]))))
-    return min(sizes.values()) if format == "auto" else sizes.get(format, sizes["dense"])
 
 
 def stored_bytes(operator: Operator, format: Format = "auto") -> float:

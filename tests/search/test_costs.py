@@ -8,7 +8,7 @@ import torch
 from latency.operator import Operator
 from latency.weights import shapes_of
 from search.architecture import Architecture
-from search.costs import Weight, activation_bytes, macs, parameters, stored_bits, stored_bytes, weights
+from search.costs import activation_bytes, macs, parameters, stored_bytes, weights
 from search.network import Network
 from tests.search.builders import tiny_space
 
@@ -49,32 +49,6 @@ def test_weights_and_biases_are_those_of_the_graph(operator: Operator) -> None:
     assert parameters(operator) == sum(map(math.prod, shapes_of(operator).values()))
     of_graph = [shape for name, shape in shapes_of(operator).items() if name.endswith(".weight")]
     assert [(w.rows, w.size) for w in weights(operator)] == [(shape[0], math.prod(shape)) for shape in of_graph]
-
-
-@pytest.mark.parametrize(
-    ("weight", "format", "bits"),
-    [
-        (Weight(64, 100, 8), "dense", 64 * 100 * 8),
-        (Weight(64, 100, 8, 0.9, "unstructured"), "dense", 64 * 100 * 8),
-        (Weight(64, 100, 8, 0.9, "unstructured"), "bitmap", 6400 + 640 * 8),
-        (Weight(64, 100, 8, 0.9, "unstructured"), "csr", 640 * (8 + 7) + 32 * 65),
-        (Weight(64, 100, 8, 0.9, "unstructured"), "auto", 6400 + 640 * 8),
-        (Weight(64, 100, 8, 0.98, "unstructured"), "auto", 128 * (8 + 7) + 32 * 65),
-        (Weight(64, 100, 32, 0.01, "unstructured"), "auto", 6400 * 32),
-        (Weight(64, 100, 16, 0.5, "2:4"), "auto", 6400 * (16 // 2 + 1)),
-        (Weight(64, 100, 8, 0.5, "2:4"), "auto", 6400 * (8 // 2 + 1)),
-        (Weight(64, 100, 8, 0.75, "1:4"), "auto", 1600 * (8 + 2)),
-        (Weight(64, 100, 8), "csr", 64 * 100 * 8),
-    ],
-)
-def test_a_weight_takes_the_bits_of_its_format(weight: Weight, format: str, bits: int) -> None:
-    assert stored_bits(weight, format) == bits  # type: ignore[arg-type]
-
-
-def test_a_bitmap_of_bytes_pays_from_an_eighth_of_zeros_on() -> None:
-    for sparsity, pays in ((0.12, False), (0.13, True)):
-        weight = Weight(100, 100, 8, sparsity, "unstructured")
-        assert (stored_bits(weight, "bitmap") < stored_bits(weight, "dense")) is pays
 
 
 def test_an_operator_stores_weights_biases_and_scales_where_it_is_quantised() -> None:
