@@ -53,7 +53,7 @@ def bits_of_values(values: np.ndarray, bits: int) -> dict[str, int]:
     """
     rows = values.reshape(len(values), -1) != 0
     slots = {pattern: kept for pattern in LEVELS_OF_PATTERN if (kept := _slots(rows, pattern)) is not None}
-    return _bits(*rows.shape, bits, int(rows.sum()), slots)
+    return _bits(len(rows), rows.shape[1], bits, int(rows.sum()), slots)
 
 
 def chosen(bits: Mapping[str, int], format: str = AUTO) -> int:

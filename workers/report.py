@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Any
 
 from api.architectures.layers import latencies_us, layer_rows
-from api.jobs.figures import figure_row
 from api.jobs.lease import Lease
 from api.jobs.pins import JobInputs
 from latency.operator import BASE
@@ -14,6 +13,7 @@ from latency.table import LatencyTable
 from search.architecture import Architecture
 from search.constraints import UNITS, names_of
 from search.costs import macs, stored_bytes
+from search.report.figures import figure_row
 from search.run import Result
 
 MEDIA_TYPES = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from latency.operator import with_boundaries
+from latency.estimate import parts
 from latency.table import LatencyTable
 from search.architecture import Architecture
 from search.costs import macs, stored_bytes
@@ -31,11 +31,4 @@ def latencies_us(architecture: Architecture, table: LatencyTable | None) -> list
     operators = architecture.operators()
     if table is None:
         return [None] * len(operators)
-    found, change_us = list[float | None](), 0.0
-    for operator in with_boundaries(operators):
-        if operator.kind == "boundary":
-            change_us = table.latency_us(operator)
-        else:
-            found.append(change_us + table.latency_us(operator))
-            change_us = 0.0
-    return found
+    return [part.latency_us for part in parts(table, operators)]

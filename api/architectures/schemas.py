@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field, TypeAdapter
 from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
 from api.artifacts.schemas import ArtifactView
-from api.jobs.figures import Figure
 from api.tables.schemas import Microseconds
 from search.document import Document, Name
+from search.report.figures import Figure
 
 _FIGURES = TypeAdapter(list[Figure])
 

@@ -5,7 +5,7 @@ Errors:
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -40,13 +40,23 @@ class StoredWeights:
     sha256: str
 
 
+class PinnedTable(NamedTuple):
+    """What a table was fixed to: its hash as it was uploaded, and what corrects its predictions since."""
+
+    content_hash: str
+    correction: Correction | None
+
+
 @dataclass(frozen=True, slots=True)
 class JobInputs:
-    """All that a worker needs to run a job. `tables` by the number of the constraint that names a device."""
+    """All that a worker needs to run a job. `tables`, corrected, and `pinned_tables` by the number of the constraint
+    that names a device.
+    """
 
     spec: SearchSpec
     space: Space
     tables: dict[int, LatencyTable]
+    pinned_tables: dict[int, PinnedTable]
     dataset: DatasetSource
     threads: int
     pretrained: StoredWeights | None = None
@@ -62,6 +72,9 @@ def load(session: Session, job_id: str) -> JobInputs:
         spec=SearchSpec.model_validate(job.spec),
         space=Space.model_validate(job.space),
         tables=_tables(session, job.pins["tables"]),
+        pinned_tables={
+            pin["constraint"]: PinnedTable(pin["content_hash"], _correction(pin)) for pin in job.pins["tables"]
+        },
         dataset=_dataset(session, job),
         threads=job.pins["threads"],
         pretrained=_pretrained(session, job),

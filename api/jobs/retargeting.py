@@ -17,11 +17,11 @@ from api.artifacts.store import ArtifactStore, StoreError
 from api.errors import DomainError
 from api.jobs.assessment import Assessment
 from api.jobs.feasibility import assess_constraints
-from api.jobs.figures import figure_row
 from api.jobs.models import FINAL, SUCCEEDED, SearchJob
 from api.tables.rows import load_entries
 from latency.table import LatencyTable
 from search.constraints import Constraint, names_of
+from search.report.figures import figure_row
 
 if TYPE_CHECKING:
     from search.evidence import Evidence, Ranked

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.architectures.schemas import LayerView
-from api.jobs.figures import Figure, Range
+from api.jobs.figures import Range
 from api.jobs.models import JobEvent, SearchJob
 from api.tables.schemas import CorrectionView
 from search.constraints import Constraints
 from search.document import Document
+from search.report.figures import Figure
 
 State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 

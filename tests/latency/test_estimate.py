@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks._tables import read_table
-from latency.estimate import predict_us
-from latency.operator import BASE, Operator
+from latency.estimate import parts, predict_us
+from latency.operator import BASE, Operator, boundary
 from latency.table import Entry, LatencyTable, MissingOperator, TableInfo
 from search.architecture import Architecture
 from search.space import preset
@@ -23,6 +23,16 @@ def test_a_network_takes_the_base_and_the_sum_of_its_operators() -> None:
 def test_a_network_with_an_operator_that_the_table_lacks_is_refused() -> None:
     with pytest.raises(MissingOperator):
         predict_us(LatencyTable(INFO, {BASE: Entry(10.0)}), [Operator("stem", 28, 28, 1, 0, 16, 1, 3)])
+
+
+def test_the_parts_of_a_network_have_their_changes_of_format_and_add_up() -> None:
+    stem, integer = Operator("stem", 28, 28, 1, 0, 16, 1, 3), Operator("skip", 28, 28, 16, 0, 24, 1, 0, 0, 8, 8)
+    change = boundary(integer)
+    table = LatencyTable(INFO, {BASE: Entry(10.0), stem: Entry(5.0), integer: Entry(3.0), change: Entry(0.5)})
+    found = list(parts(table, [stem, integer]))
+    assert [part.rows for part in found] == [(stem,), (change, integer)]
+    assert [part.latency_us for part in found] == [5.0, 3.5]
+    assert predict_us(table, [stem, integer]) == 10.0 + sum(part.latency_us for part in found)
 
 
 @pytest.mark.skipif("LUTNAS_REAL_TABLES" not in os.environ, reason="LUTNAS_REAL_TABLES names no folder of real tables")
