@@ -1,22 +1,24 @@
 """What a finished job says of itself: figures, layers, and all that is needed to repeat it."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from api.architectures.layers import latencies_us, layer_rows
+from api.artifacts.store import StoredFile
 from api.jobs.lease import Lease
 from api.jobs.pins import JobInputs
-from latency.operator import BASE
 from latency.table import LatencyTable
-from search.architecture import Architecture
 from search.constraints import UNITS, names_of
-from search.costs import macs, stored_bytes
+from search.report.card import FileRow, ReportCard
 from search.report.figures import figure_row
-from search.run import Result
+from search.report.filling import Origin, Outcome, UsedTable, report_card
+from search.report.page import page
+from search.run import Result, SearchRun
 
 MEDIA_TYPES = {
+    ".html": "text/html",
     ".json": "application/json",
     ".onnx": "application/octet-stream",
     ".safetensors": "application/octet-stream",
@@ -29,24 +31,8 @@ def first_table(inputs: JobInputs) -> LatencyTable | None:
     return inputs.tables[min(inputs.tables)] if inputs.tables else None
 
 
-def fixed_rows(architecture: Architecture, table: LatencyTable | None) -> list[dict[str, Any]]:
-    """What is not searched: the call itself, stem and head, with a change of format in front of it."""
-    stem_us, *_, head_us = latencies_us(architecture, table)
-    call_us = None if table is None else table.latency_us(BASE)
-    fixed = {BASE: call_us, architecture.space.stem_operator: stem_us, architecture.space.head_operator: head_us}
-    return [
-        {
-            "operator": o.key,
-            "macs": macs(o),
-            "size_bytes": stored_bytes(o),
-            "latency_us": latency_us,
-        }
-        for o, latency_us in fixed.items()
-    ]
-
-
 def figure_rows(inputs: JobInputs, predicted: Mapping[str, float]) -> list[dict[str, Any]]:
-    """What the constraints are predicted to take, by the names of their budgets: rows of `api.jobs.figures`."""
+    """What the constraints are predicted to take, by the names of their budgets: rows of `search.report.figures`."""
     constraints = inputs.spec.constraints
     pairs = zip(names_of(constraints), constraints, strict=True)
     return [figure_row(name, constraint, predicted[name]) for name, constraint in pairs]
@@ -62,26 +48,42 @@ def by_metric(inputs: JobInputs, prefix: str, totals: Mapping[str, float]) -> di
     return found
 
 
-def report_document(
-    lease: Lease, inputs: JobInputs, result: Result, environment: dict[str, Any], pace: dict[str, Any]
-) -> str:
-    """report.json."""
-    table = first_table(inputs)
-    document = {
-        "job": lease.job_id,
-        "attempts": lease.attempt,
-        "test_accuracy": result.test_metric,
-        "budgets": figure_rows(inputs, result.predicted),
-        "layers": layer_rows(result.architecture, table),
-        "fixed": fixed_rows(result.architecture, table),
-        "export": {"difference_to_torch": result.export_difference},
-        "spec": inputs.spec.model_dump(mode="json"),
-        "pins": {
-            "tables": [inputs.tables[number].content_hash for number in sorted(inputs.tables)],
-            "dataset": inputs.dataset.content_hash,
-        },
-        "forecast": inputs.forecast,
-        "pace": pace,
-        "environment": {**environment, "lutnas": version("lutnas")},
-    }
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+def versions() -> dict[str, str]:
+    """Of lutnas, and of what computes and writes its results beside torch."""
+    return {name: version(name) for name in ("lutnas", "numpy", "numba", "onnx", "onnxruntime")}
+
+
+def card_of(
+    lease: Lease, inputs: JobInputs, run: SearchRun, result: Result, files: Sequence[StoredFile], *,
+    environment: Mapping[str, str | int], pace: dict[str, Any], made_at: datetime,
+) -> ReportCard:  # fmt: skip
+    """The report card of a job whose `run` gave `result`; `files` are all that it left but reports."""
+    assert run.trainer is not None, "a result is that of a trained network"
+    outcome = Outcome(
+        architecture=result.architecture,
+        folded=run.trainer.network.folded(),
+        predicted=result.predicted,
+        test_accuracy=result.test_metric,
+        export_difference=result.export_difference,
+    )
+    origin = Origin(
+        job=lease.job_id,
+        attempts=lease.attempt,
+        made_at=made_at,
+        spec=inputs.spec,
+        tables={number: UsedTable(table, *inputs.pinned_tables[number]) for number, table in inputs.tables.items()},
+        dataset_hash=inputs.dataset.content_hash,
+        pretrained_hash=inputs.pretrained.sha256 if inputs.pretrained else None,
+        environment={**environment, **versions()},
+        forecast=inputs.forecast,
+        pace=pace,
+    )
+    return report_card(outcome, origin, [FileRow(name=f.name, bytes=f.bytes, sha256=f.sha256) for f in files])
+
+
+def write_reports(card: ReportCard, folder: Path) -> tuple[Path, ...]:
+    """The card as report.json, and as report.html for people."""
+    texts = {folder / "report.json": card.text(), folder / "report.html": page(card)}
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    return tuple(texts)

@@ -16,6 +16,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from workers.failures import problem_of
 from workers.heart import Heart
 from workers.inputs import budgets, load_data, load_weights
 from workers.pace import Pace
-from workers.report import MEDIA_TYPES, by_metric, figure_rows, first_table, report_document
+from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, first_table, write_reports
 
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 _logger = logging.getLogger(__name__)
@@ -218,9 +219,11 @@ class Attempt:
             result = run.export(Path(folder))
             for note in result.notes:
                 self._write("warning", steps, {"detail": note})
-            report = Path(folder) / "report.json"
-            report.write_text(report_document(self.lease, inputs, result, here, pace))
-            files = [self._store(file.name, file) for file in (*result.files, report)]
+            files = [self._store(file.name, file) for file in result.files]
+            card = card_of(
+                self.lease, inputs, run, result, files, environment=here, pace=pace, made_at=datetime.now(UTC)
+            )
+            files += [self._store(file.name, file) for file in write_reports(card, Path(folder))]
         found = _new_architecture(inputs, result)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
         _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_metric)
