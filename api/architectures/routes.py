@@ -46,7 +46,9 @@ def add_measurement(
 def download_named(
     architecture_id: str, name: str, request: Request, caller: Authenticated, service: Parts
 ) -> Response:
-    """Download one of its files: architecture.json, weights.safetensors, model.onnx, report.json."""
+    """Download one of its files: architecture.json, weights.safetensors, model.onnx, report.json,
+    report.html.
+    """
     with service.database.read() as session:
         row = architectures.get(session, caller.owner, architecture_id)
         artifact = artifacts.of_job_named(session, row.job_id, name)

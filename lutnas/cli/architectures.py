@@ -47,7 +47,8 @@ def show_architecture(client: Client, output: Output, architecture: str) -> None
 def download_architecture(
     client: Client, output: Output, architecture: str, into: Path | None, only: tuple[str, ...]
 ) -> None:
-    """Download the files of an architecture: architecture.json, weights.safetensors, report.json, model.onnx.
+    """Download the files of an architecture: architecture.json, weights.safetensors, model.onnx, report.json and
+    report.html.
 
     Beside them model-float.onnx, where anything is rounded, and model.tflite, where LiteRT computes the network.
     Each file is checked against the checksum that the service promised, and is whole or not there.

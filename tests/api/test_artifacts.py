@@ -65,6 +65,18 @@ def test_a_download_has_its_checksum_as_etag_and_a_name(client: TestClient, cont
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "2560")
 
 
+def test_a_page_is_downloaded_and_would_run_nothing(client: TestClient, settings: Settings, database: Database) -> None:
+    store = ArtifactStore(settings.artifacts)
+    file = store.put("jobs/j/1/report.html", b"<script>alert(1)</script>", media_type="text/html")
+    with database.write() as session:
+        path = f"/v1/artifacts/{record(session, 'main', file).id}/content"
+    headers = client.get(path).headers
+    assert headers["content-type"].startswith("text/html")
+    assert headers["content-disposition"] == 'attachment; filename="report.html"'
+    assert headers["content-security-policy"] == "sandbox; default-src 'none'; style-src 'unsafe-inline'"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
 def test_a_download_goes_on_where_it_was_cut(client: TestClient, content: str) -> None:
     etag = client.get(content).headers["etag"]
     rest = client.get(content, headers={"Range": "bytes=1000-", "If-Range": etag})

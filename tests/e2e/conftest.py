@@ -123,7 +123,7 @@ def weights_sha256(client: Client, job_id: str) -> str:
     assert job["state"] == "succeeded", job
     by_name = {artifact["name"]: artifact["sha256"] for artifact in client.job_artifacts(job_id)}
     written = {"architecture.json", "weights.safetensors", "model.onnx", "model.tflite", "evidence.json"}
-    assert set(by_name) == {*written, "supernet.safetensors", "report.json"}
+    assert set(by_name) == {*written, "supernet.safetensors", "report.json", "report.html"}
     return str(by_name["weights.safetensors"])
 
 

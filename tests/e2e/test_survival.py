@@ -146,3 +146,5 @@ def test_the_report_and_the_onnx_file_download_and_agree(sqlite_site: Site) -> N
     total = sum(row["latency_us"] for row in report["layers"] + report["fixed"])
     assert abs(total - architecture["predicted_latency_us"]["board"]) < 1e-6
     assert report["environment"]["threads"] == 1
+    others = {name: artifact for name, artifact in by_name.items() if not name.startswith("report.")}
+    assert {file["name"]: file["sha256"] for file in report["files"]} == {n: a["sha256"] for n, a in others.items()}

@@ -3,12 +3,16 @@
 import json
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 from statistics import fmean, stdev
 
 import pytest
 
+from api.architectures.layers import layer_rows
+from latency.estimate import predict_us
 from latency.operator import BASE
-from latency.table import LatencyTable
+from latency.table import Entry, LatencyTable
+from search.architecture import Architecture, LayerChoice
 from search.costs import macs, parameters, stored_bytes
 from search.report.card import ReportCard
 from search.report.compared import SEARCHED
@@ -60,6 +64,44 @@ def test_counts_and_latencies_of_the_parts_are_those_of_the_network() -> None:
     assert math.fsum(part.latency_share or 0 for part in parts) == pytest.approx(1.0)
 
 
+def cost_rows(architecture: Architecture, table: LatencyTable) -> ReportCard:
+    """A card of `architecture` by `table`."""
+    outcome = Outcome(
+        architecture=architecture, folded=folded_of(architecture), predicted={"pi4": 100.0}, test_accuracy=0.9
+    )
+    origin = Origin(
+        job="job_1", attempts=1, made_at=datetime(2026, 11, 24, tzinfo=UTC), spec=spec_of(architecture.space),
+        tables={0: UsedTable(table, "a")}, dataset_hash="d", environment=ENVIRONMENT,
+    )  # fmt: skip
+    return report_card(outcome, origin, FILES)
+
+
+@pytest.mark.parametrize("ends", ["fp32", "w8a8"])
+def test_layers_and_what_is_fixed_add_up_to_the_prediction_with_its_changes_of_format(ends: str) -> None:
+    space = mixed_space(ends)
+    table = table_of(space)
+    for seed in range(20):
+        architecture = random_architecture(space, seed)
+        card = cost_rows(architecture, table)
+        total_us = math.fsum(row.latency_us or 0.0 for row in (*card.layers, *card.fixed))
+        assert total_us == pytest.approx(predict_us(table, architecture.operators()), rel=1e-12)
+
+
+def test_a_change_of_format_is_part_of_the_layer_that_it_stands_in_front_of() -> None:
+    """Two float layers, an identity between two integer ones, a float head."""
+    space = mixed_space()
+    info = table_of(space).info
+    table = LatencyTable(info, {o: Entry(100.0 if o.kind == "boundary" else 1.0) for o in space.operators()})
+    names = (("k3_e1", "fp32"), ("k5_e3", "fp32"), ("k3_e1", "w8a8"), ("skip", "fp32"), ("k3_e1", "w8a8"))
+    layers = tuple(LayerChoice(candidate=candidate, precision=precision) for candidate, precision in names)
+    architecture = Architecture(space=space, layers=layers)
+    card = cost_rows(architecture, table)
+    latencies_us = [1.0, 1.0, 101.0, 0.0, 1.0]
+    assert [row.latency_us for row in card.layers] == latencies_us
+    assert [row["latency_us"] for row in layer_rows(architecture, table)] == latencies_us  # as the API has them
+    assert [row.latency_us for row in card.fixed] == [1.0, 1.0, 101.0]
+
+
 def test_without_a_device_nothing_has_a_latency() -> None:
     card = card_of(
         spec={"constraints": [{"metric": "size", "max_bytes": 9000.0}]}, predicted={"size": 8000.0}, with_table=False
@@ -75,14 +117,7 @@ def test_the_least_trusted_row_names_the_provenance_of_a_part_and_of_the_table()
     _, _, third, *_ = architecture.operators()
     rows = {o: replace(entry, provenance="published") if o == third else entry for o, entry in table.entries.items()}
     rows[BASE] = replace(rows[BASE], provenance="simulated")
-    outcome = Outcome(
-        architecture=architecture, folded=folded_of(architecture), predicted={"pi4": 100.0}, test_accuracy=0.9
-    )
-    origin = Origin(
-        job="job_1", attempts=1, made_at=card_of().made_at, spec=spec_of(space), dataset_hash="d",
-        tables={0: UsedTable(LatencyTable(table.info, rows), "a")}, environment=ENVIRONMENT,
-    )  # fmt: skip
-    card = report_card(outcome, origin, FILES)
+    card = cost_rows(architecture, LatencyTable(table.info, rows))
     found = {part.operator: part.provenance for part in (*card.fixed, *card.layers)}
     others = set(found) - {third.key, "base"}
     assert (found[third.key], found["base"], card.tables[0].provenance) == ("published", "simulated", "simulated")
