@@ -56,7 +56,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewArchitecture:
-    """What a search gave. `layers` are rows of `api.architectures.layers`, `predicted` rows of `api.jobs.figures`;
+    """What a search gave. `layers` are rows of `api.architectures.layers`, `predicted` rows of `search.report.figures`;
     `candidates` names each layer's whole choice.
     """
 

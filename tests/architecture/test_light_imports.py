@@ -31,6 +31,11 @@ def test_the_workers_parent_leaves_torch_to_the_task(tmp_path: Path) -> None:
     assert not loaded & {"torch", "fastapi"}
 
 
+@pytest.mark.parametrize("module", ["search.report.filling", "search.report.page"])
+def test_a_report_is_written_without_torch(module: str, tmp_path: Path) -> None:
+    assert not loaded_by(f"import {module}", tmp_path) & {"torch", "onnx", "onnxruntime"}
+
+
 @pytest.mark.parametrize("module", ["lutnas", "lutnas.client", "lutnas.cli"])
 def test_the_users_side_is_light(module: str, tmp_path: Path) -> None:
     """Plain `lutnas` installs neither: an import of them would end in an ImportError there."""
