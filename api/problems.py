@@ -66,10 +66,9 @@ def respond(found: Mapping[str, Any], instance: str, headers: Mapping[str, str] 
     return Response(body, found["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def field_problems(errors: Sequence[Any]) -> tuple[str, list[FieldProblem]]:
-    """Slug and items for what pydantic found: `constraints[0].max_us`, never the input itself."""
-    slug = "not-built" if any(error["type"] == "not_built" for error in errors) else "invalid-request"
-    return slug, [FieldProblem(_place(error), _sentence(error)) for error in errors]
+def field_problems(errors: Sequence[Any]) -> list[FieldProblem]:
+    """Items for what pydantic found: `constraints[0].max_us`, never the input itself."""
+    return [FieldProblem(_place(error), _sentence(error)) for error in errors]
 
 
 def _place(error: Mapping[str, Any]) -> str:
@@ -105,10 +104,10 @@ def _domain_error(request: Request, error: Exception) -> Response:
 
 def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    slug, wrong = field_problems(error.errors())
+    wrong = field_problems(error.errors())
     detail = "; ".join(f"{w.field}: {w.detail}" for w in wrong)
-    title = "Not built yet" if slug == "not-built" else "Invalid request"
-    return respond(problem(slug=slug, title=title, status=422, detail=detail, errors=wrong), request.url.path)
+    found = problem(slug="invalid-request", title="Invalid request", status=422, detail=detail, errors=wrong)
+    return respond(found, request.url.path)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

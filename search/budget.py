@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 Matrix = Sequence[Sequence[float]]
 Formats = Sequence[Sequence[int | None]]
 Indices = tuple[int, ...]
+NEAR = 0.95  # who spends this share of a budget is near it
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,16 @@ def reach(budget: Budget) -> Reach:
         dearest = [max(range(len(row)), key=row.__getitem__) for row in budget.costs_LK]
         return Reach(budget.total(cheapest), budget.total(dearest))
     return Reach(*(budget.total(_path(budget.costs_LK, budget.boundaries, sign)) for sign in (1.0, -1.0)))
+
+
+def binding(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    """Those that some architecture exceeds."""
+    return tuple(budget for budget in budgets if budget.maximum < reach(budget).greatest)
+
+
+def spent(indices: Indices, budgets: Sequence[Budget]) -> float:
+    """The greatest share of a maximum that an architecture takes, among the budgets that bind; 1 where none does."""
+    return max((budget.total(indices) / budget.maximum for budget in binding(budgets)), default=1.0)
 
 
 def _path(costs_LK: Matrix, boundaries: Boundaries, sign: float) -> Indices:

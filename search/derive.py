@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from search.budget import Boundaries, Budget, Indices, Matrix, Reach, reach, worth_of
+import numpy as np
+
+from search.budget import Boundaries, Budget, Indices, Matrix, Reach, common_boundaries, reach, worth_of
 from search.program import Program
 from search.ranking import MOST_STEPS, Ranking
 
@@ -25,6 +27,7 @@ __all__ = [
     "Solution",
     "Unreachable",
     "can_be_held",
+    "cheapest",
     "pareto",
     "reach",
     "solve",
@@ -120,6 +123,37 @@ def can_be_held(budgets: Sequence[Budget]) -> bool:
     if first.kind == "sum":
         return _least_beside(first, others) <= first.maximum
     return bool(_best(Program(_flat(first), budgets), 1))
+
+
+def cheapest(budgets: Sequence[Budget], *, worth_LK: Matrix | None = None) -> Indices:
+    """The architecture that takes the least of all sum budgets together, each as a share of its maximum, and holds
+    every budget; where all are peaks, the layers' shares are summed. Worth of -inf forbids a choice.
+
+    Raises Unreachable.
+    """
+    summed = _summed([budget for budget in budgets if budget.kind == "sum"] or budgets)
+    found = _best(Program(_flat(summed) if worth_LK is None else worth_LK, budgets, least_of=summed), 1)
+    if not found:
+        raise _unreachable(budgets)
+    return found[0]
+
+
+def _summed(budgets: Sequence[Budget]) -> Budget:
+    """Shares of the maxima, summed."""
+    layers = range(len(budgets[0].costs_LK))
+    costs_LK = [
+        [
+            math.fsum(shares)
+            for shares in zip(*([c / b.maximum for c in b.costs_LK[layer]] for b in budgets), strict=True)
+        ]
+        for layer in layers
+    ]
+    common = common_boundaries(budgets)
+    if common is not None:
+        paying = [(budget.boundaries, budget.maximum) for budget in budgets if budget.boundaries is not None]
+        costs_LFF = sum(np.array(boundaries.costs_LFF) / maximum for boundaries, maximum in paying)
+        common = replace(common, costs_LFF=np.asarray(costs_LFF).tolist())
+    return Budget("all together", costs_LK, 0.0, float(len(budgets)), boundaries=common)
 
 
 def _least_beside(first: Budget, others: Sequence[Budget]) -> float:

@@ -19,6 +19,7 @@ SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
 TRAINING = 3
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
+CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs torch
 PROCESS_BYTES = 480e6  # torch with what it loads and compiled kernels, before any data
 RESIDENT_SHARE = 1.6  # greatest resident bytes over those of the tensors counted: gradients on their way, freed memory
 
@@ -34,25 +35,26 @@ class Pace:
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of search, trials and finish with the multiply-adds of one each, on average (a trial's are those of the
-    finish), and those of scoring all finalists and evidence.
+    """Steps of search, trials, finish and comparison with the multiply-adds of one each, on average (those of trials
+    and comparison are the finish's), those of scoring all finalists and evidence, and of judging what is compared.
     """
 
     search_steps: int
     trial_steps: int
     finish_steps: int
+    compare_steps: int
     search_step_macs: float
     finish_step_macs: float
     scoring_macs: float
+    judging_macs: float
     memory_bytes: int
 
     def seconds(self, pace: Pace) -> float:
         """What all of it takes at that pace."""
         search = self.search_steps * self.search_step_macs + self.scoring_macs
-        return (
-            search / pace.search_macs_per_second
-            + (self.trial_steps + self.finish_steps) * self.finish_step_macs / pace.finish_macs_per_second
-        )
+        steps = self.trial_steps + self.finish_steps + self.compare_steps
+        trained = steps * self.finish_step_macs + self.judging_macs
+        return search / pace.search_macs_per_second + trained / pace.finish_macs_per_second
 
 
 def stated_pace(threads: int) -> Pace:
@@ -68,9 +70,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
-    """What `spec` takes on `space` with that many training pictures. Which network will be trained is not known: its
-    multiply-adds are those of average choices, its memory that of the largest ones.
+def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: int) -> Workload:
+    """What `spec` takes on `space` with so many training and test pictures. Which network will be trained is not known:
+    its multiply-adds are those of average choices, its memory that of the largest ones.
     """
     finish = spec.finish
     pixels = space.input.channels * space.input.height * space.input.width
@@ -89,15 +91,21 @@ def workload(spec: SearchSpec, space: Space, *, examples: int) -> Workload:
     held_out = max(1, round(searched * spec.search.theta_share))
     pictures, parts = parts_scored(held_out)
     scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
+    finish_steps = finish.epochs * max(1, examples // finish.batch_size)
+    # While others are trained, the result stays, with its momentum and its pictures.
+    kept = _network_bytes(_largest(space)) + examples * pixels if spec.compared else 0
+    judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
     return Workload(
         search_steps=weight_steps + theta_steps,
         trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
-        finish_steps=finish.epochs * max(1, examples // finish.batch_size),
+        finish_steps=finish_steps,
+        compare_steps=spec.compare_steps(finish_steps),
         search_step_macs=trained / (weight_steps + theta_steps),
         finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,
         scoring_macs=scored * _average_macs(space),
+        judging_macs=judged * _average_macs(space),
         # The arrays stay, and the searcher has tensors of its own of them.
-        memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels),
+        memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels + kept),
     )
 
 
@@ -150,8 +158,12 @@ def _average_macs(space: Space) -> float:
 
 def _tensor_bytes(operators: Sequence[Operator], batch: int) -> float:
     """Bytes of what the backward pass needs, and of weights, gradients and momenta."""
-    kept = sum(map(_saved_values, operators)) * batch
-    return FLOAT_BYTES * (kept + TENSORS_PER_PARAMETER * sum(map(parameters, operators)))
+    return FLOAT_BYTES * sum(map(_saved_values, operators)) * batch + _network_bytes(operators)
+
+
+def _network_bytes(operators: Sequence[Operator]) -> int:
+    """Bytes of weights, gradients and momenta."""
+    return FLOAT_BYTES * TENSORS_PER_PARAMETER * sum(map(parameters, operators))
 
 
 def _saved_values(operator: Operator) -> int:

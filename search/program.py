@@ -73,7 +73,12 @@ class Program:
         """
         first = self.worth_LK if self.least_of is None else self.least_of.costs_LK
         sign = -1.0 if self.least_of is None else 1.0
-        columns = [sign * np.array(first[layer]), *(np.array(budget.costs_LK[layer]) for budget in self.budgets)]
+        forbidden = np.isneginf(self.worth_LK[layer])  # where costs decide, they could beat what is not
+        columns = [
+            forbidden,
+            sign * np.array(first[layer]),
+            *(np.array(budget.costs_LK[layer]) for budget in self.budgets),
+        ]
         worse = np.ones((len(columns[0]),) * 2, bool)
         equal = worse.copy()
         for column in columns:

@@ -1,4 +1,5 @@
-"""One whole search job as one iterator: search, derive, train the result, export it. Whoever drives it keeps control.
+"""One whole search job as one iterator: search, derive, train the result, compare, export. Whoever drives it keeps
+control.
 
 run = SearchRun(spec, space=space, data=data, budgets=budgets)
 for report in run:            # stop at any report, keep run.state_dict(), go on later with load_state_dict
@@ -14,15 +15,20 @@ from pathlib import Path
 from torch import Tensor
 
 from search.architecture import Architecture
+from search.baselines import misfits
+from search.baselines.methods import Learnt
 from search.batches import evaluation, tensors
 from search.choosing import Choosing, Measure
+from search.comparison import Comparison
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
 from search.files import ARCHITECTURE, EVIDENCE, PRETRAINED, WEIGHTS
 from search.finish import CALIBRATION_EXAMPLES, Trainer, evaluated
 from search.network import Network, save_weights
+from search.points import operating_points
 from search.randomness import seeded
+from search.report.compared import ComparedRun
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.shipping import Models, write_models
@@ -33,11 +39,11 @@ from search.supernet.pretrained import save_pretrained
 from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
-FORMAT = 4  # of `state_dict`: another one was written by another version
+FORMAT = 5  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):
-    """The space's input shape or classes do not fit the data."""
+    """The space does not fit the data (its input shape or classes), or what the job compares with."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Result:
     files: tuple[Path, ...]
     float_metric: float | None = None
     notes: tuple[str, ...] = ()
+    compared: tuple[ComparedRun, ...] = ()
 
 
 class SearchRun:
@@ -70,6 +77,9 @@ class SearchRun:
             )
         if spec.search.pretrained is not None and pretrained is None:
             raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
+        if spec.baselines:
+            for _, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
+                raise MisfitError(f"baselines: {reason}")
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
         self.searcher = Searcher(
             space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task, pretrained=pretrained
@@ -77,6 +87,7 @@ class SearchRun:
         self.task = task
         self.choosing = Choosing(spec, searcher=self.searcher, data=data, budgets=budgets, task=task, measure=measure)
         self.trainer: Trainer | None = None
+        self.comparison: Comparison | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains; the report of phase `derive` stands between the choice of a finalist and its training."""
@@ -86,17 +97,24 @@ class SearchRun:
             self.trainer = self._start_training(self.choosing.best())
             yield self._derived()
         yield from self.trainer
+        if self.spec.compared:
+            self.comparison = self.comparison or self._start_comparing(self.trainer)
+            yield from self.comparison
 
     @property
     def steps_left(self) -> dict[str, int]:
-        """Steps that remain of each phase: search, assess, trial, finish."""
-        if self.trainer is not None:
-            return {"search": 0, "assess": 0, "trial": 0, "finish": self.trainer.steps - self.trainer.step}
+        """Steps that remain of each phase: search, assess, trial, finish, compare."""
         finish = self.spec.finish
+        steps = finish.epochs * max(1, len(self.data.y_train) // finish.batch_size)
+        compare = self.spec.compare_steps(steps) - (self.comparison.step if self.comparison else 0)
+        if self.trainer is not None:
+            left = self.trainer.steps - self.trainer.step
+            return {"search": 0, "assess": 0, "trial": 0, "finish": left, "compare": compare}
         return {
             "search": len(self.searcher.plan) - self.searcher.step,
             **self.choosing.steps_left,
-            "finish": finish.epochs * max(1, len(self.data.y_train) // finish.batch_size),
+            "finish": steps,
+            "compare": compare,
         }
 
     @property
@@ -106,12 +124,21 @@ class SearchRun:
         return self.trainer.network.architecture
 
     def _start_training(self, indices: Sequence[int]) -> Trainer:
-        if self.spec.finish.weights == "inherited":
-            network = self.searcher.supernet.inherit(indices)
-        else:
-            with seeded(self.spec.seed, "scratch"):
-                network = Network(Architecture.from_indices(self.space, indices), self.task.head)
+        network = self._to_train(indices, self.spec.seed)
         return Trainer(network, data=self.data, settings=self.spec.finish, seed=self.spec.seed, task=self.task)
+
+    def _to_train(self, indices: Sequence[int], seed: int) -> Network:
+        """With the weights that the job wants its training to start from; `seed` is for new ones."""
+        if self.spec.finish.weights == "inherited":
+            return self.searcher.supernet.inherit(indices)
+        with seeded(seed, "scratch"):
+            return Network(Architecture.from_indices(self.space, indices), self.task.head)
+
+    def _start_comparing(self, own: Trainer) -> Comparison:
+        learnt = Learnt(self._evidence(), self._to_train)
+        return Comparison(
+            self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task
+        )  # fmt: skip
 
     def _evidence(self) -> Evidence:
         assert self.choosing.evidence is not None
@@ -136,18 +163,19 @@ class SearchRun:
         """
         assert self.trainer is not None, "the search has not derived yet"
         assert self.trainer.step == self.trainer.steps, "the training is not done"
+        compared = () if self.comparison is None else tuple(self.comparison.compared)
+        assert len(compared) == self.spec.compared, "the comparison is not done"
         self.trainer.settle()
         network = self.trainer.network
         metric = evaluated(network, self.data, self.task)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as beside:
             files, models = self._write(network, Path(beside), onnx)
             files = [file.replace(folder / file.name) for file in files]
-        if models is None:
-            return Result(network.architecture, self.predicted(), metric, None, tuple(files))
-        plain = None if models.plain is None else evaluated(models.plain, self.data, self.task)
+        plain = None if models is None or models.plain is None else evaluated(models.plain, self.data, self.task)
         return Result(
-            network.architecture, self.predicted(), metric, models.difference, tuple(files), plain, models.notes
-        )
+            network.architecture, self.predicted(), metric, None if models is None else models.difference, tuple(files),
+            float_metric=plain, notes=() if models is None else models.notes, compared=compared,
+        )  # fmt: skip
 
     def _write(self, network: Network, folder: Path, onnx: bool) -> tuple[list[Path], Models | None]:
         models = self._models(network, folder) if onnx else None
@@ -175,6 +203,7 @@ class SearchRun:
                 "evidence": self._evidence().model_dump_json(),
                 "supernet": dict(self.searcher.supernet.state_dict()),
                 "trainer": self.trainer.state_dict(),
+                "comparison": None if self.comparison is None else self.comparison.state_dict(),
             }
         return {
             "format": FORMAT,
@@ -196,3 +225,6 @@ class SearchRun:
             self.choosing.evidence = Evidence.model_validate_json(state["evidence"])
             self.trainer = self._start_training(state["indices"])
             self.trainer.load_state_dict(state["trainer"])
+            if state["comparison"] is not None:
+                self.comparison = self._start_comparing(self.trainer)
+                self.comparison.load_state_dict(state["comparison"])

@@ -1,26 +1,19 @@
 """The job document: what people ask of a search. Torch-free; the API validates it, the engine reads it.
 
-Every field of the design is known from the first day. What is not built yet is refused by name, never ignored.
+What it does not know is refused by name, never ignored.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
+from search.baselines import BASELINES
 from search.choices import Choices
 from search.constraints import Constraints
 from search.document import Document, Name
 
 Label = Annotated[str, Field(max_length=200)]
 LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
-
-
-def not_built(what: str, instead: str) -> PydanticCustomError:
-    """The error for a request that lutnas knows but cannot do yet."""
-    return PydanticCustomError("not_built", "{what} is not built yet: {instead}", {"what": what, "instead": instead})
-
-
 Sampler = Literal["gumbel", "gumbel-hard", "two-path", "softmax"]
 
 
@@ -86,11 +79,21 @@ class Trials(Document):
     epochs: Annotated[int, Field(ge=1, le=100)] = 1
 
 
+class Comparison(Document):
+    """What the result is compared at: `points` budgets, the job's own and tighter ones (search.points), and `seeds`
+    trainings of each network. Every method of the comparison has all of them (search.comparison).
+    """
+
+    points: Annotated[int, Field(ge=1, le=5)] = 1
+    seeds: Annotated[int, Field(ge=1, le=5)] = 1
+
+
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
     The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best is
-    trained, or the best of those that are tried before (`trials`).
+    trained, or the best of those that are tried before (`trials`). `baselines` (search.baselines) are trained as it is,
+    within the same budgets.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
@@ -104,6 +107,7 @@ class SearchSpec(Document):
     finalists: Annotated[int, Field(ge=1, le=64)] = 16
     trials: Trials = Trials()
     baselines: tuple[str, ...] = ()
+    comparison: Comparison = Comparison()
     labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
 
     @property
@@ -112,9 +116,22 @@ class SearchSpec(Document):
         count = min(self.finalists, self.trials.finalists)
         return count if count > 1 and self.finish.epochs else 0
 
+    @property
+    def compared(self) -> int:
+        """How many networks stand in the comparison, the job's own among them; 0 where it has none beside it."""
+        count = (1 + len(self.baselines)) * self.comparison.points * self.comparison.seeds
+        return count if count > 1 else 0
+
+    def compare_steps(self, finish_steps: int) -> int:
+        """Steps of the comparison: `finish_steps` for each network but the job's own, and one for each to judge it."""
+        return max(0, self.compared - 1) * finish_steps + self.compared
+
     @field_validator("baselines")
     @classmethod
-    def _no_baselines(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if names:
-            raise not_built(f"the baseline {names[0]}", "leave baselines away")
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in BASELINES:
+                raise ValueError(f"{name!r} is none of the baselines {', '.join(BASELINES)}")
+        if len(set(names)) < len(names):
+            raise ValueError("a baseline stands twice: once is enough")
         return names

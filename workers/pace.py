@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 # A step of another phase in steps of the search, until one was seen: of the derived network, of a scored sub-network.
-SHARES = {"finish": 0.5, "trial": 0.5, "assess": 1.0}
+SHARES = {"finish": 0.5, "compare": 0.5, "trial": 0.5, "assess": 1.0}
+LIKE = {"compare": "finish"}  # steps of a phase that are those of another, where that was seen
 
 
 class Pace:
@@ -28,6 +29,8 @@ class Pace:
         search, total = self.step_seconds("search"), 0.0
         for phase, left in steps.items():
             seconds = self.step_seconds(phase)
+            if seconds is None and phase in LIKE:
+                seconds = self.step_seconds(LIKE[phase])
             if seconds is None and search is not None:
                 seconds = SHARES.get(phase, 1.0) * search
             if left and seconds is None:

@@ -65,6 +65,8 @@ def card_of(
         predicted=result.predicted,
         test_accuracy=result.test_metric,
         export_difference=result.export_difference,
+        compared=result.compared,
+        notes=result.notes,
     )
     origin = Origin(
         job=lease.job_id,

@@ -210,7 +210,7 @@ class Attempt:
         steps = run.trainer.steps if run.trainer else 0
         self._write("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
         pace = measured_pace(
-            workload(inputs.spec, inputs.space, examples=len(run.data.y_train)),
+            workload(inputs.spec, inputs.space, examples=len(run.data.y_train), test_examples=len(run.data.y_test)),
             search_step_seconds=self.pace.step_seconds("search"),
             finish_step_seconds=self.pace.step_seconds("finish"),
             threads=inputs.threads,

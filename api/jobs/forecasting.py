@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.datasets.schemas import Examples
 from api.jobs.models import SUCCEEDED, SearchJob
 from search.forecast import Pace, Workload, counted, stated_pace, workload
 from search.space import Space
@@ -15,13 +16,14 @@ _MOST_JOBS = 10  # whose median counts: machines change
 _LOOKED_AT = 100
 
 
-def forecast(session: Session, spec: SearchSpec, space: Space, *, examples: int, threads: int) -> dict[str, Any]:
-    """A `ForecastView` as JSON. `examples` are training pictures."""
-    work, pace = workload(spec, space, examples=examples), pace_of_service(session, threads)
+def forecast(session: Session, spec: SearchSpec, space: Space, *, examples: Examples, threads: int) -> dict[str, Any]:
+    """A `ForecastView` as JSON."""
+    work = workload(spec, space, examples=examples.train, test_examples=examples.test)
+    pace = pace_of_service(session, threads)
     return {
         "expected_seconds": round(work.seconds(pace), 1), "expected_memory_bytes": work.memory_bytes,
         "search_steps": work.search_steps, "trial_steps": work.trial_steps, "finish_steps": work.finish_steps,
-        "rests_on": pace.rests_on,
+        "compare_steps": work.compare_steps, "rests_on": pace.rests_on,
     }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
 from api.artifacts.store import ArtifactStore, StoreError
 from api.datasets.models import Dataset
+from api.datasets.schemas import Examples
 from api.errors import DomainError, FieldProblem, NotFound
 from api.idempotency import body_hash, made_before
 from api.jobs import service as jobs
@@ -55,7 +56,7 @@ class Repetition:
     first: SearchJob
     spec: SearchSpec
     space: Space
-    examples: int
+    examples: Examples
     key: str | None
     digest: str
     standing: SearchJob | None = None
@@ -152,11 +153,13 @@ def _changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) -
         yield FieldProblem(place, str(error))
 
 
-def _examples(session: Session, job: SearchJob) -> int:
+def _examples(session: Session, job: SearchJob) -> Examples:
     """Training pictures, for the forecast."""
     if job.pins["dataset_id"] is None:
-        return BUILT_IN[job.spec["dataset"]].train_examples
-    return session.get_one(Dataset, job.pins["dataset_id"]).train_examples
+        facts = BUILT_IN[job.spec["dataset"]]
+        return Examples(train=facts.train_examples, test=facts.test_examples)
+    row = session.get_one(Dataset, job.pins["dataset_id"])
+    return Examples(train=row.train_examples, test=row.test_examples)
 
 
 def _compared(name: str, first: Artifact | None, again: Artifact | None) -> dict[str, Any]:

@@ -69,13 +69,13 @@ def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authentica
     try:
         spec = SearchSpec.model_validate(document)
     except ValidationError as error:
-        _, wrong = field_problems(error.errors())
+        wrong = field_problems(error.errors())
         return ValidationView(valid=False, errors=[w.as_json() for w in wrong], reachable=[], architectures=None)
     with service.database.read() as session:
         found = submission.assess(session, caller.owner, spec)
         expected = None
         if found.space is not None and found.dataset is not None:
-            examples, threads = found.dataset.examples.train, service.settings.threads
+            examples, threads = found.dataset.examples, service.settings.threads
             expected = forecast(session, spec, found.space, examples=examples, threads=threads)
     return ValidationView.model_validate(
         {

@@ -51,6 +51,7 @@ class ForecastView(BaseModel):
     search_steps: int
     trial_steps: int
     finish_steps: int
+    compare_steps: int = 0  # jobs of earlier versions know none
     rests_on: str
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.datasets.schemas import Examples
 from api.db.session import after_commit, at, db_now, insert
 from api.errors import DomainError, FieldProblem, InvalidRequest, NotFound
 from api.idempotency import body_hash, made_before
@@ -184,16 +185,16 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
         "pretrained": None if found.pretrained is None else found.pretrained.id,
     }  # fmt: skip
     return new_row(
-        session, owner, spec, found.space, pins, examples=found.dataset.examples.train,
+        session, owner, spec, found.space, pins, examples=found.dataset.examples,
         key=submission.idempotency_key, digest=spec_hash, requeue_seconds=submission.requeue_seconds,
     )  # fmt: skip
 
 
 def new_row(
-    session: Session, owner: str, spec: SearchSpec, space: Space, pins: dict[str, Any], *, examples: int,
+    session: Session, owner: str, spec: SearchSpec, space: Space, pins: dict[str, Any], *, examples: Examples,
     key: str | None, digest: str, requeue_seconds: float, reproduces: str | None = None,
 ) -> SearchJob:  # fmt: skip
-    """A job that waits for a worker, not kept yet. `examples` are training pictures; `digest` is of what was asked."""
+    """A job that waits for a worker, not kept yet. `digest` is of what was asked."""
     now = db_now(session)
     return SearchJob(
         id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),

@@ -10,6 +10,8 @@ from api.jobs.assessment import Assessment
 from api.jobs.feasibility import assess_constraints
 from api.jobs.models import SearchJob
 from api.spaces import service as spaces
+from search.baselines import misfits
+from search.points import operating_points
 from search.pretrained import PRETRAINED, misfit
 from search.space import Space
 from search.spec import SearchSpec
@@ -34,7 +36,16 @@ def assess(session: Session, owner: str, spec: SearchSpec) -> Assessment:
     if spec.search.pretrained is not None:
         found.pretrained = _pretrained(session, owner, found, spec.search.pretrained, spec.search.supernet)
     assess_constraints(session, owner, found, spec.constraints)
+    if found.space is not None and spec.baselines and not found.errors:
+        _baselines(found, found.space, spec)
     return found
+
+
+def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
+    """Notes which cannot give a network within the budgets at every point of the comparison."""
+    budgets = [found.budgets[number] for number in range(len(spec.constraints))]
+    for number, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
+        found.refuse("baseline-does-not-apply", f"baselines[{number}]", reason)
 
 
 def _pretrained(session: Session, owner: str, found: Assessment, job_id: str, form: str) -> Artifact | None:

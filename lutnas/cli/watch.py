@@ -23,6 +23,7 @@ PHASES = {
     "trial": "trying finalists",
     "derive": "deriving",
     "finish": "training the result",
+    "compare": "comparing",
     "export": "exporting",
 }
 OTHER_TOTALS = {
@@ -59,13 +60,17 @@ class View:
         return None
 
     def _progress(self, data: Document) -> str | None:
-        before = self.progress.get("phase"), self.known.get("epoch")
+        before = self._stage()
         if data.get("phase") != before[0]:
             self.known = {}
         self.progress = data
         self.known.update({name: value for name, value in data.items() if value is not None})
-        changed = (data.get("phase"), self.known.get("epoch")) != before
+        changed = self._stage() != before
         return "  ".join(filter(None, [self.title(), *self.measures()])) if changed else None
+
+    def _stage(self) -> tuple[object, ...]:
+        """What a line is worth writing for when it changes."""
+        return self.progress.get("phase"), self.known.get("network"), self.known.get("epoch")
 
     def title(self) -> str:
         """Phase, step and time left."""
@@ -74,6 +79,9 @@ class View:
             return self.state
         left = self.progress.get("seconds_left")
         count = f"step {self.progress.get('step', 0)}/{self.progress.get('steps', 0)}"
+        if "networks" in self.progress:
+            method, share = self.progress["method"], self.progress["share"]
+            count = f"{self.progress['network']} of {self.progress['networks']} ({method} at {share:g})  {count}"
         return f"{PHASES.get(phase, phase)}  {count}" + (f"  {out.duration(left)} left" if left is not None else "")
 
     def measures(self) -> Iterator[str]:

@@ -82,6 +82,7 @@ class Forecast(TypedDict):
     search_steps: int
     trial_steps: int
     finish_steps: int
+    compare_steps: NotRequired[int]
     rests_on: str
 
 

@@ -22,6 +22,10 @@ def constrained(**changes: Any) -> dict[str, Any]:
     return a_job(constraints=[{"device": "cpu", "max_us": 250.0, **changes}])
 
 
+def constrained_to(max_us: float, **changes: Any) -> dict[str, Any]:
+    return a_job(constraints=[{"device": "cpu", "max_us": max_us}], **changes)
+
+
 REFUSED = {
     "an unknown device": (constrained(device="nowhere"), "unknown-device", "constraints[0].device"),
     "an unknown table": (constrained(table="tbl_none"), "unknown-table", "constraints[0].table"),
@@ -30,7 +34,17 @@ REFUSED = {
     "an unknown data set": (a_job(dataset="nothing"), "unknown-dataset", "dataset"),
     "data of another shape": (a_job(dataset="digits"), "space-does-not-fit", "space"),
     "a space without table": (a_job(space="fbnet"), "job-refused", "space"),
-    "what is not built": (a_job(baselines=["hawq"]), "not-built", "baselines"),
+    "a baseline that is none": (a_job(baselines=["magic"]), "invalid-request", "baselines"),
+    "a baseline of bits that the space lacks": (
+        a_job(baselines=["random", "uniform-int8"]),
+        "baseline-does-not-apply",
+        "baselines[1]",
+    ),
+    "a baseline that cannot hold the budget": (
+        constrained_to(80.0, baselines=["uniform-magnitude"]),
+        "baseline-does-not-apply",
+        "baselines[0]",
+    ),
     "choices that are none": (a_job(choices={"precision": ["int8"]}), "invalid-request", "choices.precision"),
     "a choice that the table lacks": (
         a_job(choices={"precision": ["fp32", "w8a8"]}),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from search import finish, forecast
 from search.budgets import budgets_of
 from search.costs import macs
 from search.forecast import Pace, stated_pace, workload
@@ -30,14 +31,14 @@ def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict
     wanted, space, data = spec(search, finish), tiny_space(), tiny_digits()
     budgets = budgets_of(space, wanted.constraints, {})
     run = SearchRun(wanted, space=space, data=data, budgets=budgets)
-    found = workload(wanted, space, examples=len(data.y_train))
+    found = workload(wanted, space, examples=len(data.y_train), test_examples=len(data.y_test))
     scored = wanted.finalists + wanted.search.evidence_samples
     left = {"search": found.search_steps, "assess": scored, "trial": found.trial_steps, "finish": found.finish_steps}
-    assert run.steps_left == left
+    assert run.steps_left == {**left, "compare": 0}
 
 
 def test_seconds_are_those_of_search_trials_and_finish_at_their_own_pace() -> None:
-    found = workload(spec({"epochs": 3}, {"epochs": 1}), tiny_space(), examples=1000)
+    found = workload(spec({"epochs": 3}, {"epochs": 1}), tiny_space(), examples=1000, test_examples=100)
     search = (found.search_steps * found.search_step_macs + found.scoring_macs) / 1e9
     assert found.seconds(PACE) == search + (found.trial_steps + found.finish_steps) * found.finish_step_macs / 2e9
     assert found.trial_steps == 3 * (800 // spec({}, {}).finish.batch_size)
@@ -56,7 +57,7 @@ def test_a_step_is_three_passes_of_what_it_runs_and_scoring_one(form: str, sampl
     mixed = 1.2 * (largest + ends) if form == "shared" else smallest + largest + ends
     weight = {"uniform": average, "sandwich": (average + largest + ends) / 2}.get(sampler, mixed)
     wanted = spec({"supernet": form, "weight_sampler": sampler, "batch_size": 10, "evidence_samples": 4}, {})
-    found = workload(wanted, space, examples=100)
+    found = workload(wanted, space, examples=100, test_examples=100)
     theta_steps = (wanted.search.epochs - wanted.search.warmup_epochs) * 2
     weight_steps = found.search_steps - theta_steps
     trained = 3 * 10 * (weight_steps * weight + theta_steps * mixed)
@@ -69,7 +70,7 @@ def test_memory_grows_with_the_batch_and_with_the_form() -> None:
     space = preset("fbnet-mini")
 
     def memory_bytes(**search: object) -> int:
-        return workload(spec(search, {}), space, examples=6000).memory_bytes
+        return workload(spec(search, {}), space, examples=6000, test_examples=1000).memory_bytes
 
     assert memory_bytes(batch_size=128) < memory_bytes(batch_size=512)
     assert memory_bytes(batch_size=128) < memory_bytes(batch_size=128, supernet="reference")
@@ -78,5 +79,20 @@ def test_memory_grows_with_the_batch_and_with_the_form() -> None:
 def test_only_one_finalist_is_trained() -> None:
     one = spec({}, {})
     many = one.model_copy(update={"finalists": 30})
-    steps = [workload(s, tiny_space(), examples=1000).finish_steps for s in (one, many)]
+    steps = [workload(s, tiny_space(), examples=1000, test_examples=100).finish_steps for s in (one, many)]
     assert steps[0] == steps[1]
+
+
+def test_a_comparison_costs_the_training_of_each_network_but_the_jobs_own_and_the_judging_of_all() -> None:
+    alone = spec({}, {"epochs": 3})
+    baselines = {"baselines": ["random"], "comparison": {"points": 2, "seeds": 3}}
+    compared = SearchSpec.model_validate(alone.model_dump() | baselines)
+    without, found = (workload(s, tiny_space(), examples=1000, test_examples=100) for s in (alone, compared))
+    assert (without.compare_steps, without.judging_macs) == (0, 0)
+    assert found.compare_steps == 11 * found.finish_steps + 12
+    macs_of_picture = found.finish_step_macs / (3 * alone.finish.batch_size)
+    assert found.judging_macs == pytest.approx(12 * 2 * (1000 + 100) * macs_of_picture)
+    more = found.compare_steps * found.finish_step_macs + found.judging_macs
+    assert found.seconds(PACE) == pytest.approx(without.seconds(PACE) + more / 2e9)
+    assert found.memory_bytes > without.memory_bytes
+    assert forecast.CALIBRATION_EXAMPLES == finish.CALIBRATION_EXAMPLES

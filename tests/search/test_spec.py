@@ -1,4 +1,4 @@
-"""The job document: known whole from the first day, refused by name where not built."""
+"""The job document: what it says has a meaning, what it cannot say is refused by name."""
 
 from typing import Any
 
@@ -20,18 +20,25 @@ def test_all_but_space_dataset_and_constraints_has_a_default() -> None:
             SearchSpec.model_validate({key: value for key, value in LEAST.items() if key != field})
 
 
+def test_a_baseline_that_is_none_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        ValidationError, match="'magic' is none of the baselines random, uniform-magnitude, uniform-int8"
+    ):
+        SearchSpec.model_validate({**LEAST, "baselines": ["random", "magic"]})
+
+
 @pytest.mark.parametrize(
-    ("change", "field", "named"),
+    ("change", "compared"),
     [
-        ({"baselines": ["hawq"]}, ("baselines",), "hawq"),
+        ({}, 0),
+        ({"comparison": {}}, 0),
+        ({"comparison": {"seeds": 2}}, 2),
+        ({"baselines": ["random"]}, 2),
+        ({"baselines": ["random", "uniform-int8"], "comparison": {"points": 5, "seeds": 3}}, 45),
     ],
 )
-def test_what_is_not_built_is_refused_by_name(change: dict[str, Any], field: tuple[str, ...], named: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        SearchSpec.model_validate({**LEAST, **change})
-    (error,) = caught.value.errors()
-    assert (error["type"], error["loc"]) == ("not_built", field)
-    assert named in error["msg"]
+def test_every_method_is_compared_at_every_point_and_seed(change: dict[str, Any], compared: int) -> None:
+    assert SearchSpec.model_validate({**LEAST, **change}).compared == compared
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,10 @@ def test_what_is_not_built_is_refused_by_name(change: dict[str, Any], field: tup
         {"seed": -1},
         {"choices": {"precision": ["int8"]}},
         {"search": {"sampler": "uniform"}},
+        {"baselines": ["random", "random"]},
+        {"baselines": ["search"]},
+        {"comparison": {"points": 6}},
+        {"comparison": {"seeds": 0}},
     ],
 )
 def test_what_cannot_be_is_refused(change: dict[str, Any]) -> None:

@@ -1,0 +1,153 @@
+"""What a finished search is worth beside others: the same search at tighter budgets, and baselines at all of them.
+
+Every network is trained as the job's own was, from the supernet's weights or from new ones, and judged on the same test
+pictures before and behind it (ShrinkBench: Blalock 2020, sec. 6: several operating points, several seeds, before and
+after). The job's own network stands first and is not trained again.
+"""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+
+from search.baselines.methods import METHODS, Learnt
+from search.batches import evaluation, tensors
+from search.budget import Budget
+from search.datasets.data import ImageData
+from search.finish import Trainer
+from search.network import Network
+from search.points import Point, operating_points
+from search.report.compared import SEARCHED, ComparedRun
+from search.reports import StepReport
+from search.spec import SearchSpec
+from search.state import State
+from search.task import CLASSIFICATION, Classification, Task
+
+MANY = 5  # classes, up to which the five greatest logits are no news
+
+
+class Planned(NamedTuple):
+    """One network of a comparison. `seed` is added to the job's."""
+
+    method: str
+    point: Point
+    seed: int
+
+
+class Judged(NamedTuple):
+    """The task's metric over the test pictures, and how often the label is among the five greatest logits."""
+
+    top1: float
+    top5: float | None
+
+
+class Comparison:
+    """Trains what is compared with `own`, whose training is done: an iterator of step reports, and `state_dict()`
+    between any two. `compared` is what is done so far.
+    """
+
+    def __init__(
+        self, spec: SearchSpec, *, learnt: Learnt, own: Trainer, budgets: Sequence[Budget], data: ImageData,
+        task: Task = CLASSIFICATION,
+    ) -> None:  # fmt: skip
+        self.spec, self.learnt, self.own, self.data, self.task = spec, learnt, own, data, task
+        self.budgets = tuple(budgets)
+        wanted = spec.comparison
+        points = operating_points(budgets, wanted.points)
+        methods = (SEARCHED, *spec.baselines)
+        self.plan = [Planned(m, p, seed) for m in methods for p in points for seed in range(wanted.seeds)]
+        self.steps = spec.compare_steps(own.steps)
+        self.step = 0
+        self.compared: list[ComparedRun] = []
+        self.trainer: Trainer | None = None  # of the network that is next
+        self.before: Judged | None = None  # how it was judged without training
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Does what remains: a report for each training step, and one more for each network once it is judged. Raises
+        FloatingPointError where a loss is no number.
+        """
+        while len(self.compared) < len(self.plan):
+            planned = self.plan[len(self.compared)]
+            if self.trainer is None or self.before is None:
+                network = self._network(planned)
+                self.before = self._judged(self._trainer(deepcopy(network), planned))
+                self.trainer = self.own if self._is_own(planned) else self._trainer(network, planned)
+            for report in self.trainer:
+                yield self._reported(planned, report.data)
+            run = self._run(planned, self.trainer, self.before)
+            report = self._reported(planned, {"before": run.before, "after": run.after})
+            self.compared.append(run)
+            self.trainer = self.before = None
+            yield report
+
+    def _reported(self, planned: Planned, data: dict[str, object]) -> StepReport:
+        self.step += 1
+        which = {"network": len(self.compared) + 1, "networks": len(self.plan)}
+        told = {"method": planned.method, "share": planned.point.share, "seed": planned.seed}
+        return StepReport("compare", self.step, self.steps, {**which, **told, **data})
+
+    def _is_own(self, planned: Planned) -> bool:
+        return planned is self.plan[0]
+
+    def _network(self, planned: Planned) -> Network:
+        """With the weights that its training starts from."""
+        seed = self.spec.seed + planned.seed
+        if planned.method == SEARCHED and planned.point.share == 1.0:  # the job's own choice, whatever came to it
+            return self.learnt.start(self.own.network.architecture.indices, seed)
+        return METHODS[planned.method](self.learnt, planned.point.budgets, seed)
+
+    def _trainer(self, network: Network, planned: Planned) -> Trainer:
+        seed = self.spec.seed + planned.seed
+        return Trainer(network, data=self.data, settings=self.spec.finish, seed=seed, task=self.task)
+
+    def _judged(self, trainer: Trainer) -> Judged:
+        """How good the trainer's network is as it stands, settled as a result is."""
+        trainer.settle()
+        return judged(trainer.network, self.data, self.task)
+
+    def _run(self, planned: Planned, trainer: Trainer, before: Judged) -> ComparedRun:
+        after, architecture = self._judged(trainer), trainer.network.architecture
+        indices = architecture.indices
+        return ComparedRun(
+            method=planned.method,
+            share=planned.point.share,
+            seed=planned.seed,
+            layers=architecture.layers,
+            predicted={budget.name: budget.total(indices) for budget in self.budgets},
+            before=before.top1,
+            after=after.top1,
+            top5_before=before.top5,
+            top5_after=after.top5,
+        )
+
+    def state_dict(self) -> State:
+        """All that the remaining steps depend on, beside what was learnt and the job's own trainer."""
+        return {
+            "step": self.step,
+            "compared": [run.model_dump(mode="json") for run in self.compared],
+            "before": None if self.before is None else list(self.before),
+            "trainer": None if self.trainer is None or self.trainer is self.own else self.trainer.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on where `state_dict` was taken, bit for bit."""
+        self.step = state["step"]
+        self.compared = [ComparedRun.model_validate(run) for run in state["compared"]]
+        if state["trainer"] is not None:
+            planned = self.plan[len(self.compared)]
+            self.before = Judged(*state["before"])
+            self.trainer = self._trainer(self._network(planned), planned)
+            self.trainer.load_state_dict(state["trainer"])
+
+
+def judged(network: Network, data: ImageData, task: Task) -> Judged:
+    """Over all test pictures, in evaluation mode. Top-5 only of a classifier of more than five classes."""
+    x_NCHW, y_N = tensors(data.x_test, data.y_test)
+    with torch.inference_mode():
+        output = torch.cat([network.eval()(batch) for batch in evaluation(x_NCHW)])
+        top1 = float(task.metric(output, y_N).double().mean())
+        if not isinstance(task, Classification) or data.classes <= MANY:
+            return Judged(top1, None)
+        among_N = (output.topk(MANY, dim=1).indices == y_N[:, None]).any(1)
+        return Judged(top1, float(among_N.double().mean()))
