@@ -41,7 +41,7 @@ REFUSED = {
         "baselines[1]",
     ),
     "a baseline that cannot hold the budget": (
-        constrained_to(80.0, baselines=["uniform-magnitude"]),
+        constrained_to(200.0, baselines=["uniform-magnitude"]),
         "baseline-does-not-apply",
         "baselines[0]",
     ),

@@ -148,3 +148,22 @@ def test_the_report_and_the_onnx_file_download_and_agree(sqlite_site: Site) -> N
     assert report["environment"]["threads"] == 1
     others = {name: artifact for name, artifact in by_name.items() if not name.startswith("report.")}
     assert {file["name"]: file["sha256"] for file in report["files"]} == {n: a["sha256"] for n, a in others.items()}
+
+
+def test_a_job_is_compared_within_its_budgets_and_the_report_has_all_rows(sqlite_site: Site) -> None:
+    compared = {"baselines": ["random", "uniform-magnitude"], "comparison": {"points": 2, "seeds": 1}}
+    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
+        job = client.submit(spec(**BRIEF, **compared))["id"]
+        finished(client, job)
+        by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
+        report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
+        steps = [event["data"] for event in client.events(job) if event["data"].get("phase") == "compare"]
+        forecast = client.job(job)["forecast"]
+    methods = ("search", "random", "uniform-magnitude")
+    rows = {(row["method"], row["share"]): row for row in report["comparison"]}
+    assert set(rows) == {(method, share) for method in methods for share in (1.0, 0.85)}
+    assert rows["search", 1.0]["accuracy"]["mean"] == report["test_accuracy"]
+    assert all(row["predicted"]["board"] <= 60.0 for row in rows.values())
+    assert (steps[-1]["network"], steps[-1]["networks"]) == (6, 6)
+    assert forecast is not None
+    assert forecast["compare_steps"] == steps[-1]["steps"]

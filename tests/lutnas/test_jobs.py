@@ -10,6 +10,7 @@ from typing import Any
 
 from api.db.session import Database
 from api.jobs.lease import fail
+from lutnas.cli.watch import View
 from search.evidence import Evidence
 from search.space import preset
 from tests.lutnas.conftest import Service
@@ -136,6 +137,16 @@ def test_watching_without_a_terminal_says_phase_budget_and_time_left(
     )
     assert expected in done.stderr
     assert done.stdout.strip() == service.data("jobs", "show", job["id"])["architecture"]
+
+
+def test_watching_a_comparison_says_which_of_how_many_networks_it_is(service: Service, spec: dict[str, Any]) -> None:
+    view, told = View(submit(service, spec)), list[str | None]()
+    for number, network in enumerate((1, 3, 3, 4)):
+        which = {"network": network, "networks": 12, "method": "random", "share": 0.85, "seed": 0}
+        data = {"phase": "compare", "step": number, "steps": 40, **which, "epoch": 1}
+        told.append(view.take({"id": 1, "attempt": 1, "step": number, "kind": "progress", "data": data, "at": ""}))
+    assert told[1] == "comparing  3 of 12 (random at 0.85)  step 1/40  epoch 1"
+    assert [line is None for line in told] == [False, False, True, False]
 
 
 def test_events_up_to_a_number_are_left_out(service: Service, database: Database, spec: dict[str, Any]) -> None:

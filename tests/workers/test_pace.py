@@ -43,3 +43,10 @@ def test_nothing_is_told_of_a_phase_that_nothing_tells_of() -> None:
     resumed = paced(("assess", 9.0), ("assess", 0.5))
     assert resumed.seconds_left({"search": 0, "assess": 4, "finish": 4000}) is None
     assert resumed.seconds_left({"search": 0, "assess": 4, "finish": 0}) == 2.0
+
+
+def test_networks_of_a_comparison_are_told_from_the_result_until_one_was_trained() -> None:
+    pace = paced(("search", 9.0), ("search", 2.0), ("finish", 0.25))
+    assert pace.seconds_left({"compare": 8}) == 8 * 0.25
+    assert paced(("search", 9.0), ("search", 2.0), ("finish", 0.25), ("compare", 0.5)).seconds_left({"compare": 8}) == 4
+    assert paced(("search", 9.0), ("search", 2.0)).seconds_left({"compare": 8}) == 8 * 1.0
