@@ -136,9 +136,7 @@ class SearchRun:
 
     def _start_comparing(self, own: Trainer) -> Comparison:
         learnt = Learnt(self._evidence(), self._to_train)
-        return Comparison(
-            self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task
-        )  # fmt: skip
+        return Comparison(self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task)
 
     def _evidence(self) -> Evidence:
         assert self.choosing.evidence is not None
