@@ -57,8 +57,8 @@ class OwnStep(nn.Module):
         assert self.log_size is not None
         bottom, top = steps_of(bits, signed=self.signed)
         if self.learning == "pact":
-            return pact(x, self.log_size.exp(), top=top)
-        return lsq(x, self.log_size.exp(), bottom=bottom, top=top)
+            return pact(x, self.log_size.exp() * top, bits)
+        return lsq(x, self.log_size.exp(), bottom, top)
 
 
 class NormAct(nn.BatchNorm2d, OwnStep):

@@ -1,1 +1,11 @@
-"""Quantisers: how values are put on a grid of few bits, and how that grid is found."""
+"""Quantisers, and what makes a network ready for them without training it (Gholami 2021).
+
+`affine`           grids as data, rounding to them; steps from a range
+`calibration`      ranges from samples: min-max, percentile, entropy, mse
+`learnt`           steps and clips that training sizes: LSQ, PACT
+`equalization`     channels of one size across layers, the function unchanged
+`bias_correction`  the mean error of rounding taken off, layer by layer
+`adaround`         weights rounded up or down by what the layer gives
+`zero_shot`        pictures to calibrate on from BatchNorm's statistics alone
+`grids`            the grids of a network's activations, calibrated while BatchNorm stays
+"""

@@ -24,8 +24,7 @@ class _Rows(nn.Module):
         if self.log_size is None:
             views = Views(((0, self.weight[0].numel()),), (bits,))
             return mix_views(self.weight.flatten(1), ONLY_GRID, EVERY_LEVEL, views).view_as(self.weight)
-        size = self.log_size.exp().view(-1, *[1] * (self.weight.ndim - 1))
-        return lsq(self.weight, size, bottom=-weight_top(bits), top=weight_top(bits))
+        return lsq(self.weight, self.log_size.exp(), -weight_top(bits), weight_top(bits))
 
     def step_sizes(self, bits: int) -> Tensor:
         """The step of each row (O,), without gradient."""

@@ -1,0 +1,71 @@
+"""Static grids of a trained network: sizes of its activations' grids from pictures, while BatchNorm stays as it is.
+
+Blocks size a grid by one number, the root mean square of what is rounded there, times a clip that a Gaussian would
+choose (`search.kernels.grids`). Any calibrated range is told to them as the root mean square that leads to it.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from search.blocks import Head, MobileBlock, Skip, Stem
+from search.kernels.grids import CLIP, HALF_NORMAL
+from search.network import Network
+from search.norms import NormAct, Rounding
+from search.quantizers.affine import Affine, Range
+from search.quantizers.calibration import Observer, calibration
+from search.quantizers.recording import in_front_of_norms, normed
+
+Place = NormAct | Rounding
+GAUSSIAN = "gaussian"
+
+
+def calibrate_grids(network: Network, batches: Sequence[Tensor], method: str = GAUSSIAN) -> None:
+    """Sizes every grid of `network` on batches of pixels, in order, since what is rounded changes what comes behind:
+    one pass a grid. By `gaussian`, as training does it, or by a method of `search.quantizers.calibration`; ends in
+    evaluation mode. Raises ValueError on other names.
+    """
+    calibrate = gaussian if method == GAUSSIAN else calibration(method)
+    for place, affine in places_of(network):
+        seen = observed(network, place, batches)
+        if not seen.count:
+            continue  # its input comes on a grid already
+        clip = float(affine.steps(calibrate(seen, affine)).size) * affine.ends[1]
+        place.rms.fill_(clip / CLIP[affine.bits] * (1.0 if affine.kind == "signed" else HALF_NORMAL))
+
+
+def places_of(network: Network) -> Iterator[tuple[Place, Affine]]:
+    """What rounds activations in `network`, in order, and its grid."""
+    for block in network.modules():
+        if isinstance(block, MobileBlock | Skip | Stem | Head) and block.bits:
+            for part in block.children():
+                if isinstance(part, Rounding):
+                    yield part, Affine(block.bits[0], "signed" if part.signed else "unsigned")
+                elif isinstance(part, NormAct):
+                    yield part, Affine(block.bits[0], "unsigned")
+
+
+def observed(network: Network, place: Place, batches: Sequence[Tensor]) -> Observer:
+    """All that is rounded at `place`, before it is."""
+    seen = Observer()
+
+    def take(norm: nn.BatchNorm2d, y_NCHW: Tensor) -> None:
+        if norm is place:
+            seen.observe(torch.relu(normed(norm, y_NCHW)))
+
+    hook = place.register_forward_pre_hook(lambda _, inputs: seen.observe(inputs[0]))  # of a Rounding
+    with torch.no_grad(), in_front_of_norms(network.eval(), take):
+        for x_NCHW in batches:
+            network(x_NCHW)
+    hook.remove()
+    return seen
+
+
+def gaussian(seen: Observer, affine: Affine) -> Range:
+    """The clip of a Gaussian, behind a ReLU of half of one, with the root mean square that was seen, to a bin."""
+    values, counts = seen.points
+    rms = math.sqrt(float((values.square() * counts).sum()) / seen.count)
+    clip = torch.tensor([[CLIP[affine.bits] * rms / (1.0 if affine.kind == "signed" else HALF_NORMAL)]])
+    return Range(-clip if affine.kind == "signed" else torch.zeros_like(clip), clip)
