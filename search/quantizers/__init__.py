@@ -8,4 +8,5 @@
 `adaround`         weights rounded up or down by what the layer gives
 `zero_shot`        pictures to calibrate on from BatchNorm's statistics alone
 `grids`            the grids of a network's activations, calibrated while BatchNorm stays
+`recording`        what stands in front of each BatchNorm, for those above
 """

@@ -55,11 +55,10 @@ def observed(network: Network, place: Place, batches: Sequence[Tensor]) -> Obser
         if norm is place:
             seen.observe(torch.relu(normed(norm, y_NCHW)))
 
-    hook = place.register_forward_pre_hook(lambda _, inputs: seen.observe(inputs[0]))  # of a Rounding
-    with torch.no_grad(), in_front_of_norms(network.eval(), take):
+    hook = place.register_forward_pre_hook(lambda _, inputs: seen.observe(inputs[0]))  # fires for a Rounding
+    with hook, torch.no_grad(), in_front_of_norms(network.eval(), take):
         for x_NCHW in batches:
             network(x_NCHW)
-    hook.remove()
     return seen
 
 
