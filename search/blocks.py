@@ -62,8 +62,13 @@ class MobileBlock(nn.Module):
 
     def choose_survivors(self) -> None:
         """Sets the masks of a sparse block by the magnitudes of its weights today."""
-        for conv, mask in ((self.expand, self.expand_mask), (self.project, self.project_mask)):
-            mask.copy_(survivors(conv.weight.flatten(1), self.level).view_as(mask))
+        for weight_OM, mask_OM in self.masked_weights():
+            mask_OM.copy_(survivors(weight_OM, self.level))
+
+    def masked_weights(self) -> list[tuple[Tensor, Tensor]]:
+        """Of a sparse block both 1x1 weights (O, M) and their masks, as views."""
+        pairs = ((self.expand.weight.detach(), self.expand_mask), (self.project.weight.detach(), self.project_mask))
+        return [(weight.view(len(weight), -1), mask.view(len(mask), -1)) for weight, mask in pairs]
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Expand, depthwise and project weight as the forward pass uses them: masked, rounded."""

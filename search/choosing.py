@@ -102,7 +102,7 @@ class Choosing:
             finalists=assessor.ranked()[: self.spec.tried],
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
-            settings=self.spec.finish.model_copy(update={"epochs": self.spec.trials.epochs}),
+            settings=self.spec.finish.of_trial(self.spec.trials.epochs),
             seed=self.spec.seed,
             task=self.task,
         )

@@ -6,25 +6,20 @@ after). The job's own network stands first and is not trained again.
 """
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
+from dataclasses import asdict
 from typing import NamedTuple
 
-import torch
-
 from search.baselines.methods import METHODS, Learnt
-from search.batches import evaluation, tensors
 from search.budget import Budget
 from search.datasets.data import ImageData
-from search.finish import Trainer
+from search.finish import Quality, Trainer, quality_of
 from search.network import Network
 from search.points import Point, operating_points
 from search.report.compared import SEARCHED, ComparedRun
 from search.reports import StepReport
 from search.spec import SearchSpec
 from search.state import State
-from search.task import CLASSIFICATION, Classification, Task
-
-MANY = 5  # classes, up to which the five greatest logits are no news
+from search.task import CLASSIFICATION, Task
 
 
 class Planned(NamedTuple):
@@ -33,13 +28,6 @@ class Planned(NamedTuple):
     method: str
     point: Point
     seed: int
-
-
-class Judged(NamedTuple):
-    """The task's metric over the test pictures, and how often the label is among the five greatest logits."""
-
-    top1: float
-    top5: float | None
 
 
 class Comparison:
@@ -57,11 +45,11 @@ class Comparison:
         points = operating_points(budgets, wanted.points)
         methods = (SEARCHED, *spec.baselines)
         self.plan = [Planned(m, p, seed) for m in methods for p in points for seed in range(wanted.seeds)]
-        self.steps = spec.compare_steps(own.steps)
+        self.steps = spec.compare_steps(own.steps + (own.teacher.steps if own.teacher else 0))
         self.step = 0
         self.compared: list[ComparedRun] = []
         self.trainer: Trainer | None = None  # of the network that is next
-        self.before: Judged | None = None  # how it was judged without training
+        self.before: Quality | None = None  # how good it is without training
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains: a report for each training step, and one more for each network once it is judged. Raises
@@ -71,8 +59,9 @@ class Comparison:
             planned = self.plan[len(self.compared)]
             if self.trainer is None or self.before is None:
                 network = self._network(planned)
-                self.before = self._judged(self._trainer(deepcopy(network), planned))
-                self.trainer = self.own if self._is_own(planned) else self._trainer(network, planned)
+                trainer = self._trainer(network, planned)
+                self.before = trainer.quality_as_given()
+                self.trainer = self.own if self._is_own(planned) else trainer
             for report in self.trainer:
                 yield self._reported(planned, report.data)
             run = self._run(planned, self.trainer, self.before)
@@ -101,13 +90,9 @@ class Comparison:
         seed = self.spec.seed + planned.seed
         return Trainer(network, data=self.data, settings=self.spec.finish, seed=seed, task=self.task)
 
-    def _judged(self, trainer: Trainer) -> Judged:
-        """How good the trainer's network is as it stands, settled as a result is."""
+    def _run(self, planned: Planned, trainer: Trainer, before: Quality) -> ComparedRun:
         trainer.settle()
-        return judged(trainer.network, self.data, self.task)
-
-    def _run(self, planned: Planned, trainer: Trainer, before: Judged) -> ComparedRun:
-        after, architecture = self._judged(trainer), trainer.network.architecture
+        after, architecture = quality_of(trainer.network, self.data, self.task), trainer.network.architecture
         indices = architecture.indices
         return ComparedRun(
             method=planned.method,
@@ -115,8 +100,8 @@ class Comparison:
             seed=planned.seed,
             layers=architecture.layers,
             predicted={budget.name: budget.total(indices) for budget in self.budgets},
-            before=before.top1,
-            after=after.top1,
+            before=before.metric,
+            after=after.metric,
             top5_before=before.top5,
             top5_after=after.top5,
         )
@@ -126,7 +111,7 @@ class Comparison:
         return {
             "step": self.step,
             "compared": [run.model_dump(mode="json") for run in self.compared],
-            "before": None if self.before is None else list(self.before),
+            "before": None if self.before is None else asdict(self.before),
             "trainer": None if self.trainer is None or self.trainer is self.own else self.trainer.state_dict(),
         }
 
@@ -136,18 +121,6 @@ class Comparison:
         self.compared = [ComparedRun.model_validate(run) for run in state["compared"]]
         if state["trainer"] is not None:
             planned = self.plan[len(self.compared)]
-            self.before = Judged(*state["before"])
+            self.before = Quality(**state["before"])
             self.trainer = self._trainer(self._network(planned), planned)
             self.trainer.load_state_dict(state["trainer"])
-
-
-def judged(network: Network, data: ImageData, task: Task) -> Judged:
-    """Over all test pictures, in evaluation mode. Top-5 only of a classifier of more than five classes."""
-    x_NCHW, y_N = tensors(data.x_test, data.y_test)
-    with torch.inference_mode():
-        output = torch.cat([network.eval()(batch) for batch in evaluation(x_NCHW)])
-        top1 = float(task.metric(output, y_N).double().mean())
-        if not isinstance(task, Classification) or data.classes <= MANY:
-            return Judged(top1, None)
-        among_N = (output.topk(MANY, dim=1).indices == y_N[:, None]).any(1)
-        return Judged(top1, float(among_N.double().mean()))

@@ -35,15 +35,18 @@ class Pace:
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of search, trials, finish and comparison with the multiply-adds of one each, on average (those of trials
-    and comparison are the finish's), those of scoring all finalists and evidence, and of judging what is compared.
+    """Steps of search, trials, teaching, finish and comparison with the multiply-adds of one each, on average (of
+    trials and teaching the same: `plain_step_macs`; of comparison those of the finish), and those of scoring all
+    finalists and evidence, and of judging what is compared.
     """
 
     search_steps: int
     trial_steps: int
+    teach_steps: int
     finish_steps: int
     compare_steps: int
     search_step_macs: float
+    plain_step_macs: float
     finish_step_macs: float
     scoring_macs: float
     judging_macs: float
@@ -52,9 +55,9 @@ class Workload:
     def seconds(self, pace: Pace) -> float:
         """What all of it takes at that pace."""
         search = self.search_steps * self.search_step_macs + self.scoring_macs
-        steps = self.trial_steps + self.finish_steps + self.compare_steps
-        trained = steps * self.finish_step_macs + self.judging_macs
-        return search / pace.search_macs_per_second + trained / pace.finish_macs_per_second
+        plain = (self.trial_steps + self.teach_steps) * self.plain_step_macs + self.judging_macs
+        finish = plain + (self.finish_steps + self.compare_steps) * self.finish_step_macs
+        return search / pace.search_macs_per_second + finish / pace.finish_macs_per_second
 
 
 def stated_pace(threads: int) -> Pace:
@@ -90,18 +93,20 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
     searched = min(spec.search.examples or examples, examples)
     held_out = max(1, round(searched * spec.search.theta_share))
     pictures, parts = parts_scored(held_out)
+    batches, average = max(1, examples // finish.batch_size), _average_macs(space) * finish.batch_size
     scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
-    finish_steps = finish.epochs * max(1, examples // finish.batch_size)
     # While others are trained, the result stays, with its momentum and its pictures.
     kept = _network_bytes(_largest(space)) + examples * pixels if spec.compared else 0
     judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
     return Workload(
         search_steps=weight_steps + theta_steps,
         trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
-        finish_steps=finish_steps,
-        compare_steps=spec.compare_steps(finish_steps),
+        teach_steps=finish.teaching_epochs * batches,
+        finish_steps=finish.epochs * batches,
+        compare_steps=spec.compare_steps((finish.teaching_epochs + finish.epochs) * batches),
         search_step_macs=trained / (weight_steps + theta_steps),
-        finish_step_macs=TRAINING * _average_macs(space) * finish.batch_size,
+        plain_step_macs=TRAINING * average,
+        finish_step_macs=(TRAINING + (finish.distillation is not None)) * average,  # the twin's answers
         scoring_macs=scored * _average_macs(space),
         judging_macs=judged * _average_macs(space),
         # The arrays stay, and the searcher has tensors of its own of them.

@@ -12,8 +12,9 @@ class StepReport:
     has `distribution`: by categorical (block, precision, level) the probabilities of each layer's options. Phase
     `assess`: the score of one sub-network; the finalists come first. Phase `measure`: what
     the best finalist took on the device, by budget, and whether that holds. Phase `derive`: one report, with candidates
-    and predicted (by budget). Phase `finish`: epoch, loss, accuracy. Phase `compare`: network (of so many `networks`),
-    method, share and seed, with what `finish` has while it is trained, then with its metric before and after.
+    and predicted (by budget). Phases `teach` (the float twin, where there is one) and `finish`: epoch, loss, accuracy.
+    Phase `compare`: network (of so many `networks`), method, share and seed, with what `finish` has while it is
+    trained, then with its metric before and after.
     """
 
     phase: str

@@ -9,7 +9,7 @@ result = run.export(folder)
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -24,7 +24,8 @@ from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
 from search.files import ARCHITECTURE, EVIDENCE, PRETRAINED, WEIGHTS
-from search.finish import CALIBRATION_EXAMPLES, Trainer, evaluated
+from search.finish import Quality, Trainer, evaluated, quality_of
+from search.finish.distillation import refuse_unteachable
 from search.network import Network, save_weights
 from search.points import operating_points
 from search.randomness import seeded
@@ -48,8 +49,12 @@ class MisfitError(ValueError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run leaves: its files, and the figures of its report. `float_metric` is that of the network of
-    model-float.onnx where there is one; `notes` say what was not written, and why.
+    """What a finished run leaves: its files, and the figures of its report.
+
+    `before` is the metric of the derived network as inherited, with its zeros and bits and BatchNorm recalibrated; None
+    where it was trained from scratch. Those of top 5 are None but for classifiers of more than five classes.
+    `float_metric` is that of the network of model-float.onnx where there is one, `teacher` what the float twin reached
+    that taught it. `notes` are sentences on how it was trained, and on what was not written.
     """
 
     architecture: Architecture
@@ -57,7 +62,11 @@ class Result:
     test_metric: float
     export_difference: float | None
     files: tuple[Path, ...]
+    top5: float | None = None
+    before: float | None = None
+    top5_before: float | None = None
     float_metric: float | None = None
+    teacher: float | None = None
     notes: tuple[str, ...] = ()
     compared: tuple[ComparedRun, ...] = ()
 
@@ -77,6 +86,7 @@ class SearchRun:
             )
         if spec.search.pretrained is not None and pretrained is None:
             raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
+        refuse_unteachable(spec.finish, task)
         if spec.baselines:
             for _, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
                 raise MisfitError(f"baselines: {reason}")
@@ -88,6 +98,7 @@ class SearchRun:
         self.choosing = Choosing(spec, searcher=self.searcher, data=data, budgets=budgets, task=task, measure=measure)
         self.trainer: Trainer | None = None
         self.comparison: Comparison | None = None
+        self.before: Quality | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains; the report of phase `derive` stands between the choice of a finalist and its training."""
@@ -95,6 +106,8 @@ class SearchRun:
         if self.trainer is None:
             yield from self.choosing
             self.trainer = self._start_training(self.choosing.best())
+            if self.spec.finish.weights == "inherited":
+                self.before = self.trainer.quality_as_given()
             yield self._derived()
         yield from self.trainer
         if self.spec.compared:
@@ -103,16 +116,19 @@ class SearchRun:
 
     @property
     def steps_left(self) -> dict[str, int]:
-        """Steps that remain of each phase: search, assess, trial, finish, compare."""
+        """Steps that remain of each phase: search, assess, trial, teach, finish, compare."""
         finish = self.spec.finish
-        steps = finish.epochs * max(1, len(self.data.y_train) // finish.batch_size)
-        compare = self.spec.compare_steps(steps) - (self.comparison.step if self.comparison else 0)
+        batches = max(1, len(self.data.y_train) // finish.batch_size)
+        teach, steps = finish.teaching_epochs * batches, finish.epochs * batches
+        compare = self.spec.compare_steps(teach + steps) - (self.comparison.step if self.comparison else 0)
         if self.trainer is not None:
+            teach = self.trainer.teacher.steps - self.trainer.teacher.step if self.trainer.teacher else 0
             left = self.trainer.steps - self.trainer.step
-            return {"search": 0, "assess": 0, "trial": 0, "finish": left, "compare": compare}
+            return {"search": 0, "assess": 0, "trial": 0, "teach": teach, "finish": left, "compare": compare}
         return {
             "search": len(self.searcher.plan) - self.searcher.step,
             **self.choosing.steps_left,
+            "teach": teach,
             "finish": steps,
             "compare": compare,
         }
@@ -165,14 +181,19 @@ class SearchRun:
         assert len(compared) == self.spec.compared, "the comparison is not done"
         self.trainer.settle()
         network = self.trainer.network
-        metric = evaluated(network, self.data, self.task)
+        after = quality_of(network, self.data, self.task)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as beside:
             files, models = self._write(network, Path(beside), onnx)
             files = [file.replace(folder / file.name) for file in files]
-        plain = None if models is None or models.plain is None else evaluated(models.plain, self.data, self.task)
         return Result(
-            network.architecture, self.predicted(), metric, None if models is None else models.difference, tuple(files),
-            float_metric=plain, notes=() if models is None else models.notes, compared=compared,
+            network.architecture, self.predicted(), after.metric, models.difference if models else None, tuple(files),
+            top5=after.top5,
+            before=self.before.metric if self.before else None,
+            top5_before=self.before.top5 if self.before else None,
+            float_metric=evaluated(models.plain, self.data, self.task) if models and models.plain else None,
+            teacher=self.trainer.teacher_metric,
+            notes=(*self.trainer.notes, *(models.notes if models else ())),
+            compared=compared,
         )  # fmt: skip
 
     def _write(self, network: Network, folder: Path, onnx: bool) -> tuple[list[Path], Models | None]:
@@ -186,9 +207,8 @@ class SearchRun:
 
     def _models(self, network: Network, folder: Path) -> Models:
         assert self.trainer is not None
-        batches = self.trainer.batches
-        calibration = evaluation(batches.x_NCHW[batches.order(0)[:CALIBRATION_EXAMPLES]])  # as `Trainer.settle` has it
         probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
+        calibration = self.trainer.calibration()
         return write_models(network, folder, probe_NCHW=probe, calibration=calibration, head=self.task.head)
 
     def state_dict(self) -> State:
@@ -200,6 +220,7 @@ class SearchRun:
                 "indices": list(self.architecture.indices),
                 "evidence": self._evidence().model_dump_json(),
                 "supernet": dict(self.searcher.supernet.state_dict()),
+                "before": None if self.before is None else asdict(self.before),
                 "trainer": self.trainer.state_dict(),
                 "comparison": None if self.comparison is None else self.comparison.state_dict(),
             }
@@ -221,6 +242,7 @@ class SearchRun:
             self.searcher.step = len(self.searcher.plan)
             self.searcher.supernet.load_state_dict(state["supernet"])
             self.choosing.evidence = Evidence.model_validate_json(state["evidence"])
+            self.before = Quality(**state["before"]) if state["before"] else None
             self.trainer = self._start_training(state["indices"])
             self.trainer.load_state_dict(state["trainer"])
             if state["comparison"] is not None:

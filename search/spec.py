@@ -56,11 +56,41 @@ class Search(Document):
         return self
 
 
+class Pruning(Document):
+    """How the zeros of sparse layers come in while the derived network trains (docs/concepts/training.md).
+
+    `one-shot` masks before the first step. `gradual` prunes from the share `begin` of the steps to the share `end`,
+    once in `every` steps. `auto` takes the one that `finish.epochs` leaves time for, and the report says why.
+    """
+
+    schedule: Literal["auto", "gradual", "one-shot"] = "auto"
+    begin: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    end: Annotated[float, Field(gt=0, le=1)] = 0.75
+    every: Annotated[int, Field(ge=1, le=100_000)] = 10
+
+    @model_validator(mode="after")
+    def _some_time(self) -> "Pruning":
+        if self.begin >= self.end:
+            raise ValueError(f"begin {self.begin:g} has to be below end {self.end:g}: both are shares of the steps")
+        return self
+
+
+class Distillation(Document):
+    """A float twin of the derived network (same blocks and widths, no zeros) trains first, for `epochs` (None: those of
+    the finish). Then `weight` of the loss is how far the network's answers are from the twin's, both softened by
+    `temperature` (Hinton 2015). Of classifiers only.
+    """
+
+    temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
 class Finish(Document):
     """How the derived network is trained: from the supernet's weights, or from new ones ("scratch").
 
     `quantizer` says what sizes the grids of fewer than 32 bits: statistics, or steps learnt with the weights by LSQ or
-    PACT (search.quantizers.learnt).
+    PACT (search.quantizers.learnt). `ema` is the decay of a moving average of the weights, which is then what ships.
     """
 
     epochs: Annotated[int, Field(ge=0, le=1000)] = 10
@@ -68,6 +98,26 @@ class Finish(Document):
     lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     weights: Literal["inherited", "scratch"] = "inherited"
     quantizer: Literal["statistics", "lsq", "pact"] = "statistics"
+    pruning: Pruning = Pruning()
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    distillation: Distillation | None = None
+
+    @model_validator(mode="after")
+    def _trained(self) -> "Finish":
+        asked = {"pruning.schedule": self.pruning.schedule == "gradual", "distillation": self.distillation is not None}
+        for field, is_asked in asked.items():
+            if is_asked and not self.epochs:
+                raise ValueError(f"{field}: needs training, and epochs is 0")
+        return self
+
+    @property
+    def teaching_epochs(self) -> int:
+        """How long the float twin is trained; 0 where there is none."""
+        return (self.distillation.epochs or self.epochs) if self.distillation else 0
+
+    def of_trial(self, epochs: int) -> "Finish":
+        """How a finalist is tried for `epochs`: by itself, and judged by what its last step left."""
+        return self.model_copy(update={"epochs": epochs, "distillation": None, "ema": None})
 
 
 class Trials(Document):

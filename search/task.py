@@ -47,3 +47,8 @@ class Classification:
 
 
 CLASSIFICATION = Classification()
+
+
+def top5(output: Tensor, y_N: Tensor) -> Tensor:
+    """1 where the label is among the five greatest of the logits (N, classes), else 0: (N,)."""
+    return (output.topk(5, dim=1).indices == y_N[:, None]).any(1).float()

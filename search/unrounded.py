@@ -6,7 +6,7 @@ from torch import Tensor
 
 from search.architecture import Architecture
 from search.blocks import build
-from search.choices import FP32
+from search.choices import DENSE, FP32
 from search.network import MakeHead, Network, recalibrate
 
 
@@ -29,9 +29,14 @@ def unrounded(network: Network, calibration: Iterator[Tensor], head: MakeHead = 
     return plain
 
 
-def in_floats(architecture: Architecture) -> Architecture:
-    """The same architecture with layers, stem and head in fp32, in a space that offers nothing else."""
+def in_floats(architecture: Architecture, *, dense: bool = False) -> Architecture:
+    """The same architecture with layers, stem and head in fp32, in a space that offers nothing else; `dense` leaves out
+    the zeros too.
+    """
     space = architecture.space
-    choices = space.choices.model_copy(update={"precision": (FP32.name,), "ends": FP32.name})
-    layers = tuple(layer.model_copy(update={"precision": FP32.name}) for layer in architecture.layers)
-    return Architecture(space=space.offering(choices), layers=layers)
+    choices, layer_choice = {"precision": (FP32.name,), "ends": FP32.name}, {"precision": FP32.name}
+    changed = {"sparsity": None} if dense else {}
+    zeros = {"pattern": DENSE.pattern, "sparsity": DENSE.sparsity} if dense else {}
+    offered = space.offering(space.choices.model_copy(update={**choices, **changed}))
+    layers = tuple(layer.model_copy(update={**layer_choice, **zeros}) for layer in architecture.layers)
+    return Architecture(space=offered, layers=layers)

@@ -22,8 +22,8 @@ def forecast(session: Session, spec: SearchSpec, space: Space, *, examples: Exam
     pace = pace_of_service(session, threads)
     return {
         "expected_seconds": round(work.seconds(pace), 1), "expected_memory_bytes": work.memory_bytes,
-        "search_steps": work.search_steps, "trial_steps": work.trial_steps, "finish_steps": work.finish_steps,
-        "compare_steps": work.compare_steps, "rests_on": pace.rests_on,
+        "search_steps": work.search_steps, "trial_steps": work.trial_steps, "teach_steps": work.teach_steps,
+        "finish_steps": work.finish_steps, "compare_steps": work.compare_steps, "rests_on": pace.rests_on,
     }  # fmt: skip
 
 

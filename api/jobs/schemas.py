@@ -50,6 +50,7 @@ class ForecastView(BaseModel):
     expected_memory_bytes: int
     search_steps: int
     trial_steps: int
+    teach_steps: int = 0  # forecasts of older jobs know none
     finish_steps: int
     compare_steps: int = 0  # jobs of earlier versions know none
     rests_on: str

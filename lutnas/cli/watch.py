@@ -22,6 +22,7 @@ PHASES = {
     "assess": "scoring",
     "trial": "trying finalists",
     "derive": "deriving",
+    "teach": "training a float twin",
     "finish": "training the result",
     "compare": "comparing",
     "export": "exporting",

@@ -81,6 +81,7 @@ class Forecast(TypedDict):
     expected_memory_bytes: int
     search_steps: int
     trial_steps: int
+    teach_steps: int
     finish_steps: int
     compare_steps: NotRequired[int]
     rests_on: str

@@ -12,6 +12,7 @@ from search.norms import NormAct, Rounding
 from search.quantizers.learnt import Learning
 from search.quantizers.rows import RoundedConv, RoundedLinear
 
+STEP = ".log_size"  # how the names of learnt steps end
 LEARNING_RATE = 0.003  # of a step's logarithm, times the schedule of the weights
 
 

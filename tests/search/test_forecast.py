@@ -2,9 +2,10 @@
 
 import pytest
 
-from search import finish, forecast
+from search import forecast
 from search.budgets import budgets_of
 from search.costs import macs
+from search.finish import trainer
 from search.forecast import Pace, stated_pace, workload
 from search.run import SearchRun
 from search.space import preset
@@ -25,6 +26,7 @@ def spec(search: dict[str, object], finish: dict[str, object]) -> SearchSpec:
         ({"epochs": 3, "warmup_epochs": 1, "batch_size": 16}, {"epochs": 2, "batch_size": 32}),
         ({"epochs": 2, "warmup_epochs": 0, "batch_size": 50, "examples": 90}, {"epochs": 1, "batch_size": 4096}),
         ({"epochs": 2, "warmup_epochs": 1, "batch_size": 7, "theta_share": 0.5}, {"epochs": 0}),
+        ({"epochs": 3}, {"epochs": 1, "batch_size": 32, "distillation": {"epochs": 3}}),
     ],
 )
 def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict[str, object]) -> None:
@@ -33,14 +35,27 @@ def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict
     run = SearchRun(wanted, space=space, data=data, budgets=budgets)
     found = workload(wanted, space, examples=len(data.y_train), test_examples=len(data.y_test))
     scored = wanted.finalists + wanted.search.evidence_samples
-    left = {"search": found.search_steps, "assess": scored, "trial": found.trial_steps, "finish": found.finish_steps}
-    assert run.steps_left == {**left, "compare": 0}
+    assert run.steps_left == {
+        "search": found.search_steps, "assess": scored, "trial": found.trial_steps,
+        "teach": found.teach_steps, "finish": found.finish_steps, "compare": 0,
+    }  # fmt: skip
+    assert found.teach_steps == (3 * (160 // 32) if "distillation" in finish else 0)
 
 
 def test_seconds_are_those_of_search_trials_and_finish_at_their_own_pace() -> None:
     found = workload(spec({"epochs": 3}, {"epochs": 1}), tiny_space(), examples=1000, test_examples=100)
     search = (found.search_steps * found.search_step_macs + found.scoring_macs) / 1e9
     assert found.seconds(PACE) == search + (found.trial_steps + found.finish_steps) * found.finish_step_macs / 2e9
+    taught = workload(
+        spec({"epochs": 3}, {"epochs": 1, "distillation": {"epochs": 4}}),
+        tiny_space(),
+        examples=1000,
+        test_examples=100,
+    )
+    assert taught.teach_steps == 4 * found.finish_steps
+    assert taught.finish_step_macs == found.finish_step_macs * 4 / 3  # the twin's answers: a forward pass more
+    more = taught.teach_steps * found.finish_step_macs + found.finish_steps * found.finish_step_macs / 3
+    assert taught.seconds(PACE) - found.seconds(PACE) == pytest.approx(more / 2e9)
     assert found.trial_steps == 3 * (800 // spec({}, {}).finish.batch_size)
     assert stated_pace(2).search_macs_per_second == 2 * stated_pace(1).search_macs_per_second
 
@@ -95,4 +110,4 @@ def test_a_comparison_costs_the_training_of_each_network_but_the_jobs_own_and_th
     more = found.compare_steps * found.finish_step_macs + found.judging_macs
     assert found.seconds(PACE) == pytest.approx(without.seconds(PACE) + more / 2e9)
     assert found.memory_bytes > without.memory_bytes
-    assert forecast.CALIBRATION_EXAMPLES == finish.CALIBRATION_EXAMPLES
+    assert forecast.CALIBRATION_EXAMPLES == trainer.CALIBRATION_EXAMPLES

@@ -1,0 +1,1 @@
+"""The methods that a search is held against and finished with."""
