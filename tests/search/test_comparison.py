@@ -125,8 +125,9 @@ def test_a_comparison_interrupted_at_many_steps_ends_bit_identical(
     assert [file.read_bytes() for file in result.files] == [file.read_bytes() for file in calm[1].files]
 
 
-def test_steps_that_are_left_are_those_that_are_done(digits: ImageData) -> None:
-    run = start(digits, spec(baselines=["random"], comparison={"seeds": 2}))
+@pytest.mark.parametrize("finish", [{}, {"distillation": {"epochs": 1}}])
+def test_steps_that_are_left_are_those_that_are_done(digits: ImageData, finish: dict) -> None:
+    run = start(digits, spec(baselines=["random"], comparison={"seeds": 2}, finish={**SMALL, **finish}))
     foreseen, counted = run.steps_left, dict[str, int]()
     for report in run:
         counted[report.phase] = counted.get(report.phase, 0) + 1
@@ -134,7 +135,7 @@ def test_steps_that_are_left_are_those_that_are_done(digits: ImageData) -> None:
             assert run.steps_left["compare"] == report.steps - report.step
             assert report.data["network"] <= report.data["networks"] == 4
     del counted["derive"]
-    assert foreseen == {**counted, "trial": 0}
+    assert foreseen == {"teach": 0, **counted, "trial": 0}
     assert set(run.steps_left.values()) == {0}
 
 
