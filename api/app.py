@@ -17,13 +17,19 @@ from api import health, problems
 from api.architectures.routes import router as architectures
 from api.artifacts.routes import router as artifacts
 from api.artifacts.store import ArtifactStore
+from api.audit.routes import router as audit
+from api.audit.trail import Trails, witness
+from api.auth.documented import document_access
+from api.auth.rates import Rates
 from api.auth.routes import router as tokens
+from api.auth.uses import Uses
 from api.bell import Bell
 from api.datasets.routes import router as datasets
 from api.db import models as _models  # all tables, so that relations between rooms are known
 from api.db.session import Database
 from api.dependencies import Service
 from api.devices.routes import router as devices
+from api.envelope import Envelope
 from api.jobs.routes import router as jobs
 from api.jobs.sweeper import Sweeper
 from api.jobs.tailer import Tailer
@@ -57,7 +63,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         responses=problems.RESPONSES,
     )
-    app.add_middleware(BodyLimit)
+    for middleware in (BodyLimit, Trails, Envelope):  # the last one is the outermost
+        app.add_middleware(middleware)
     problems.install(app)
     for router in (
         health.router,
@@ -71,8 +78,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs,
         architectures,
         artifacts,
+        audit,
     ):
         app.include_router(router)
+    document_access(app)
     return app
 
 
@@ -80,12 +89,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _running(settings: Settings) -> AsyncIterator[Service]:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database, bell = Database(settings.database_url), Bell(settings)
+    database, bell = Database(settings.database_url, witness=witness), Bell(settings)
     tailer, sweeper = Tailer(database), Sweeper(database, settings, bell.ring)
     sweeper.start()
     try:
         with _told_of_end(tailer.close):
-            yield Service(settings, database, ArtifactStore(settings.artifacts), bell, tailer)
+            yield Service(
+                settings,
+                database,
+                ArtifactStore(settings.artifacts),
+                bell,
+                tailer,
+                rates=Rates(settings.requests_per_minute),
+                uses=Uses(database),
+            )
     finally:
         await tailer.wait_closed()
         await asyncio.to_thread(sweeper.stop)

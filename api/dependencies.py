@@ -1,4 +1,4 @@
-"""What routes ask for: the service's parts, the caller, a page.
+"""What routes ask for: the service's parts, the caller with the scope that the route needs, a page.
 
 A route opens its unit of work itself (`with service.database.write() as session`). As a generator dependency it would
 take a thread of the pool to begin and another to end: on SQLite, forty writers that wait would keep the one that
@@ -6,19 +6,29 @@ holds the lock from its thread.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, Header, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import BackgroundTasks, Depends, Header, Query, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from api.artifacts.store import ArtifactStore
-from api.auth.service import Caller, Unauthorized, identify
+from api.audit import trail
+from api.auth.callers import Caller
+from api.auth.errors import Unauthorized
+from api.auth.rates import Rates
+from api.auth.service import identify
+from api.auth.uses import Uses
 from api.bell import Bell
 from api.db.session import Database
 from api.jobs.tailer import Tailer
 from api.settings import Settings
 
-_bearer = HTTPBearer(auto_error=False, description="The token that `lutnas serve` made, or the operator's.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="The token that `lutnas serve` made, the operator's, or one of POST /v1/tokens. Each route lists the "
+    "scope that it needs; `admin` is all of them.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,8 @@ class Service:
     store: ArtifactStore
     bell: Bell
     tailer: Tailer
+    rates: Rates
+    uses: Uses
 
 
 def running_service(request: Request) -> Service:
@@ -42,15 +54,37 @@ Parts = Annotated[Service, Depends(running_service)]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def known_caller(service: Parts, credentials: Credentials) -> Caller:
-    """Who asks; raises Unauthorized."""
+Team = Annotated[
+    str | None,
+    Header(alias="X-Lutnas-Team", max_length=200, description="A team of the token: the request is done for it alone."),
+]
+
+
+def known_caller(
+    service: Parts, credentials: Credentials, needed: SecurityScopes, later: BackgroundTasks, team: Team = None
+) -> Caller:
+    """Who asks, with one of the scopes that are needed. Raises Unauthorized, TooManyRequests, Forbidden."""
     if credentials is None:
         raise Unauthorized("This needs a token: send `Authorization: Bearer TOKEN`.")
+    now = datetime.now(UTC)
     with service.database.read() as session:
-        return identify(session, credentials.credentials)
+        caller = identify(session, credentials.credentials, now=now)
+    service.rates.take(caller.token_id)
+    if service.uses.is_due(caller, now):
+        later.add_task(service.uses.note, caller.token_id)
+    trail.known(caller.token_id, caller.owner.name)
+    caller.require(needed.scopes)
+    caller = caller.on_behalf_of(team)
+    trail.known(caller.token_id, caller.owner.name)
+    return caller
 
 
-Authenticated = Annotated[Caller, Depends(known_caller)]
+Authenticated = Annotated[Caller, Security(known_caller)]
+Reader = Annotated[Caller, Security(known_caller, scopes=["read"])]
+Submitter = Annotated[Caller, Security(known_caller, scopes=["submit"])]
+Profiler = Annotated[Caller, Security(known_caller, scopes=["profile"])]
+DeviceReader = Annotated[Caller, Security(known_caller, scopes=["read", "profile"])]  # one of them is enough
+Admin = Annotated[Caller, Security(known_caller, scopes=["admin"])]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
 IdempotencyKey = Annotated[

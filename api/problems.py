@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.db.types import Unstorable
+from api.envelope import seal
 from api.errors import DomainError, FieldProblem, problem
 from api.requests.models import KINDS
 from search.constraints import METRICS
@@ -98,7 +99,9 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DomainError)
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if (seconds := error.extensions.get("retry_after_seconds")) is not None:
+        headers["Retry-After"] = str(seconds)
     return respond(error.as_problem(), request.url.path, headers)
 
 
@@ -144,11 +147,13 @@ def _database_away(request: Request, error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _logger.error("%s %s failed (%s)", request.method, request.url.path, request.scope["request_id"], exc_info=error)
     found = problem(
         slug="internal",
         title="Internal error",
         status=500,
         detail="Something went wrong here: the log of the API says what.",
     )
-    return respond(found, request.url.path)
+    response = respond(found, request.url.path)
+    seal(request.scope, response.headers)  # this answer comes from outside of all middleware
+    return response

@@ -29,7 +29,10 @@ def _sqlite_in_home(given: dict[str, Any]) -> str:
 class Settings(BaseSettings):
     """What an operator may set. Each field is an environment variable with the prefix LUTNAS_."""
 
-    model_config = SettingsConfigDict(env_prefix="LUTNAS_", frozen=True, validate_default=True, env_ignore_empty=True)
+    # Errors do not show their input, nor does repr the URLs: secrets and passwords are among them.
+    model_config = SettingsConfigDict(
+        env_prefix="LUTNAS_", frozen=True, validate_default=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     home: Folder = Field(
         default_factory=lambda: Path(user_data_dir("lutnas")),
@@ -37,10 +40,13 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         default_factory=_sqlite_in_home,
+        repr=False,
         description="SQLAlchemy URL of a SQLite file or a Postgres. Default: lutnas.db in the home.",
     )
     broker_url: str = Field(
-        "filesystem://", description="Celery broker: filesystem:// (folders in the home) or redis://."
+        "filesystem://",
+        repr=False,
+        description="Celery broker: filesystem:// (folders in the home) or redis://.",
     )
     artifacts: Folder = Field(
         default_factory=_in_home("artifacts"),
@@ -77,6 +83,15 @@ class Settings(BaseSettings):
     )
     max_unpacked_bytes: Annotated[int, Field(ge=1)] = Field(
         2**32, description="Bytes an upload may have once unpacked."
+    )
+    max_open_jobs: Annotated[int, Field(ge=1)] = Field(
+        1000, description="Jobs an owner may have that are not at their end."
+    )
+    requests_per_minute: Annotated[int, Field(ge=1)] = Field(
+        6000, description="Requests a token may send to one process of the API in a minute."
+    )
+    hsts_seconds: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Time that browsers must come by HTTPS alone (HSTS), where TLS stands before the API."
     )
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView, NewMeasuredLatency
 from api.artifacts import service as artifacts
 from api.artifacts.routes import file_response
-from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.dependencies import Cursor, DeviceReader, Limit, Parts, Profiler, Reader
 from api.pages import Page
 
 router = APIRouter(prefix="/v1/architectures", tags=["architectures"])
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/architectures", tags=["architectures"])
 
 @router.get("")
 def list_architectures(
-    caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+    caller: Reader, service: Parts, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ArchitectureView]:
     """List what your searches gave, newest first."""
     with service.database.read() as session:
@@ -25,7 +25,7 @@ def list_architectures(
 
 
 @router.get("/{architecture_id}")
-def read_architecture(architecture_id: str, caller: Authenticated, service: Parts) -> ArchitectureView:
+def read_architecture(architecture_id: str, caller: DeviceReader, service: Parts) -> ArchitectureView:
     """Read an architecture, layer by layer."""
     with service.database.read() as session:
         row = architectures.get(session, caller.owner, architecture_id)
@@ -34,7 +34,7 @@ def read_architecture(architecture_id: str, caller: Authenticated, service: Part
 
 @router.post("/{architecture_id}/measurements", status_code=201)
 def add_measurement(
-    architecture_id: str, new: NewMeasuredLatency, caller: Authenticated, service: Parts
+    architecture_id: str, new: NewMeasuredLatency, caller: Profiler, service: Parts
 ) -> ArchitectureView:
     """Tell what the exported network took on a device."""
     with service.database.write() as session:
@@ -43,9 +43,7 @@ def add_measurement(
 
 
 @router.get("/{architecture_id}/artifacts/{name}", response_class=FileResponse)
-def download_named(
-    architecture_id: str, name: str, request: Request, caller: Authenticated, service: Parts
-) -> Response:
+def download_named(architecture_id: str, name: str, request: Request, caller: Reader, service: Parts) -> Response:
     """Download one of its files: architecture.json, weights.safetensors, model.onnx, report.json,
     report.html.
     """

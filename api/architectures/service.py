@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 
 from api.architectures.models import DerivedArchitecture
 from api.architectures.schemas import MeasuredLatency, NewMeasuredLatency
+from api.auth.callers import Owner
 from api.devices import service as devices
 from api.errors import DomainError, FieldProblem, NotFound
 from api.paging import page
+from api.requests.asked import is_asked_to_verify
 
 MOST_MEASURED = 1000
 
@@ -34,18 +36,23 @@ class ArchitectureUnknown(NotFound):
     title = "Unknown architecture"
 
 
-def get(session: Session, owner: str, architecture_id: str) -> DerivedArchitecture:
-    """An architecture of `owner`; raises ArchitectureUnknown."""
+def get(session: Session, owner: Owner, architecture_id: str) -> DerivedArchitecture:
+    """An architecture that `owner` sees, for the agent of a device one that it was asked to verify. Raises
+    ArchitectureUnknown.
+    """
     found = session.get(DerivedArchitecture, architecture_id)
-    if found is None or found.owner != owner:
+    seen = found is not None and owner.sees(found.owner)
+    if seen and owner.device is not None:
+        seen = is_asked_to_verify(session, owner.device, architecture_id)
+    if found is None or not seen:
         raise ArchitectureUnknown(f"There is no architecture {architecture_id!r}.")
     return found
 
 
-def add_measured(session: Session, owner: str, architecture_id: str, new: NewMeasuredLatency) -> DerivedArchitecture:
+def add_measured(session: Session, owner: Owner, architecture_id: str, new: NewMeasuredLatency) -> DerivedArchitecture:
     """Keeps what a device took; raises ArchitectureUnknown, DeviceUnknown, MeasuredTooOften."""
-    devices.get(session, owner, new.device)
     row = get(session, owner, architecture_id)
+    devices.get(session, owner.alone(row.owner), new.device)
     session.refresh(row, with_for_update=True)
     if len(row.measured) >= MOST_MEASURED:
         wrong = FieldProblem("latency_us", f"an architecture keeps {MOST_MEASURED} of them")
@@ -70,8 +77,8 @@ def of_job(session: Session, job_id: str, state: str) -> DerivedArchitecture:
 
 
 def list_page(
-    session: Session, owner: str, *, cursor: str | None, limit: int
+    session: Session, owner: Owner, *, cursor: str | None, limit: int
 ) -> tuple[list[DerivedArchitecture], str | None]:
-    """The architectures of `owner`, newest first."""
-    mine = select(DerivedArchitecture).where(DerivedArchitecture.owner == owner)
+    """The architectures that `owner` sees, newest first."""
+    mine = select(DerivedArchitecture).where(DerivedArchitecture.owner.in_(owner.visible))
     return page(session, mine, DerivedArchitecture.id, cursor=cursor, limit=limit, newest_first=True)

@@ -7,7 +7,7 @@ from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
 from api.artifacts.schemas import ArtifactView
 from api.artifacts.store import ArtifactStore
-from api.dependencies import Authenticated, Parts
+from api.dependencies import DeviceReader, Parts
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
 
@@ -33,7 +33,7 @@ def file_response(request: Request, store: ArtifactStore, artifact: Artifact) ->
 
 
 @router.get("/{artifact_id}")
-def read_artifact(artifact_id: str, caller: Authenticated, service: Parts) -> ArtifactView:
+def read_artifact(artifact_id: str, caller: DeviceReader, service: Parts) -> ArtifactView:
     """Read what is known of a file."""
     with service.database.read() as session:
         return ArtifactView.of(artifacts.get(session, caller.owner, artifact_id))
@@ -41,7 +41,7 @@ def read_artifact(artifact_id: str, caller: Authenticated, service: Parts) -> Ar
 
 @router.head("/{artifact_id}/content", include_in_schema=False)
 @router.get("/{artifact_id}/content", response_class=FileResponse)
-def download_artifact(artifact_id: str, request: Request, caller: Authenticated, service: Parts) -> Response:
+def download_artifact(artifact_id: str, request: Request, caller: DeviceReader, service: Parts) -> Response:
     """Download a file, whole or in part (Range)."""
     with service.database.read() as session:
         artifact = artifacts.get(session, caller.owner, artifact_id)

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
 from api.artifacts.store import StoredFile
+from api.auth.callers import Owner
 from api.errors import NotFound
 from api.ids import new_id
+from api.requests.asked import may_fetch
 
 
 class ArtifactUnknown(NotFound):
@@ -33,10 +35,15 @@ def record(session: Session, owner: str, file: StoredFile) -> Artifact:
     return artifact
 
 
-def get(session: Session, owner: str, artifact_id: str) -> Artifact:
-    """An artifact of `owner`; raises ArtifactUnknown."""
+def get(session: Session, owner: Owner, artifact_id: str) -> Artifact:
+    """An artifact that `owner` sees, for the agent of a device a model that it was asked to verify. Raises
+    ArtifactUnknown.
+    """
     artifact = session.get(Artifact, artifact_id)
-    if artifact is None or artifact.owner != owner:
+    seen = artifact is not None and owner.sees(artifact.owner)
+    if seen and owner.device is not None:
+        seen = may_fetch(session, owner.device, artifact_id)
+    if artifact is None or not seen:
         raise ArtifactUnknown(f"There is no artifact {artifact_id!r}.")
     return artifact
 

@@ -59,6 +59,9 @@ def read_archive(body: BinaryIO, max_bytes: int) -> RawDataset:
 
 def _read(body: BinaryIO, max_bytes: int) -> RawDataset:
     places, shape = _survey(body, max_bytes)
+    unpacked = len(places) * int(np.prod(shape))
+    if unpacked > max_bytes:  # a picture of one colour is small in its file alone
+        raise DatasetRefused("file", f"has pictures of {unpacked} bytes in all, of which {max_bytes} are taken")
     order = sorted(places)
     labels = sorted({picture.label for picture in order})
     position = {picture.path: index for index, picture in enumerate(order)}

@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
-from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.dependencies import Cursor, Limit, Parts, Reader, Submitter
 from api.errors import FieldProblem, InvalidRequest
 from api.pages import Page
 from search.document import Name
@@ -58,7 +58,7 @@ async def received_form(request: Request) -> AsyncIterator[Form]:
 
 @router.post("", status_code=201, openapi_extra=_BODY, responses={200: {"model": DatasetView}})
 def create_dataset(
-    caller: Authenticated, service: Parts, form: Annotated[Form, Depends(received_form)], response: Response
+    caller: Submitter, service: Parts, form: Annotated[Form, Depends(received_form)], response: Response
 ) -> DatasetView:
     """Bring a data set: an .npz of arrays, or a zip or tar of a folder of images. The same data again answers 200."""
     converted = datasets.convert(form.file, service.store, max_bytes=service.settings.max_unpacked_bytes)
@@ -77,9 +77,7 @@ def create_dataset(
 
 
 @router.get("")
-def list_datasets(
-    caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
-) -> Page[DatasetView]:
+def list_datasets(caller: Reader, service: Parts, limit: Limit = 100, cursor: Cursor = None) -> Page[DatasetView]:
     """List the built-in data sets and your own, by name."""
     with service.database.read() as session:
         found, following = datasets.list_page(session, caller.owner, cursor=cursor, limit=limit)
@@ -87,7 +85,7 @@ def list_datasets(
 
 
 @router.get("/{name}")
-def read_dataset(name: str, caller: Authenticated, service: Parts) -> DatasetView:
+def read_dataset(name: str, caller: Reader, service: Parts) -> DatasetView:
     """Read what is known of a data set."""
     with service.database.read() as session:
         return datasets.get(session, caller.owner, name)

@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from api.artifacts import service as artifacts
 from api.artifacts.store import ArtifactStore, StoredFile
+from api.audit.trail import about
+from api.auth.callers import Owner, nearest
 from api.datasets.arrays import read_npz
 from api.datasets.models import Dataset
 from api.datasets.pictures import read_archive
@@ -70,23 +72,24 @@ def convert(body: BinaryIO, store: ArtifactStore, *, max_bytes: int) -> Converte
         raw.close()
 
 
-def create(session: Session, owner: str, name: str, converted: Converted) -> tuple[Dataset, bool]:
+def create(session: Session, owner: Owner, name: str, converted: Converted) -> tuple[Dataset, bool]:
     """Keeps a data set under `name`.
 
     The very same data answers again: then the second part is False. Raises DatasetExists.
     """
     channels, height, width = converted.shape
-    standing = find(session, owner, name)
+    standing = find(session, owner.alone(), name)
     if standing is None and name not in BUILT_IN:
         row = Dataset(
-            id=new_id("dst"), owner=owner, name=name, channels=channels, height=height, width=width,
+            id=new_id("dst"), owner=owner.name, name=name, channels=channels, height=height, width=width,
             classes=len(converted.class_names), class_names=converted.class_names, content_hash=converted.content_hash,
             train_examples=converted.train_examples, test_examples=converted.test_examples,
-            artifact_id=artifacts.record(session, owner, converted.file).id, created_at=datetime.now(UTC),
+            artifact_id=artifacts.record(session, owner.name, converted.file).id, created_at=datetime.now(UTC),
         )  # fmt: skip
         if insert(session, row):
+            about(session, row.id)
             return row, True
-        standing = find(session, owner, name)
+        standing = find(session, owner.alone(), name)
     if standing is not None and standing.content_hash == converted.content_hash:
         return standing, False
     wrong = FieldProblem(
@@ -95,20 +98,21 @@ def create(session: Session, owner: str, name: str, converted: Converted) -> tup
     raise DatasetExists(f"There is a data set {name!r} already.", errors=[wrong])
 
 
-def find(session: Session, owner: str, name: str) -> Dataset | None:
-    """A data set that `owner` brought."""
-    return session.scalars(select(Dataset).where(Dataset.owner == owner, Dataset.name == name)).one_or_none()
+def find(session: Session, owner: Owner, name: str) -> Dataset | None:
+    """A data set that was brought and that `owner` sees."""
+    named = select(Dataset).where(Dataset.owner.in_(owner.visible), Dataset.name == name)
+    return next(iter(nearest(owner, session.scalars(named))), None)
 
 
-def describe(session: Session, owner: str, name: str) -> DatasetView | None:
-    """A built-in data set, or one of `owner`, as the API shows it."""
+def describe(session: Session, owner: Owner, name: str) -> DatasetView | None:
+    """A built-in data set, or one that `owner` sees, as the API shows it."""
     if name in BUILT_IN:
         return DatasetView.built_in(BUILT_IN[name])
     row = find(session, owner, name)
     return None if row is None else DatasetView.of(row)
 
 
-def get(session: Session, owner: str, name: str) -> DatasetView:
+def get(session: Session, owner: Owner, name: str) -> DatasetView:
     """The same; raises DatasetUnknown."""
     found = describe(session, owner, name)
     if found is None:
@@ -116,12 +120,15 @@ def get(session: Session, owner: str, name: str) -> DatasetView:
     return found
 
 
-def list_page(session: Session, owner: str, *, cursor: str | None, limit: int) -> tuple[list[DatasetView], str | None]:
-    """Built-in and own data sets, by name."""
+def list_page(
+    session: Session, owner: Owner, *, cursor: str | None, limit: int
+) -> tuple[list[DatasetView], str | None]:
+    """Built-in data sets and those that `owner` sees, by name, each name once."""
     after = "" if cursor is None else str(decode_cursor(cursor, str))
-    own = select(Dataset).where(Dataset.owner == owner, Dataset.name > after).order_by(Dataset.name).limit(limit + 1)
+    seen = select(Dataset).where(Dataset.owner.in_(owner.visible), Dataset.name > after)
+    seen = seen.order_by(Dataset.name).limit((limit + 1) * len(owner.visible))
     views = [DatasetView.built_in(facts) for name, facts in BUILT_IN.items() if name > after]
-    views += [DatasetView.of(row) for row in session.scalars(own)]
+    views += [DatasetView.of(row) for row in nearest(owner, session.scalars(seen))]
     views.sort(key=lambda view: view.name)
     return views[:limit], encode_cursor(views[limit - 1].name) if len(views) > limit else None
 

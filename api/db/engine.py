@@ -26,13 +26,16 @@ def store_url(url: str) -> URL:
 
 
 def make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
-    """An engine on `url`. Without `foreign_keys` (SQLite) a table can be rebuilt and its children stay."""
+    """An engine on `url`. Without `foreign_keys` (SQLite) a table can be rebuilt and its children stay.
+
+    Its errors, which are logged, do not show values: what people send is nobody's in a log.
+    """
     parsed = store_url(url)
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, pool_size=10, max_overflow=30)
+        engine = create_engine(parsed, pool_size=10, max_overflow=30, hide_parameters=True)
         _prepare_sqlite(engine, foreign_keys=foreign_keys)
         return engine
-    return create_engine(parsed, pool_size=5, max_overflow=35, pool_pre_ping=True)
+    return create_engine(parsed, pool_size=5, max_overflow=35, pool_pre_ping=True, hide_parameters=True)
 
 
 def read_only(engine: Engine) -> Engine:

@@ -2,6 +2,7 @@
 
 from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
+from api.audit.models import AuditEntry
 from api.auth.models import Token
 from api.datasets.models import Dataset
 from api.db.base import Base
@@ -13,6 +14,6 @@ from api.spaces.models import SearchSpace
 from api.tables.models import Table, TableRow
 
 __all__ = [
-    "Artifact", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "DeviceRequest", "JobEvent",
-    "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
+    "Artifact", "AuditEntry", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "DeviceRequest",
+    "JobEvent", "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
 ]  # fmt: skip

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from api.db.base import Base
 from api.db.engine import make_engine, read_only
 
-_AFTER_COMMIT = "after_commit"
+_AFTER_COMMIT, _CHANGED = "after_commit", "changed"
 _CLOCKS = {
     # unixepoch('subsec') is NULL before SQLite 3.42.
     "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"),
@@ -20,11 +20,15 @@ _CLOCKS = {
 
 
 class Database:
-    """The store behind `url`. Close it when done."""
+    """The store behind `url`. Close it when done.
 
-    def __init__(self, url: str) -> None:
+    `witness` is called with the session at the end of each unit of work that changed something, inside of it.
+    """
+
+    def __init__(self, url: str, *, witness: Callable[[Session], None] | None = None) -> None:
         self.engine = make_engine(url)
         self._reader = read_only(self.engine)
+        self._witness = witness
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -32,6 +36,7 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session:
             with session.begin():
                 yield session
+                self._have_seen(session)
             waiting = session.info.pop(_AFTER_COMMIT, [])
         for call in waiting:
             call()
@@ -42,9 +47,20 @@ class Database:
         with Session(self._reader, autoflush=False, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def _have_seen(self, session: Session) -> None:
+        if self._witness is not None:
+            session.flush()
+            if session.info.get(_CHANGED):
+                self._witness(session)
+
     def close(self) -> None:
         """Gives all connections back."""
         self.engine.dispose()
+
+
+@event.listens_for(Session, "after_flush")
+def _note_change(session: Session, _context: object) -> None:
+    session.info[_CHANGED] = True
 
 
 def after_commit(session: Session, call: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.dependencies import Cursor, DeviceReader, Limit, Parts, Profiler
 from api.devices import service as devices
 from api.devices.schemas import DeviceView, NewDevice
 from api.pages import Page
@@ -11,7 +11,7 @@ router = APIRouter(prefix="/v1/devices", tags=["devices"])
 
 
 @router.post("", status_code=201)
-def create_device(new: NewDevice, caller: Authenticated, service: Parts, response: Response) -> DeviceView:
+def create_device(new: NewDevice, caller: Profiler, service: Parts, response: Response) -> DeviceView:
     """Register a device. Its name is what jobs call it by."""
     with service.database.write() as session:
         device = DeviceView.model_validate(devices.create(session, caller.owner, new))
@@ -20,7 +20,7 @@ def create_device(new: NewDevice, caller: Authenticated, service: Parts, respons
 
 
 @router.get("")
-def list_devices(caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None) -> Page[DeviceView]:
+def list_devices(caller: DeviceReader, service: Parts, limit: Limit = 100, cursor: Cursor = None) -> Page[DeviceView]:
     """List devices, newest first."""
     with service.database.read() as session:
         found, following = devices.list_page(session, caller.owner, cursor=cursor, limit=limit)
@@ -28,7 +28,7 @@ def list_devices(caller: Authenticated, service: Parts, limit: Limit = 100, curs
 
 
 @router.get("/{device}")
-def read_device(device: str, caller: Authenticated, service: Parts) -> DeviceView:
+def read_device(device: str, caller: DeviceReader, service: Parts) -> DeviceView:
     """Read a device by id or name."""
     with service.database.read() as session:
         return DeviceView.model_validate(devices.get(session, caller.owner, device))

@@ -23,6 +23,7 @@ class DeviceView(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: str
+    owner: str
     name: str
     description: str
     labels: dict[str, str]

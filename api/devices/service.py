@@ -3,13 +3,17 @@
 Errors:
     DeviceExists (DomainError)   409  device-exists
     DeviceUnknown (NotFound)     404  unknown-device
+    Forbidden (DomainError)      403  see api.auth.errors
 """
 
 from datetime import UTC, datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
+from api.audit.trail import about
+from api.auth.callers import Owner
+from api.auth.errors import Forbidden
 from api.db.session import insert
 from api.devices.models import Device
 from api.devices.schemas import NewDevice
@@ -33,10 +37,12 @@ class DeviceUnknown(NotFound):
     title = "Unknown device"
 
 
-def create(session: Session, owner: str, new: NewDevice) -> Device:
-    """Registers a device; raises DeviceExists."""
+def create(session: Session, owner: Owner, new: NewDevice) -> Device:
+    """Registers a device; raises DeviceExists, Forbidden."""
+    if owner.device is not None:
+        raise Forbidden("The token of a device registers no others.")
     device = Device(
-        id=new_id("dev"), owner=owner, name=new.name, description=new.description, labels=dict(new.labels),
+        id=new_id("dev"), owner=owner.name, name=new.name, description=new.description, labels=dict(new.labels),
         last_version=0, created_at=datetime.now(UTC),
     )  # fmt: skip
     if not insert(session, device):
@@ -44,26 +50,30 @@ def create(session: Session, owner: str, new: NewDevice) -> Device:
             "name", f"{new.name!r} is the name of another device of yours: use that one, or another name"
         )
         raise DeviceExists(f"There is a device {new.name!r} already.", errors=[wrong])
+    about(session, device.id)
     return device
 
 
-def find(session: Session, owner: str, name_or_id: str) -> Device | None:
-    """A device of `owner` by id or name."""
-    mine = select(Device).where(Device.owner == owner)
-    named = session.scalars(mine.where(or_(Device.id == name_or_id, Device.name == name_or_id))).all()
-    return next((d for d in named if d.id == name_or_id), named[0] if named else None)
+def find(session: Session, owner: Owner, name_or_id: str) -> Device | None:
+    """A device that `owner` sees, by id or name; of several of one name that of the nearest owner."""
+    named = _seen(owner).where(or_(Device.id == name_or_id, Device.name == name_or_id))
+    found = sorted(session.scalars(named), key=lambda d: (d.id != name_or_id, owner.visible.index(d.owner)))
+    return found[0] if found else None
 
 
-def get(session: Session, owner: str, name_or_id: str) -> Device:
-    """A device of `owner` by id or name; raises DeviceUnknown."""
+def get(session: Session, owner: Owner, name_or_id: str) -> Device:
+    """The same; raises DeviceUnknown."""
     device = find(session, owner, name_or_id)
     if device is None:
         raise DeviceUnknown(f"There is no device {name_or_id!r}: `POST /v1/devices` registers one.")
     return device
 
 
-def list_page(session: Session, owner: str, *, cursor: str | None, limit: int) -> tuple[list[Device], str | None]:
-    """The devices of `owner`, newest first."""
-    return page(
-        session, select(Device).where(Device.owner == owner), Device.id, cursor=cursor, limit=limit, newest_first=True
-    )
+def list_page(session: Session, owner: Owner, *, cursor: str | None, limit: int) -> tuple[list[Device], str | None]:
+    """The devices that `owner` sees, newest first."""
+    return page(session, _seen(owner), Device.id, cursor=cursor, limit=limit, newest_first=True)
+
+
+def _seen(owner: Owner) -> Select[Device]:
+    seen = select(Device).where(Device.owner.in_(owner.visible))
+    return seen if owner.device is None else seen.where(Device.id == owner.device)

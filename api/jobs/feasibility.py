@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from api.auth.callers import Owner
 from api.devices import service as devices
 from api.jobs.assessment import Assessment
 from api.jobs.figures import range_row
@@ -20,7 +21,7 @@ from search.constraints import UNITS, Constraint, DeviceConstraint, field_of, na
 from search.space import Space
 
 
-def assess_constraints(session: Session, owner: str, found: Assessment, constraints: Sequence[Constraint]) -> None:
+def assess_constraints(session: Session, owner: Owner, found: Assessment, constraints: Sequence[Constraint]) -> None:
     """Finds the tables, what can be reached, and whether all can be held together; notes all that is wrong."""
     for number, (name, constraint) in enumerate(zip(names_of(tuple(constraints)), constraints, strict=True)):
         if isinstance(constraint, DeviceConstraint):
@@ -96,7 +97,7 @@ def _reach(found: Assessment, space: Space, number: int, constraint: Constraint)
         )  # fmt: skip
 
 
-def _table(session: Session, owner: str, found: Assessment, place: str, constraint: DeviceConstraint) -> Table | None:
+def _table(session: Session, owner: Owner, found: Assessment, place: str, constraint: DeviceConstraint) -> Table | None:
     device = devices.find(session, owner, constraint.device)
     if device is None:
         detail = f"there is no device {constraint.device!r}; POST /v1/devices registers one, and its table comes next"

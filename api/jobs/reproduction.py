@@ -54,6 +54,7 @@ class Repetition:
     """A job whose inputs are all there as they were. `standing` is what the idempotency key made before, if any."""
 
     first: SearchJob
+    owner: str
     spec: SearchSpec
     space: Space
     examples: Examples
@@ -62,14 +63,14 @@ class Repetition:
     standing: SearchJob | None = None
 
 
-def prepare(session: Session, store: ArtifactStore, owner: str, job_id: str, *, key: str | None) -> Repetition:
+def prepare(session: Session, store: ArtifactStore, owner: Owner, job_id: str, *, key: str | None) -> Repetition:
     """Looks whether a job can be repeated; reads the files it rests on, so it wants a session that locks nothing.
 
     Raises JobUnknown, JobNotSucceeded, InputsChanged, KeyReused.
     """
     first = jobs.get(session, owner, job_id)
     digest = body_hash({"reproduces": first.id})
-    standing = made_before(session, SearchJob, owner, key, digest)
+    standing = made_before(session, SearchJob, owner.name, key, digest)
     if first.state != SUCCEEDED:
         raise JobNotSucceeded(f"The job {first.id} is {first.state}: only a job that succeeded can be repeated.")
     wrong = [] if standing else list(_changed(session, store, first))
@@ -77,18 +78,19 @@ def prepare(session: Session, store: ArtifactStore, owner: str, job_id: str, *, 
         told = "; ".join(f"{problem.field}: {problem.detail}" for problem in wrong)
         raise InputsChanged(f"The job {first.id} cannot be repeated as it was: {told}", errors=wrong)
     spec, space = SearchSpec.model_validate(first.spec), Space.model_validate(first.space)
-    return Repetition(first, spec, space, _examples(session, first), key, digest, standing)
+    return Repetition(first, owner.name, spec, space, _examples(session, first), key, digest, standing)
 
 
 def submit(
-    session: Session, repetition: Repetition, *, requeue_seconds: float, ring: jobs.Ring
+    session: Session, repetition: Repetition, *, requeue_seconds: float, max_open_jobs: int, ring: jobs.Ring
 ) -> tuple[SearchJob, bool]:
     """Queues the new job, as `jobs.submit` does."""
     r = repetition
     if r.standing is not None:
         return r.standing, False
+    jobs.check_room(session, r.owner, max_open_jobs)
     job = jobs.new_row(
-        session, r.first.owner, r.spec, r.space, dict(r.first.pins), examples=r.examples, key=r.key, digest=r.digest,
+        session, r.owner, r.spec, r.space, dict(r.first.pins), examples=r.examples, key=r.key, digest=r.digest,
         requeue_seconds=requeue_seconds, reproduces=r.first.id,
     )  # fmt: skip
     return jobs.queue(session, job, digest=r.digest, ring=ring)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from api.architectures.layers import layer_rows
 from api.artifacts import service as artifacts
 from api.artifacts.store import ArtifactStore, StoreError
+from api.auth.callers import Owner
 from api.errors import DomainError
 from api.jobs.assessment import Assessment
 from api.jobs.feasibility import assess_constraints
@@ -80,7 +81,7 @@ def ask(session: Session, store: ArtifactStore, job: SearchJob, constraints: tup
     """What is needed to answer, without the session from then on. Raises JobNotSucceeded, NoEvidence, JobRefused."""
     evidence = _evidence(session, store, job)
     found = Assessment(space=evidence.space)
-    assess_constraints(session, job.owner, found, constraints)
+    assess_constraints(session, Owner(job.owner), found, constraints)
     found.raise_any()
     table = None
     if found.tables:

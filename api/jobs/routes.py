@@ -12,7 +12,7 @@ from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.schemas import ArtifactView
-from api.dependencies import Authenticated, Cursor, IdempotencyKey, Limit, Parts
+from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Submitter
 from api.jobs import events, reproduction, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.forecasting import forecast
@@ -45,7 +45,7 @@ def _view(session: Session, job: SearchJob) -> JobView:
 
 @router.post("", status_code=201, responses={200: {"model": JobView}})
 def submit_job(
-    spec: SearchSpec, caller: Authenticated, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
+    spec: SearchSpec, caller: Submitter, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
 ) -> JobView:
     """Submit a search. Refused with all that is wrong at once; nothing is spent before it can succeed."""
     wanted = jobs.Submission(
@@ -53,6 +53,7 @@ def submit_job(
         idempotency_key=idempotency_key,
         threads=service.settings.threads,
         requeue_seconds=service.settings.requeue_seconds,
+        max_open_jobs=service.settings.max_open_jobs,
     )
     with service.database.write() as session:
         job, created = jobs.submit(session, caller.owner, wanted, service.bell.ring)
@@ -64,7 +65,7 @@ def submit_job(
 
 
 @router.post("/validate", openapi_extra=_SPEC)
-def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authenticated, service: Parts) -> ValidationView:
+def validate_job(document: Annotated[dict[str, Any], Body()], caller: Reader, service: Parts) -> ValidationView:
     """Tell what submitting a job would answer: errors, what can be reached, and what it would take."""
     try:
         spec = SearchSpec.model_validate(document)
@@ -88,7 +89,7 @@ def validate_job(document: Annotated[dict[str, Any], Body()], caller: Authentica
 
 @router.get("")
 def list_jobs(
-    caller: Authenticated,
+    caller: Reader,
     service: Parts,
     state: str | None = None,
     label: Annotated[str | None, Query(description="name:value")] = None,
@@ -102,28 +103,28 @@ def list_jobs(
 
 
 @router.get("/{job_id}")
-def read_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+def read_job(job_id: str, caller: Reader, service: Parts) -> JobView:
     """Read a job."""
     with service.database.read() as session:
         return _view(session, jobs.get(session, caller.owner, job_id))
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+def cancel_job(job_id: str, caller: Submitter, service: Parts) -> JobView:
     """End a job. A running one ends at its worker's next step: until then `asked` says cancel."""
     with service.database.write() as session:
         return _view(session, jobs.cancel(session, caller.owner, job_id))
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+def pause_job(job_id: str, caller: Submitter, service: Parts) -> JobView:
     """Set a job aside. A running one leaves a checkpoint at its worker's next step."""
     with service.database.write() as session:
         return _view(session, jobs.pause(session, caller.owner, job_id))
 
 
 @router.post("/{job_id}/resume")
-def resume_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
+def resume_job(job_id: str, caller: Submitter, service: Parts) -> JobView:
     """Take a paused job up again, at its checkpoint."""
     with service.database.write() as session:
         requeue = service.settings.requeue_seconds
@@ -133,7 +134,7 @@ def resume_job(job_id: str, caller: Authenticated, service: Parts) -> JobView:
 
 
 @router.post("/{job_id}/derive")
-def derive(job_id: str, wanted: Derivation, caller: Authenticated, service: Parts) -> DerivationView:
+def derive(job_id: str, wanted: Derivation, caller: Reader, service: Parts) -> DerivationView:
     """Derive architectures for other constraints from a search that is done: nothing is trained, nothing is kept."""
     with service.database.read() as session:
         job = jobs.get(session, caller.owner, job_id)
@@ -144,14 +145,16 @@ def derive(job_id: str, wanted: Derivation, caller: Authenticated, service: Part
 
 @router.post("/{job_id}/reproduce", status_code=201, responses={200: {"model": JobView}})
 def reproduce_job(
-    job_id: str, caller: Authenticated, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
+    job_id: str, caller: Submitter, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
 ) -> JobView:
     """Submit a job that succeeded once more, pinned to exactly its inputs. Refused where one is gone or changed."""
     with service.database.read() as session:
         found = reproduction.prepare(session, service.store, caller.owner, job_id, key=idempotency_key)
     with service.database.write() as session:
-        requeue = service.settings.requeue_seconds
-        job, created = reproduction.submit(session, found, requeue_seconds=requeue, ring=service.bell.ring)
+        job, created = reproduction.submit(
+            session, found, requeue_seconds=service.settings.requeue_seconds,
+            max_open_jobs=service.settings.max_open_jobs, ring=service.bell.ring,
+        )  # fmt: skip
         session.flush()
         answer = _view(session, job)
     response.status_code = 201 if created else 200
@@ -160,7 +163,7 @@ def reproduce_job(
 
 
 @router.get("/{job_id}/reproduction")
-def read_reproduction(job_id: str, caller: Authenticated, service: Parts) -> ReproductionView:
+def read_reproduction(job_id: str, caller: Reader, service: Parts) -> ReproductionView:
     """Tell whether a job that repeats another came out the same, and if not, what differs."""
     with service.database.read() as session:
         job = jobs.get(session, caller.owner, job_id)
@@ -171,7 +174,7 @@ def read_reproduction(job_id: str, caller: Authenticated, service: Parts) -> Rep
 def read_events(
     job_id: str,
     request: Request,
-    caller: Authenticated,
+    caller: Reader,
     service: Parts,
     after: Annotated[int, Query(ge=0, lt=2**63, description="Events behind this id.")] = 0,
     limit: Limit = 100,
@@ -199,7 +202,7 @@ async def _stream(tailer: Tailer, job_id: str, after: int) -> AsyncIterator[byte
 
 
 @router.get("/{job_id}/artifacts")
-def list_artifacts(job_id: str, caller: Authenticated, service: Parts) -> Page[ArtifactView]:
+def list_artifacts(job_id: str, caller: Reader, service: Parts) -> Page[ArtifactView]:
     """List the files that a job gave."""
     with service.database.read() as session:
         found = artifacts.of_job(session, jobs.get(session, caller.owner, job_id).id)
@@ -207,7 +210,7 @@ def list_artifacts(job_id: str, caller: Authenticated, service: Parts) -> Page[A
 
 
 @router.get("/{job_id}/architecture")
-def read_derived(job_id: str, caller: Authenticated, service: Parts) -> ArchitectureView:
+def read_derived(job_id: str, caller: Reader, service: Parts) -> ArchitectureView:
     """Read the architecture that a job gave."""
     with service.database.read() as session:
         job = jobs.get(session, caller.owner, job_id)

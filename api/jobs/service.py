@@ -2,6 +2,7 @@
 
 JobUnknown (NotFound)         404  unknown-job
 JobFinished (DomainError)     409  job-finished: what was asked comes too late
+TooManyJobs (DomainError)     409  too-many-jobs: others have to end first
 KeyReused (DomainError)       409  see api.idempotency
 JobRefused (DomainError)      422  see api.jobs.assessment
 """
@@ -10,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.audit.trail import about
+from api.auth.callers import Owner
 from api.datasets.schemas import Examples
 from api.db.session import after_commit, at, db_now, insert
 from api.errors import DomainError, FieldProblem, InvalidRequest, NotFound
@@ -48,27 +51,39 @@ class JobFinished(DomainError):
     title = "Job finished"
 
 
+class TooManyJobs(DomainError):
+    """The owner has as many jobs as it may that are not at their end."""
+
+    status = 409
+    slug = "too-many-jobs"
+    title = "Too many jobs"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job as it arrives. `threads` is pinned; `requeue_seconds` is when it is announced again if nobody took it."""
+    """A job as it arrives. `threads` is pinned; `requeue_seconds` is when it is announced again if nobody took it;
+    `max_open_jobs` of its owner may be not at their end, with this one.
+    """
 
     spec: SearchSpec
     idempotency_key: str | None
     threads: int
     requeue_seconds: float
+    max_open_jobs: int
 
 
-def submit(session: Session, owner: str, submission: Submission, ring: Ring) -> tuple[SearchJob, bool]:
+def submit(session: Session, owner: Owner, submission: Submission, ring: Ring) -> tuple[SearchJob, bool]:
     """Queues a job and rings for it once committed. The second part is False where the key's first job answers instead.
 
-    Raises JobRefused, KeyReused.
+    Raises JobRefused, KeyReused, TooManyJobs.
     """
     key, spec_hash = submission.idempotency_key, body_hash(submission.spec.model_dump(mode="json"))
-    if (standing := made_before(session, SearchJob, owner, key, spec_hash)) is not None:
+    if (standing := made_before(session, SearchJob, owner.name, key, spec_hash)) is not None:
         return standing, False
+    check_room(session, owner.name, submission.max_open_jobs)
     assessment = assess(session, owner, submission.spec)
     assessment.raise_any()
-    return queue(session, _new_job(session, owner, submission, assessment, spec_hash), digest=spec_hash, ring=ring)
+    return queue(session, _new_job(session, owner.name, submission, assessment, spec_hash), digest=spec_hash, ring=ring)
 
 
 def queue(session: Session, job: SearchJob, *, digest: str, ring: Ring) -> tuple[SearchJob, bool]:
@@ -81,23 +96,24 @@ def queue(session: Session, job: SearchJob, *, digest: str, ring: Ring) -> tuple
         return standing, False
     session.add_all(JobLabel(job_id=job.id, name=n, value=v) for n, v in job.spec["labels"].items())
     events.set_state(session, job, QUEUED)
+    about(session, job.id)
     after_commit(session, lambda: ring(job.id))
     return job, True
 
 
-def get(session: Session, owner: str, job_id: str) -> SearchJob:
-    """A job of `owner`; raises JobUnknown."""
+def get(session: Session, owner: Owner, job_id: str) -> SearchJob:
+    """A job that `owner` sees; raises JobUnknown."""
     job = session.get(SearchJob, job_id)
-    if job is None or job.owner != owner:
+    if job is None or not owner.sees(job.owner):
         raise JobUnknown(f"There is no job {job_id!r}: `GET /v1/search-jobs` lists yours.")
     return job
 
 
 def list_page(
-    session: Session, owner: str, *, state: str | None, label: str | None, cursor: str | None, limit: int
+    session: Session, owner: Owner, *, state: str | None, label: str | None, cursor: str | None, limit: int
 ) -> tuple[list[SearchJob], str | None]:
-    """The jobs of `owner`, newest first, in one state or with one label (`name:value`) if wanted."""
-    jobs = select(SearchJob).where(SearchJob.owner == owner)
+    """The jobs that `owner` sees, newest first, in one state or with one label (`name:value`) if wanted."""
+    jobs = select(SearchJob).where(SearchJob.owner.in_(owner.visible))
     if state is not None:
         if state not in STATES:
             raise InvalidRequest(
@@ -113,7 +129,7 @@ def list_page(
     return page(session, jobs, SearchJob.id, cursor=cursor, limit=limit, newest_first=True)
 
 
-def cancel(session: Session, owner: str, job_id: str) -> SearchJob:
+def cancel(session: Session, owner: Owner, job_id: str) -> SearchJob:
     """Ends a job: at once if no worker has it, else at the worker's next step. Raises JobUnknown, JobFinished."""
     job = _locked(session, owner, job_id)
     if job.state == CANCELLED:
@@ -127,7 +143,7 @@ def cancel(session: Session, owner: str, job_id: str) -> SearchJob:
     return job
 
 
-def pause(session: Session, owner: str, job_id: str) -> SearchJob:
+def pause(session: Session, owner: Owner, job_id: str) -> SearchJob:
     """Sets a job aside: at once if no worker has it, else at the worker's next step. Raises JobUnknown, JobFinished."""
     job = _locked(session, owner, job_id)
     _not_final(job, "paused")
@@ -138,7 +154,7 @@ def pause(session: Session, owner: str, job_id: str) -> SearchJob:
     return job
 
 
-def resume(session: Session, owner: str, job_id: str, *, requeue_seconds: float, ring: Ring) -> SearchJob:
+def resume(session: Session, owner: Owner, job_id: str, *, requeue_seconds: float, ring: Ring) -> SearchJob:
     """Takes a paused job up again, or takes back a pause. Raises JobUnknown, JobFinished."""
     job = _locked(session, owner, job_id)
     _not_final(job, "resumed")
@@ -151,7 +167,18 @@ def resume(session: Session, owner: str, job_id: str, *, requeue_seconds: float,
     return job
 
 
-def _locked(session: Session, owner: str, job_id: str) -> SearchJob:
+def check_room(session: Session, owner: str, most: int) -> None:
+    """Raises TooManyJobs. Two that are submitted at one moment may exceed it by one: it keeps a runaway script out, and
+    is no budget.
+    """
+    open_jobs = select(func.count()).where(SearchJob.owner == owner, SearchJob.state.not_in(FINAL))
+    if (session.scalar(open_jobs) or 0) >= most:
+        raise TooManyJobs(
+            f"{owner} has {most} jobs that are not at their end, and may have no more: cancel some, or wait."
+        )
+
+
+def _locked(session: Session, owner: Owner, job_id: str) -> SearchJob:
     get(session, owner, job_id)
     job = events.locked(session, job_id)
     assert job is not None  # jobs are never deleted

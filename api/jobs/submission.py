@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
+from api.auth.callers import Owner
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.jobs.assessment import Assessment
@@ -19,8 +20,9 @@ from search.spec import SearchSpec
 PLACE = "search.pretrained"
 
 
-def assess(session: Session, owner: str, spec: SearchSpec) -> Assessment:
-    """Looks up all that `spec` names and whether its budgets can be held."""
+def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
+    """Looks up all that `spec` names and whether its budgets can be held. A job is made of its owner's things alone."""
+    owner = owner.alone()
     found = Assessment(dataset=datasets.describe(session, owner, spec.dataset))
     space = spaces.find(session, owner, spec.space)
     if space is None:
@@ -48,10 +50,10 @@ def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
         found.refuse("baseline-does-not-apply", f"baselines[{number}]", reason)
 
 
-def _pretrained(session: Session, owner: str, found: Assessment, job_id: str, form: str) -> Artifact | None:
+def _pretrained(session: Session, owner: Owner, found: Assessment, job_id: str, form: str) -> Artifact | None:
     """The weights that `job_id` left; notes why they cannot be started from."""
     job = session.get(SearchJob, job_id)
-    if job is None or job.owner != owner:
+    if job is None or not owner.sees(job.owner):
         found.refuse("unknown-job", PLACE, f"there is no job {job_id!r}: GET /v1/search-jobs lists yours")
         return None
     weights = {artifact.name: artifact for artifact in artifacts.of_job(session, job_id)}.get(PRETRAINED)

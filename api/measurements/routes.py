@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.dependencies import Authenticated, Cursor, Limit, Parts
+from api.dependencies import Cursor, DeviceReader, Limit, Parts, Profiler
 from api.measurements import service as measurements
 from api.measurements.schemas import MeasurementView, NewMeasurements
 from api.pages import Page
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/v1/tables/{table_id}/measurements", tags=["tables"])
 
 
 @router.post("", status_code=201)
-def add_measurements(table_id: str, new: NewMeasurements, caller: Authenticated, service: Parts) -> CalibrationView:
+def add_measurements(table_id: str, new: NewMeasurements, caller: Profiler, service: Parts) -> CalibrationView:
     """Bring whole networks that the table's device timed; all are kept or none.
 
     The answer tells how far the table's predictions are off, over all networks that it has. Where a line through them
@@ -29,7 +29,7 @@ def add_measurements(table_id: str, new: NewMeasurements, caller: Authenticated,
 
 @router.get("")
 def list_measurements(
-    table_id: str, caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+    table_id: str, caller: DeviceReader, service: Parts, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MeasurementView]:
     """List the networks that were measured for a table."""
     with service.database.read() as session:

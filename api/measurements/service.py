@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from api.auth.callers import Owner
 from api.errors import DomainError, FieldProblem
 from api.measurements.models import MeasuredNetwork
 from api.measurements.schemas import NewMeasurements, NewNetwork
@@ -52,7 +53,7 @@ def check(session: Session, table: Table, new: NewMeasurements) -> Checked:
     """Reads and predicts the networks: takes its time, and writes nothing. Raises MeasurementsRefused, SpaceUnknown,
     ChoicesRefused.
     """
-    space = spaces.with_choices(spaces.get(session, table.owner, new.space), new.choices)
+    space = spaces.with_choices(spaces.get(session, Owner(table.owner), new.space), new.choices)
     errors = list(_not_of(table, new))
     found = [_architecture(space, number, network, errors) for number, network in enumerate(new.networks)]
     _raise_any(errors)

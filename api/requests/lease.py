@@ -17,6 +17,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.audit.trail import about
 from api.db.session import at, db_now
 from api.devices.models import Device
 from api.errors import DomainError, problem
@@ -72,6 +73,7 @@ def claim(
     request.attempt += 1
     request.lease_expires_us = now + _microseconds(lease_seconds)
     request.started_at = request.started_at or at(now)
+    about(session, request.id)
     return request
 
 

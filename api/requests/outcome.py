@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.architectures import service as architectures
+from api.auth.callers import Owner
 from api.devices.models import Device
 from api.errors import DomainError, FieldProblem
 from api.measurements.models import MeasuredNetwork
@@ -68,6 +69,6 @@ def _measured_errors(
     if result.architecture != request.spec["architecture"]:
         yield FieldProblem("result.architecture", f"the request is about {request.spec['architecture']}")
         return
-    told = architectures.get(session, request.owner, request.spec["architecture"]).measured
+    told = architectures.get(session, Owner(request.owner), request.spec["architecture"]).measured
     if not any(one["device"] in (device.name, device.id) and one["latency_us"] == result.latency_us for one in told):
         yield FieldProblem("result.latency_us", f"{device.name} has told no such measurement: send it first")

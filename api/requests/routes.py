@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Response
 from sqlalchemy.orm import Session
 
+from api.auth.callers import Owner
 from api.db.session import db_now
-from api.dependencies import Authenticated, Cursor, IdempotencyKey, Limit, Parts, Service
+from api.dependencies import Cursor, DeviceReader, IdempotencyKey, Limit, Parts, Profiler, Service, Submitter
 from api.devices import service as devices
 from api.devices.models import Device
 from api.pages import Page
@@ -40,7 +41,7 @@ def _view(session: Session, row: DeviceRequest) -> RequestView:
 def create_request(
     device: str,
     new: NewRequest,
-    caller: Authenticated,
+    caller: Submitter,
     service: Parts,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -57,7 +58,7 @@ def create_request(
 
 @router.get("/devices/{device}/requests")
 def list_requests(
-    device: str, caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+    device: str, caller: DeviceReader, service: Parts, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[RequestView]:
     """List what a device was asked for, newest first."""
     with service.database.read() as session:
@@ -68,7 +69,7 @@ def list_requests(
 
 @router.post("/devices/{device}/requests/claim", responses={204: {"description": "There is nothing to do now."}})
 def claim_request(
-    device: str, claimant: Claimant, caller: Authenticated, service: Parts, response: Response
+    device: str, claimant: Claimant, caller: Profiler, service: Parts, response: Response
 ) -> ClaimView | None:
     """For agents: take the oldest queued request under a lease. 204 where there is none, or another agent is at work.
 
@@ -91,21 +92,21 @@ def claim_request(
 
 
 @router.get("/device-requests/{request_id}")
-def read_request(request_id: str, caller: Authenticated, service: Parts) -> RequestView:
+def read_request(request_id: str, caller: DeviceReader, service: Parts) -> RequestView:
     """Read a request."""
     with service.database.read() as session:
         return _view(session, requests.get(session, caller.owner, request_id))
 
 
 @router.post("/device-requests/{request_id}/cancel")
-def cancel_request(request_id: str, caller: Authenticated, service: Parts) -> RequestView:
+def cancel_request(request_id: str, caller: Submitter, service: Parts) -> RequestView:
     """End a request. A running one ends at its agent's next heartbeat: until then `asked` says cancel."""
     with service.database.write() as session:
         return _view(session, requests.cancel(session, caller.owner, request_id))
 
 
 @router.post("/device-requests/{request_id}/heartbeat")
-def beat(request_id: str, told: Heartbeat, caller: Authenticated, service: Parts) -> OrderView:
+def beat(request_id: str, told: Heartbeat, caller: Profiler, service: Parts) -> OrderView:
     """For agents: keep the lease, tell how far it is, and hear whether to go on."""
     with service.database.write() as session:
         row = requests.get_locked(session, caller.owner, request_id)
@@ -113,25 +114,25 @@ def beat(request_id: str, told: Heartbeat, caller: Authenticated, service: Parts
 
 
 @router.post("/device-requests/{request_id}/finish")
-def finish_request(request_id: str, told: Finish, caller: Authenticated, service: Parts) -> RequestView:
+def finish_request(request_id: str, told: Finish, caller: Profiler, service: Parts) -> RequestView:
     """For agents: name what came of a request. It was sent before, to where such things go."""
     return _ended(service, caller.owner, request_id, lambda session, row: lease.finish(session, row, told))
 
 
 @router.post("/device-requests/{request_id}/fail")
-def fail_request(request_id: str, told: Fail, caller: Authenticated, service: Parts) -> RequestView:
+def fail_request(request_id: str, told: Fail, caller: Profiler, service: Parts) -> RequestView:
     """For agents: tell why a request cannot be answered."""
     return _ended(service, caller.owner, request_id, lambda session, row: lease.fail(session, row, told))
 
 
 @router.post("/device-requests/{request_id}/release")
-def release_request(request_id: str, told: Holder, caller: Authenticated, service: Parts) -> RequestView:
+def release_request(request_id: str, told: Holder, caller: Profiler, service: Parts) -> RequestView:
     """For agents: give a request back. It can be claimed at once; where its user asked for that, it is cancelled."""
     return _ended(service, caller.owner, request_id, lambda session, row: lease.release(session, row, told))
 
 
 def _ended(
-    service: Service, owner: str, request_id: str, change: Callable[[Session, DeviceRequest], None]
+    service: Service, owner: Owner, request_id: str, change: Callable[[Session, DeviceRequest], None]
 ) -> RequestView:
     with service.database.write() as session:
         row = requests.get_locked(session, owner, request_id)

@@ -10,6 +10,8 @@ Errors:
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.audit.trail import about
+from api.auth.callers import Owner
 from api.db.session import at, db_now, insert
 from api.devices.models import Device
 from api.errors import DomainError, NotFound
@@ -63,19 +65,20 @@ def submit(
         standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest)
         assert standing is not None  # ids are random and numbers locked: what else than the key can be taken
         return standing, False
+    about(session, request.id)
     return request, True
 
 
-def get(session: Session, owner: str, request_id: str) -> DeviceRequest:
-    """A request of `owner`; raises RequestUnknown."""
+def get(session: Session, owner: Owner, request_id: str) -> DeviceRequest:
+    """A request that `owner` sees; raises RequestUnknown."""
     request = session.get(DeviceRequest, request_id)
-    if request is None or request.owner != owner:
+    if request is None or not owner.sees(request.owner) or not owner.reaches(request.device_id):
         raise RequestUnknown(f"There is no request {request_id!r}: `GET /v1/devices/DEVICE/requests` lists a device's.")
     return request
 
 
-def get_locked(session: Session, owner: str, request_id: str) -> DeviceRequest:
-    """A request of `owner`, held until the unit of work ends; raises RequestUnknown."""
+def get_locked(session: Session, owner: Owner, request_id: str) -> DeviceRequest:
+    """A request that `owner` sees, held until the unit of work ends; raises RequestUnknown."""
     return locked(session, get(session, owner, request_id).id)
 
 
@@ -87,7 +90,7 @@ def list_page(
     return page(session, of_device, DeviceRequest.number, cursor=cursor, limit=limit, newest_first=True)
 
 
-def cancel(session: Session, owner: str, request_id: str) -> DeviceRequest:
+def cancel(session: Session, owner: Owner, request_id: str) -> DeviceRequest:
     """Ends a request: at once if no agent is at work on it, else at its agent's next heartbeat. Raises RequestUnknown,
     RequestFinished.
     """

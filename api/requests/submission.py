@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from api.architectures import service as architectures
 from api.artifacts import service as artifacts
+from api.auth.callers import Owner
 from api.devices.models import Device
 from api.errors import DomainError, FieldProblem
+from api.requests.asked import MODEL
 from api.requests.schemas import Calibrate, Profile, Verify
 from api.spaces import service as spaces
 from api.tables import service as tables
 from search.space import Space
-
-MODEL = "model.onnx"
 
 
 class RequestRefused(DomainError):
@@ -42,7 +42,7 @@ def check(session: Session, device: Device, spec: Profile | Calibrate | Verify) 
 
 
 def _space_errors(session: Session, device: Device, spec: Profile | Calibrate) -> Iterator[FieldProblem]:
-    if spaces.find(session, device.owner, spec.space) is None:
+    if spaces.find(session, Owner(device.owner), spec.space) is None:
         yield FieldProblem("space", f"there is no space {spec.space!r}: GET /v1/spaces lists them")
         return
     try:
@@ -74,7 +74,7 @@ def _table_errors(session: Session, device: Device, spec: Calibrate) -> Iterator
 
 def _architecture_errors(session: Session, device: Device, spec: Verify) -> Iterator[FieldProblem]:
     try:
-        found = architectures.get(session, device.owner, spec.architecture)
+        found = architectures.get(session, Owner(device.owner), spec.architecture)
         artifacts.of_job_named(session, found.job_id, MODEL)
     except architectures.ArchitectureUnknown:
         yield FieldProblem(
@@ -85,4 +85,4 @@ def _architecture_errors(session: Session, device: Device, spec: Verify) -> Iter
 
 
 def _offered(session: Session, device: Device, spec: Profile | Calibrate) -> Space:
-    return spaces.offered(session, device.owner, spec.space, spec.precision, spec.width)
+    return spaces.offered(session, Owner(device.owner), spec.space, spec.precision, spec.width)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.dependencies import AskedChoices, Authenticated, Cursor, Limit, Parts
+from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Submitter
 from api.pages import Page
 from api.spaces import service as spaces
 from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/spaces", tags=["spaces"])
 
 
 @router.post("", status_code=201, responses={200: {"model": Space}})
-def create_space(space: Space, caller: Authenticated, service: Parts, response: Response) -> Space:
+def create_space(space: Space, caller: Submitter, service: Parts, response: Response) -> Space:
     """Bring a search space of your own. The very same one again answers 200."""
     with service.database.write() as session:
         _, created = spaces.create(session, caller.owner, space)
@@ -27,7 +27,7 @@ def create_space(space: Space, caller: Authenticated, service: Parts, response: 
 
 
 @router.get("")
-def list_spaces(caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None) -> Page[SpaceSummary]:
+def list_spaces(caller: DeviceReader, service: Parts, limit: Limit = 100, cursor: Cursor = None) -> Page[SpaceSummary]:
     """List the presets and your own, by name."""
     with service.database.read() as session:
         found, following = spaces.list_page(session, caller.owner, cursor=cursor, limit=limit)
@@ -35,14 +35,14 @@ def list_spaces(caller: Authenticated, service: Parts, limit: Limit = 100, curso
 
 
 @router.get("/{name}")
-def read_space(name: str, caller: Authenticated, service: Parts) -> Space:
+def read_space(name: str, caller: DeviceReader, service: Parts) -> Space:
     """Read a space as a document that can be brought again."""
     with service.database.read() as session:
         return spaces.get(session, caller.owner, name)
 
 
 @router.get("/{name}/operators")
-def list_operators(name: str, caller: Authenticated, service: Parts, asked: AskedChoices) -> SpaceOperators:
+def list_operators(name: str, caller: DeviceReader, service: Parts, asked: AskedChoices) -> SpaceOperators:
     """List all that a profiler has to time for a space."""
     with service.database.read() as session:
         space = spaces.offered(session, caller.owner, name, asked.precision, asked.width, asked.sparsity)
@@ -52,7 +52,7 @@ def list_operators(name: str, caller: Authenticated, service: Parts, asked: Aske
 @router.get("/{name}/architectures")
 def sample_architectures(
     name: str,
-    caller: Authenticated,
+    caller: DeviceReader,
     service: Parts,
     asked: AskedChoices,
     count: Annotated[int, Query(ge=1, le=1000)] = 30,

@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.audit.trail import about
+from api.auth.callers import Owner, nearest
 from api.db.session import insert
 from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
@@ -49,19 +51,20 @@ class SpaceUnknown(NotFound):
     title = "Unknown space"
 
 
-def create(session: Session, owner: str, space: Space) -> tuple[SearchSpace, bool]:
+def create(session: Session, owner: Owner, space: Space) -> tuple[SearchSpace, bool]:
     """Keeps a space. The very same one answers again: then the second part is False. Raises SpaceExists."""
     if space.name not in preset_names():
         row = SearchSpace(
             id=new_id("spc"),
-            owner=owner,
+            owner=owner.name,
             name=space.name,
             document=space.model_dump(mode="json"),
             created_at=datetime.now(UTC),
         )
         if insert(session, row):
+            about(session, row.id)
             return row, True
-        standing = _own(session, owner, space.name)
+        standing = _own(session, owner.alone(), space.name)
         if standing is not None and Space.model_validate(standing.document) == space:
             return standing, False
     wrong = FieldProblem(
@@ -70,16 +73,16 @@ def create(session: Session, owner: str, space: Space) -> tuple[SearchSpace, boo
     raise SpaceExists(f"There is a space {space.name!r} already.", errors=[wrong])
 
 
-def find(session: Session, owner: str, name: str) -> Space | None:
-    """A preset, or a space of `owner`."""
+def find(session: Session, owner: Owner, name: str) -> Space | None:
+    """A preset, or a space that `owner` sees."""
     if name in preset_names():
         return cached_preset(name)
     row = _own(session, owner, name)
     return None if row is None else Space.model_validate(row.document)
 
 
-def get(session: Session, owner: str, name: str) -> Space:
-    """A preset, or a space of `owner`; raises SpaceUnknown."""
+def get(session: Session, owner: Owner, name: str) -> Space:
+    """The same; raises SpaceUnknown."""
     space = find(session, owner, name)
     if space is None:
         raise SpaceUnknown(f"There is no space {name!r}: `GET /v1/spaces` lists them.")
@@ -87,7 +90,7 @@ def get(session: Session, owner: str, name: str) -> Space:
 
 
 def offered(
-    session: Session, owner: str, name: str, precision: Sequence[str] | None, width: Sequence[float] | None,
+    session: Session, owner: Owner, name: str, precision: Sequence[str] | None, width: Sequence[float] | None,
     sparsity: Sequence[str] | None = None,
 ) -> Space:  # fmt: skip
     """A space that offers these precisions, widths and levels of zeros, where they are given, instead of its own.
@@ -128,22 +131,23 @@ def _refused(space: Space, error: ValidationError) -> ChoicesRefused:
 
 
 def list_page(
-    session: Session, owner: str, *, cursor: str | None, limit: int
+    session: Session, owner: Owner, *, cursor: str | None, limit: int
 ) -> tuple[list[tuple[Space, datetime | None]], str | None]:
-    """Presets and own spaces with the time of making (None: preset), by name."""
+    """Presets and the spaces that `owner` sees with the time of making (None: preset), by name, each name once."""
     after = "" if cursor is None else str(decode_cursor(cursor, str))
-    own = session.scalars(
+    seen = session.scalars(
         select(SearchSpace)
-        .where(SearchSpace.owner == owner, SearchSpace.name > after)
+        .where(SearchSpace.owner.in_(owner.visible), SearchSpace.name > after)
         .order_by(SearchSpace.name)
-        .limit(limit + 1)
+        .limit((limit + 1) * len(owner.visible))
     )
+    own = nearest(owner, seen)
     rows: list[tuple[Space, datetime | None]] = [(cached_preset(name), None) for name in preset_names() if name > after]
     rows += [(Space.model_validate(row.document), row.created_at) for row in own]
     rows.sort(key=lambda row: row[0].name)
     return rows[:limit], encode_cursor(rows[limit - 1][0].name) if len(rows) > limit else None
 
 
-def _own(session: Session, owner: str, name: str) -> SearchSpace | None:
-    mine = select(SearchSpace).where(SearchSpace.owner == owner, SearchSpace.name == name)
-    return session.scalars(mine).one_or_none()
+def _own(session: Session, owner: Owner, name: str) -> SearchSpace | None:
+    named = select(SearchSpace).where(SearchSpace.owner.in_(owner.visible), SearchSpace.name == name)
+    return next(iter(nearest(owner, session.scalars(named))), None)

@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from api.dependencies import AskedChoices, Authenticated, Cursor, Limit, Parts, Service
+from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Profiler, Service
 from api.devices import service as devices
 from api.errors import FieldProblem, InvalidRequest
 from api.limits import spooled_body
@@ -46,7 +46,7 @@ def upload_table(
     device: str,
     request: Request,
     response: Response,
-    caller: Authenticated,
+    caller: Profiler,
     service: Parts,
     body: Annotated[BinaryIO, Depends(spooled_body)],
     space: SpaceName = None,
@@ -58,7 +58,7 @@ def upload_table(
     """
     with service.database.read() as session:
         owner = devices.get(session, caller.owner, device)
-        covered = spaces.get(session, caller.owner, space) if space is not None else None
+        covered = spaces.get(session, caller.owner.alone(owner.owner), space) if space is not None else None
     checked = check(
         Upload(
             body=body,
@@ -91,7 +91,7 @@ def _answer(answer: TableView, created: bool, checked: CheckedTable, response: R
 
 @router.get("/devices/{device}/tables")
 def list_tables(
-    device: str, caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+    device: str, caller: DeviceReader, service: Parts, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[TableView]:
     """List a device's tables, newest first."""
     with service.database.read() as session:
@@ -101,7 +101,7 @@ def list_tables(
 
 
 @router.get("/tables/{table_id}")
-def read_table(table_id: str, caller: Authenticated, service: Parts) -> TableView:
+def read_table(table_id: str, caller: DeviceReader, service: Parts) -> TableView:
     """Read what holds for a whole table."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
@@ -110,7 +110,7 @@ def read_table(table_id: str, caller: Authenticated, service: Parts) -> TableVie
 
 @router.get("/tables/{table_id}/rows")
 def list_rows(
-    table_id: str, caller: Authenticated, service: Parts, limit: Limit = 100, cursor: Cursor = None
+    table_id: str, caller: DeviceReader, service: Parts, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[RowView]:
     """List a table's rows in the order of the upload."""
     after = -1 if cursor is None else int(decode_cursor(cursor, int))
@@ -122,9 +122,7 @@ def list_rows(
 
 
 @router.get("/tables/{table_id}/coverage")
-def read_coverage(
-    table_id: str, space: str, caller: Authenticated, service: Parts, asked: AskedChoices
-) -> CoverageView:
+def read_coverage(table_id: str, space: str, caller: DeviceReader, service: Parts, asked: AskedChoices) -> CoverageView:
     """Tell which operators of a space a table lacks."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
@@ -134,7 +132,7 @@ def read_coverage(
 
 
 @router.get("/tables/{table_id}/heatmap")
-def read_heatmap(table_id: str, space: str, caller: Authenticated, service: Parts, asked: AskedChoices) -> Heatmap:
+def read_heatmap(table_id: str, space: str, caller: DeviceReader, service: Parts, asked: AskedChoices) -> Heatmap:
     """Tell what each choice of each layer of a space takes by a table, corrected where it is."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
@@ -143,7 +141,7 @@ def read_heatmap(table_id: str, space: str, caller: Authenticated, service: Part
 
 
 @router.get("/tables/{table_id}/difference")
-def read_difference(table_id: str, before: str, caller: Authenticated, service: Parts) -> DifferenceView:
+def read_difference(table_id: str, before: str, caller: DeviceReader, service: Parts) -> DifferenceView:
     """Tell what changes from the table `before` to this one: rows as uploaded, the greatest changes first."""
     with service.database.read() as session:
         after, earlier = (tables.get(session, caller.owner, name) for name in (table_id, before))
@@ -152,7 +150,7 @@ def read_difference(table_id: str, before: str, caller: Authenticated, service: 
 
 @router.get("/tables/{table_id}/file", response_class=StreamingResponse)
 def download_table(
-    table_id: str, caller: Authenticated, service: Parts, format: Literal["csv", "json", "parquet"] = "csv"
+    table_id: str, caller: DeviceReader, service: Parts, format: Literal["csv", "json", "parquet"] = "csv"
 ) -> StreamingResponse:
     """Download a table as it can be uploaded again."""
     with service.database.read() as session:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.audit.trail import about
+from api.auth.callers import Owner
 from api.devices.models import Device
 from api.errors import NotFound
 from api.ids import new_id
@@ -50,13 +52,14 @@ def store(session: Session, device: Device, checked: CheckedTable) -> tuple[Tabl
     session.add(table)
     session.flush()
     insert_rows(session, table.id, checked.groups())
+    about(session, table.id)
     return table, True
 
 
-def get(session: Session, owner: str, table_id: str) -> Table:
-    """A table of `owner`; raises TableUnknown."""
+def get(session: Session, owner: Owner, table_id: str) -> Table:
+    """A table that `owner` sees; raises TableUnknown."""
     table = session.get(Table, table_id)
-    if table is None or table.owner != owner:
+    if table is None or not owner.sees(table.owner) or not owner.reaches(table.device_id):
         raise TableUnknown(f"There is no table {table_id!r}: `GET /v1/devices/DEVICE/tables` lists a device's.")
     return table
 

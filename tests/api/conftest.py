@@ -84,7 +84,9 @@ def client(running_client: TestClient, token: str) -> TestClient:
 def stranger(client: TestClient, database: Database) -> httpx.Headers:
     """Headers of another owner."""
     with database.write() as session:
-        return httpx.Headers({"Authorization": f"Bearer {make_token(session, owner='stranger', name='test')}"})
+        return httpx.Headers(
+            {"Authorization": f"Bearer {make_token(session, owner='stranger', name='test', scopes=['admin'])}"}
+        )
 
 
 @pytest.fixture

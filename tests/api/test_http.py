@@ -64,7 +64,8 @@ def test_what_another_owner_has_is_not_there(client: TestClient, stranger: httpx
         == "constraints[0].device"
     )
     assert client.post("/v1/devices", json={"name": "cpu"}, headers=stranger).status_code == 201
-    assert client.get("/v1/tokens/self", headers=stranger).json() == {"owner": "stranger", "name": "test"}
+    told = client.get("/v1/tokens/self", headers=stranger).json()
+    assert (told["owner"], told["name"], told["scopes"]) == ("stranger", "test", ["admin"])
 
 
 def test_every_kind_of_failure_is_a_problem(client: TestClient) -> None:

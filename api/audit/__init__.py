@@ -1,0 +1,1 @@
+"""Who wrote what: a row for each write of a token, in the write's own unit of work."""
