@@ -8,7 +8,8 @@ Each of the two is taken from the first place that names it:
     4. local service   <LUTNAS_HOME>/address and <LUTNAS_HOME>/token, as `lutnas serve` wrote them
     5. default         http://127.0.0.1:8000, and no token
 
-The token of the local service is only ever sent to this machine.
+The token of the local service is only ever sent to this machine. A team is named by LUTNAS_TEAM or by `team` in the
+config file.
 
 Errors:
     SettingsError (ValueError)   a setting that cannot be used; the text names the place it came from
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-CONFIG_KEYS = ("url", "token", "token_file")
+CONFIG_KEYS = ("url", "token", "token_file", "team")
 
 
 class SettingsError(ValueError):
@@ -33,12 +34,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Address and token, and for people the place that each came from. `token` is None where nobody named one."""
+    """Address and token, and for people the place that each came from. `token` is None where nobody named one; `team`
+    is whom all is asked for, where it is not the token's owner.
+    """
 
     url: str
     url_from: str
     token: str | None
     token_from: str
+    team: str | None = None
 
 
 def home_path(environ: Mapping[str, str]) -> Path:
@@ -61,7 +65,8 @@ def resolve(
     home = home_path(environ)
     found_url, url_from = _url(environ, config, home, url)
     token, token_from = _token(environ, config, home, found_url, token, token_file)
-    return Settings(found_url, url_from, token, token_from)
+    team = environ.get("LUTNAS_TEAM") or config.get("team")
+    return Settings(found_url, url_from, token, token_from, team)
 
 
 def _url(environ: Mapping[str, str], config: Mapping[str, str], home: Path, flag: str | None) -> tuple[str, str]:

@@ -9,7 +9,16 @@ from typing import IO, Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from api.datasets.raw import MAX_CLASSES, DatasetRefused, Labels, RawDataset, RawPictures, check_classes, split
+from api.datasets.raw import (
+    MAX_CLASSES,
+    MAX_EXAMPLES,
+    DatasetRefused,
+    Labels,
+    RawDataset,
+    RawPictures,
+    check_classes,
+    split,
+)
 
 _CHUNK_BYTES = 4 << 20
 _SPLIT, _WHOLE = {"x_train", "y_train", "x_test", "y_test"}, {"x", "y"}
@@ -88,6 +97,8 @@ def _labels(archive: zipfile.ZipFile, name: str) -> Labels:
         header = _header(member, name)
         if len(header.shape) != 1 or header.dtype.kind not in "iu":
             raise DatasetRefused(name, f"needs whole numbers of one dimension, got {header.dtype} {header.shape}")
+        if header.shape[0] > MAX_EXAMPLES:
+            raise DatasetRefused(name, f"has {header.shape[0]} examples, of which {MAX_EXAMPLES} are taken")
         pieces = [piece.astype(np.int64) for piece in _pieces(member, header, name)]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
 

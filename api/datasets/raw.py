@@ -20,6 +20,7 @@ from api.errors import DomainError, FieldProblem
 _CHUNK_BYTES = 4 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 MAX_CLASSES = 100_000
+MAX_EXAMPLES = 20_000_000  # labels are held in memory, 8 bytes each
 
 Labels = npt.NDArray[np.int64]
 

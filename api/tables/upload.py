@@ -33,6 +33,7 @@ from search.space import Space
 PARQUET = "application/vnd.apache.parquet"
 _IN_MEMORY = 1 << 20
 _LONGEST_LINE = 1 << 20
+JSON_BYTES = 256 << 20  # a JSON table is read whole: a million rows have that, CSV and Parquet pass by
 
 
 class TableRefused(DomainError):
@@ -168,9 +169,9 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
 
 
 def _open(upload: Upload, until_read: ExitStack) -> TableStream:
-    body = _unpacked(upload)
     if upload.media_type == "application/json":
-        return stream_json(_whole_text(body))
+        return stream_json(_whole_text(_unpacked(upload, min(upload.max_bytes, JSON_BYTES))))
+    body = _unpacked(upload, upload.max_bytes)
     if upload.media_type == PARQUET:
         return _open_parquet(body, upload.max_bytes, until_read)
     return stream_csv(_lines(body))
@@ -188,15 +189,15 @@ def _open_parquet(body: Iterator[bytes], max_bytes: int, until_read: ExitStack) 
         raise FormatMissing(f"This service reads no Parquet: {error}. Send CSV or JSON.") from error
 
 
-def _unpacked(upload: Upload) -> Iterator[bytes]:
-    """The body in pieces, unzipped, never more than `max_bytes`."""
+def _unpacked(upload: Upload, most: int) -> Iterator[bytes]:
+    """The body in pieces, unzipped, never more than `most` bytes."""
     source = cast(BinaryIO, gzip.GzipFile(fileobj=upload.body, mode="rb")) if upload.gzipped else upload.body
     size = 0
     try:
         while chunk := source.read(1 << 16):
             size += len(chunk)
-            if size > upload.max_bytes:
-                raise TableRefused(f"The table has more than {upload.max_bytes} bytes once unpacked.")
+            if size > most:
+                raise TableRefused(f"The table has more than {most} bytes once unpacked.")
             yield chunk
     except (OSError, EOFError, zlib.error) as error:
         raise TableRefused(f"The body is not whole gzip, as Content-Encoding says: {error}") from error

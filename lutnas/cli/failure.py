@@ -20,6 +20,8 @@ OWN_PACKAGES = ("lutnas", "workers", "api", "search", "latency")
 SHOWN_ERRORS = 20
 HINTS = {
     "unauthorized": "give the token with --token-file or LUTNAS_TOKEN; `lutnas serve` prints where its own lies",
+    "token-expired": "`lutnas tokens create`, with another token, makes a new one",
+    "token-revoked": "`lutnas tokens create`, with another token, makes a new one",
     "space-not-covered": "time what is missing with `lutnas profile --space SPACE --device DEVICE --upload`",
     "unreachable-budget": "`lutnas jobs validate FILE` shows the least and the greatest that can be reached",
 }

@@ -35,7 +35,7 @@ def connection_options(function: Callable[..., R]) -> Callable[..., R]:
 def connect(url: str | None, token: str | None, token_file: Path | None, **more: Any) -> Client:
     """A client of the service that flags, environment and config file name; `more` is for `Client`."""
     found = settings.resolve(os.environ, url=url, token=token, token_file=token_file)
-    return Client(found.url, found.token, **more)
+    return Client(found.url, found.token, team=found.team, **more)
 
 
 def connected(function: Callable[Concatenate[Client, Output, P], R]) -> Callable[..., R]:

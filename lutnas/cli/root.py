@@ -14,11 +14,12 @@ from lutnas.cli.profile import profile
 from lutnas.cli.serve import migrate, serve, worker
 from lutnas.cli.spaces import spaces
 from lutnas.cli.tables import tables
+from lutnas.cli.tokens import tokens
 from lutnas.cli.version import version
 
 COMMANDS = [
-    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, serve, worker, migrate,
-    demo, version,
+    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, serve, worker,
+    migrate, demo, version,
 ]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -35,6 +36,7 @@ def cli() -> None:
                      LUTNAS_CONFIG, else lutnas/config.toml in the user's config folder
       local service  address and token in LUTNAS_HOME, as `lutnas serve` wrote them
       default        http://127.0.0.1:8000, and no token
+    LUTNAS_TEAM, or team in the config file, names a team of the token to ask for.
 
     \b
     Data goes to stdout, with --json as JSON; talk, progress and errors go to stderr.

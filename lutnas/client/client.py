@@ -22,10 +22,12 @@ from lutnas.client.documents import (
     Job,
     Reproduction,
     Table,
+    Token,
     Validation,
 )
 from lutnas.client.download import download
 from lutnas.client.requests import DeviceRequests
+from lutnas.client.tokens import Tokens
 from lutnas.client.transport import ATTEMPTS, Transport
 
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
@@ -35,7 +37,8 @@ class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
 
     `timeout_seconds` holds for each single answer; `sleep` waits between `attempts`; None of these is no end of them.
-    Lists are iterators that fetch their pages as they go. `requests` is what devices are asked for.
+    Lists are iterators that fetch their pages as they go. `requests` is what devices are asked for, `tokens` what opens
+    the service. With `team`, one of the token's, all is asked for that team alone.
     """
 
     def __init__(
@@ -46,10 +49,14 @@ class Client:
         timeout_seconds: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
         attempts: int | None = ATTEMPTS,
+        team: str | None = None,
     ) -> None:
-        self._transport = Transport(url, token, timeout_seconds=timeout_seconds, sleep=sleep, attempts=attempts)
+        self._transport = Transport(
+            url, token, timeout_seconds=timeout_seconds, sleep=sleep, attempts=attempts, team=team
+        )
         self.url = self._transport.url
         self.requests = DeviceRequests(self._transport)
+        self.tokens = Tokens(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -67,9 +74,9 @@ class Client:
         """What the service says of its own readiness; raises ProblemError while it is not ready."""
         return cast(Document, self._transport.json("GET", "/readyz"))
 
-    def whoami(self) -> Document:
-        """Owner and name of the token."""
-        return cast(Document, self._transport.json("GET", "/v1/tokens/self"))
+    def whoami(self) -> Token:
+        """The token that this client shows: whose it is, and what it may do."""
+        return cast(Token, self._transport.json("GET", "/v1/tokens/self"))
 
     # --- devices and their tables
 

@@ -9,10 +9,33 @@ FINAL_STATES: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 Document = dict[str, Any]
 
 
-class Device(TypedDict):
-    """A named device. `owner` is the token's."""
+class Token(TypedDict):
+    """A token, all but its secret. `device` is the one that it is for, `made_by` the id of the token that asked."""
 
     id: str
+    owner: str
+    name: str
+    scopes: list[str]
+    teams: list[str]
+    device: str | None
+    made_by: str | None
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+
+
+class MadeToken(Token):
+    """A token that was just made, with its secret."""
+
+    secret: str
+
+
+class Device(TypedDict):
+    """A named device. `owner` is the token's, or one of its teams."""
+
+    id: str
+    owner: NotRequired[str]
     name: str
     description: NotRequired[str | None]
     labels: NotRequired[dict[str, str]]

@@ -12,6 +12,7 @@ from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableEr
 ATTEMPTS = 4
 LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives up
 UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
+TOO_OFTEN = 429
 HINT_UNREACHABLE = "start one with `lutnas serve`, or name another with --url or LUTNAS_URL"
 
 
@@ -30,8 +31,10 @@ class Transport:
         timeout_seconds: float,
         sleep: Callable[[float], None],
         attempts: int | None = ATTEMPTS,
+        team: str | None = None,
     ) -> None:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers |= {"X-Lutnas-Team": team} if team else {}
         self.url = url.rstrip("/")
         self.sleep = sleep
         self._most = attempts
@@ -125,9 +128,10 @@ def checked(response: httpx.Response) -> httpx.Response:
 def _pass_gateway(response: httpx.Response, *, patient: bool = False) -> None:
     """Makes an answer that is not the service's own, but tells that it is away, what it is: a broken way to it.
 
-    For who is `patient` the service's own is the same: its database is away.
+    For who is `patient` the service's own is the same: its database is away, or it has been asked too often.
     """
-    if response.status_code in UNAVAILABLE and (patient or _problem(response) is None):
+    later = (*UNAVAILABLE, TOO_OFTEN) if patient else UNAVAILABLE
+    if response.status_code in later and (patient or _problem(response) is None):
         raise httpx.RemoteProtocolError(f"a gateway answered {response.status_code}")
 
 

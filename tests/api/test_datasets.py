@@ -215,3 +215,18 @@ def test_a_data_set_is_kept_under_its_name(client: TestClient, database: Databas
     assert client.post("/v1/datasets", data={"name": "x"}).status_code == 422
     assert client.post("/v1/datasets", json={"name": "x"}).status_code == 422
     assert row_counts(database) == before
+
+
+def test_pictures_that_are_small_in_their_files_alone_are_refused(tmp_path: Path) -> None:
+    """Sixteen of one colour: some hundred bytes each as PNG, a megabyte each once unpacked."""
+    files = {f"{n % 2}/{n}.png": a_picture((1024, 1024)) for n in range(16)}
+    assert sum(map(len, files.values())) < 1 << 20
+    assert "16777216 bytes in all" in refused(a_zip(files), tmp_path, max_bytes=1 << 23).detail
+
+
+def test_more_labels_than_memory_should_hold_are_refused_by_their_header(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (4_000_000_000,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    body = a_zip({"x.npy": header.getvalue(), "y.npy": header.getvalue()})
+    assert "4000000000 examples" in refused(body, tmp_path).detail

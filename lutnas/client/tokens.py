@@ -1,0 +1,33 @@
+"""Tokens of the service: what they may do, and until when."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+from urllib.parse import quote
+
+from lutnas.client.documents import MadeToken, Token
+from lutnas.client.transport import Transport
+
+
+class Tokens:
+    """The tokens of one's owner. Methods raise LutnasError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self, name: str, *, scopes: Sequence[str], owner: str | None = None, teams: Sequence[str] = (),
+        device: str | None = None, expires_at: str | None = None,
+    ) -> MadeToken:  # fmt: skip
+        """Makes a token that may do no more than one's own. Its `secret` is in this answer, and nowhere else."""
+        body = {"name": name, "scopes": list(scopes), "teams": list(teams)}
+        more = {"owner": owner, "device": device, "expires_at": expires_at}
+        body |= {field: value for field, value in more.items() if value is not None}
+        return cast(MadeToken, self._transport.json("POST", "/v1/tokens", json=body))
+
+    def list(self) -> Iterator[Token]:
+        """All tokens of one's owner, for an admin those of all owners, newest first."""
+        return self._transport.items("/v1/tokens")
+
+    def revoke(self, token: str) -> None:
+        """Takes the token of an id back, for ever. Once more does no harm."""
+        self._transport.request("DELETE", f"/v1/tokens/{quote(token, safe='')}", idempotent=True)
