@@ -1,0 +1,271 @@
+"""Tokens: nobody makes one that may do more, an agent's reaches one device, a team's reach its members."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select, update
+
+from api.artifacts.store import ArtifactStore
+from api.auth.errors import TooManyRequests
+from api.auth.models import Token
+from api.auth.rates import Rates
+from api.auth.service import ensure_token
+from api.auth.uses import EVERY
+from api.db.session import Database
+from api.jobs import lease as jobs_lease
+from api.settings import Settings
+from search.space import preset
+from tests.api.making import CSV, a_job, a_table_csv, an_architecture, stored, submit
+
+Json = dict[str, Any]
+
+
+def made(client: TestClient, *scopes: str, by: httpx.Headers | None = None, **more: Any) -> tuple[Json, httpx.Headers]:
+    """A token as the API shows it, and the headers that show it to the API."""
+    body = {"name": "test", "scopes": list(scopes), **more}
+    answer = client.post("/v1/tokens", json=body, headers=by)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    document = answer.json()
+    return document, httpx.Headers({"Authorization": f"Bearer {document['secret']}"})
+
+
+def refused(client: TestClient, by: httpx.Headers, **body: Any) -> Json:
+    answer = client.post("/v1/tokens", json={"name": "more", "scopes": ["read"], **body}, headers=by)
+    assert answer.status_code == 403, answer.text
+    found: Json = answer.json()
+    return found
+
+
+def test_the_secret_is_shown_once_and_kept_as_its_hash_alone(client: TestClient, database: Database) -> None:
+    document, shown = made(client, "read", "submit")
+    assert document["id"].startswith("tok_")
+    assert document["id"] not in document["secret"]
+    told = client.get("/v1/tokens/self", headers=shown).json()
+    listed = {one["id"]: one for one in client.get("/v1/tokens").json()["items"]}
+    seen = ("id", "owner", "name", "scopes", "teams", "device", "made_by")
+    assert {n: told[n] for n in seen} == {n: listed[told["id"]][n] for n in seen} == {n: document[n] for n in seen}
+    assert "secret" not in listed[told["id"]]
+    with database.read() as session:
+        rows = [str(vars(row)) for row in session.scalars(select(Token))]
+    assert document["secret"] not in "".join(rows)
+
+
+def test_nobody_makes_a_token_that_may_do_more_than_their_own(client: TestClient) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    _, by = made(client, "read", "profile", teams=["cam"], expires_at=soon.isoformat())
+    assert refused(client, by, scopes=["read", "submit"])["missing_scopes"] == ["submit"]
+    assert refused(client, by, owner="stranger")["missing_scopes"] == ["admin"]
+    assert "lab" in refused(client, by, teams=["cam", "lab"])["detail"]
+    assert "outlives" in refused(client, by, expires_at=(soon + timedelta(minutes=1)).isoformat())["detail"]
+    document, _ = made(client, "read", by=by, teams=["cam"])
+    assert (document["teams"], document["made_by"]) == (["cam"], client.get("/v1/tokens/self", headers=by).json()["id"])
+    assert datetime.fromisoformat(document["expires_at"]) == soon
+
+
+def test_an_admin_makes_tokens_of_other_owners(client: TestClient, device: str) -> None:
+    document, shown = made(client, "read", owner="alice")
+    assert document["owner"] == "alice"
+    assert client.get(f"/v1/devices/{device}", headers=shown).status_code == 404
+    assert [one["id"] for one in client.get("/v1/tokens", headers=shown).json()["items"]] == [document["id"]]
+
+
+@pytest.mark.parametrize(
+    "body", [{"scopes": []}, {"scopes": ["write"]}, {"expires_at": "2030-01-01T00:00:00"}, {"owner": "A B"},
+             {"scopes": ["read"], "device": "cpu"}, {"scopes": ["profile"], "device": "cpu", "teams": ["cam"]}],
+)  # fmt: skip
+def test_a_token_that_makes_no_sense_is_refused(client: TestClient, device: str, body: Json) -> None:
+    answer = client.post("/v1/tokens", json={"name": "x", "scopes": ["read"], **body})
+    assert answer.status_code == 422, answer.text
+
+
+def test_a_revoked_token_opens_nothing_and_revoking_is_not_above_ones_own(client: TestClient) -> None:
+    strong, _ = made(client, "read", "submit")
+    weak, by = made(client, "read")
+    other, _ = made(client, "read")
+    assert client.delete(f"/v1/tokens/{strong['id']}", headers=by).status_code == 403
+    assert client.delete(f"/v1/tokens/{other['id']}", headers=by).status_code == 204
+    assert [client.delete(f"/v1/tokens/{weak['id']}").status_code for _ in range(2)] == [204, 204]
+    answer = client.get("/v1/tokens/self", headers=by)
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:lutnas:problem:token-revoked")
+
+
+def test_the_token_of_the_home_once_revoked_is_not_taken_up_again(
+    client: TestClient, settings: Settings, database: Database
+) -> None:
+    own = client.get("/v1/tokens/self").json()["id"]
+    assert client.delete(f"/v1/tokens/{own}").status_code == 204
+    with pytest.raises(ValueError, match="was revoked: delete the file"):
+        ensure_token(settings, database)
+
+
+def test_the_last_use_is_noted_rarely(client: TestClient, database: Database) -> None:
+    document, by = made(client, "read")
+    assert document["last_used_at"] is None
+    client.get("/v1/devices", headers=by)
+    first = client.get("/v1/tokens/self", headers=by).json()["last_used_at"]
+    client.get("/v1/devices", headers=by)
+    assert client.get("/v1/tokens/self", headers=by).json()["last_used_at"] == first is not None
+    old = datetime.fromisoformat(first) - EVERY
+    with database.write() as session:
+        session.execute(update(Token).where(Token.id == document["id"]).values(last_used_at=old))
+    client.get("/v1/devices", headers=by)
+    assert client.get("/v1/tokens/self", headers=by).json()["last_used_at"] > first
+
+
+# --- agents
+
+
+def test_the_token_of_a_device_answers_for_that_device(client: TestClient, device: str) -> None:
+    document, by = made(client, "profile", device=device)
+    assert document["device"] == device
+    content, headers = a_table_csv(scale=2.0), {**CSV, **by}
+    assert [one["name"] for one in client.get("/v1/devices", headers=by).json()["items"]] == [device]
+    assert client.post(f"/v1/devices/{device}/tables", content=content, headers=headers).status_code == 201
+    assert client.get("/v1/spaces/fbnet-mini/operators", headers=by).status_code == 200
+    client.post(f"/v1/devices/{device}/requests", json={"kind": "profile", "space": "fbnet-mini"}).raise_for_status()
+    got = client.post(f"/v1/devices/{device}/requests/claim", json={"agent": "a"}, headers=by).json()
+    request, holder = got["request"]["id"], {"agent": "a", "attempt": got["lease"]["attempt"]}
+    table = client.get(f"/v1/devices/{device}/tables", headers=by).json()["items"][0]["id"]
+    for what, body in (("heartbeat", holder), ("finish", {**holder, "result": {"table": table}})):
+        answer = client.post(f"/v1/device-requests/{request}/{what}", json=body, headers=by)
+        assert answer.status_code == 200, answer.text
+
+
+def test_the_token_of_a_device_reaches_nothing_else(client: TestClient, device: str, job: str) -> None:
+    client.post("/v1/devices", json={"name": "other"}).raise_for_status()
+    headers = {"Content-Type": "text/csv"}
+    table = client.post("/v1/devices/other/tables", content=a_table_csv(device="other"), headers=headers).json()["id"]
+    asked = client.post("/v1/devices/other/requests", json={"kind": "profile", "space": "fbnet-mini"}).json()["id"]
+    _, by = made(client, "profile", device=device)
+    for path in ("/v1/devices/other", "/v1/devices/other/tables", f"/v1/tables/{table}", f"/v1/tables/{table}/file",
+                 f"/v1/tables/{table}/measurements", f"/v1/device-requests/{asked}"):  # fmt: skip
+        assert client.get(path, headers=by).status_code == 404, path
+    holder = {"agent": "a", "attempt": 1}
+    assert client.post("/v1/devices/other/requests/claim", json={"agent": "a"}, headers=by).status_code == 404
+    assert client.post(f"/v1/device-requests/{asked}/heartbeat", json=holder, headers=by).status_code == 404
+    content = a_table_csv(device="other", scale=3.0)
+    answer = client.post("/v1/devices/other/tables", content=content, headers={**headers, **by})
+    assert answer.status_code == 404
+    for path in ("/v1/search-jobs", f"/v1/search-jobs/{job}", "/v1/architectures", "/v1/datasets", "/v1/tokens"):
+        assert client.get(path, headers=by).status_code == 403, path
+    for path, body in (("/v1/devices", {"name": "third"}), ("/v1/tokens", {"name": "x", "scopes": ["profile"]})):
+        assert client.post(path, json=body, headers=by).status_code == 403, path
+
+
+def test_an_agent_sees_an_architecture_and_its_model_once_asked_to_verify_it(
+    client: TestClient, database: Database, settings: Settings, device: str, job: str
+) -> None:
+    with database.write() as session:
+        lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
+        assert lease is not None
+        files = [stored(ArtifactStore(settings.artifacts), lease, name) for name in ("model.onnx", "report.json")]
+        jobs_lease.succeed(session, lease, architecture=an_architecture(), artifacts=files)
+    architecture = client.get(f"/v1/search-jobs/{job}/architecture").json()
+    names = {one["name"]: f"/v1/artifacts/{one['id']}/content" for one in architecture["artifacts"]}
+    path, measured = f"/v1/architectures/{architecture['id']}", {"device": device, "latency_us": 10.0}
+    measured |= {"runtime": "onnxruntime", "runtime_version": "1", "threads": 1, "batch": 1}
+    _, by = made(client, "profile", device=device)
+    _, others = made(client, "profile", device=client.post("/v1/devices", json={"name": "other"}).json()["id"])
+
+    def answers(headers: httpx.Headers) -> list[int]:
+        gets = [client.get(one, headers=headers).status_code for one in (path, names["model.onnx"])]
+        return [*gets, client.post(f"{path}/measurements", json=measured, headers=headers).status_code]
+
+    assert answers(by) == [404, 404, 404]
+    asked = {"kind": "verify", "architecture": architecture["id"]}
+    client.post(f"/v1/devices/{device}/requests", json=asked).raise_for_status()
+    assert answers(by) == [200, 200, 201]
+    assert client.get(names["report.json"], headers=by).status_code == 404
+    assert answers(others) == [404, 404, 404]
+
+
+# --- teams
+
+
+def test_what_a_team_has_is_seen_by_its_members_and_by_nobody_else(client: TestClient, stranger: httpx.Headers) -> None:
+    _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
+    _, bob = made(client, "read", "submit", owner="bob", teams=["cam"])
+    team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
+    assert client.post("/v1/devices", json={"name": "cpu"}, headers=team).json()["owner"] == "cam"
+    headers = {**alice, **CSV}
+    answer = client.post("/v1/devices/cpu/tables", content=a_table_csv(), headers=headers)  # of the team, as its device
+    assert answer.status_code == 201, answer.text
+    assert client.post("/v1/search-jobs", json=a_job(), headers=alice).status_code == 422  # alice has no such device
+    job = client.post("/v1/search-jobs", json=a_job(), headers=team).json()
+    assert job["owner"] == "cam"
+    for member in (alice, bob):
+        assert [one["id"] for one in client.get("/v1/search-jobs", headers=member).json()["items"]] == [job["id"]]
+    assert client.post(f"/v1/search-jobs/{job['id']}/cancel", headers=bob).json()["state"] == "cancelled"
+    for other in (stranger, None):
+        assert client.get(f"/v1/search-jobs/{job['id']}", headers=other).status_code == 404
+    answer = client.get("/v1/devices", headers={**bob, "X-Lutnas-Team": "lab"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:lutnas:problem:forbidden")
+
+
+def test_a_name_that_several_owners_use_is_the_nearest_ones_and_listed_once(client: TestClient) -> None:
+    _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
+    team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
+    document = {**preset("fbnet-mini").model_dump(mode="json"), "name": "aaa"}
+    for headers, classes in ((team, 3), (alice, 4)):
+        client.post("/v1/spaces", json={**document, "classes": classes}, headers=headers).raise_for_status()
+        client.post("/v1/devices", json={"name": "cpu"}, headers=headers).raise_for_status()
+    client.post("/v1/spaces", json={**document, "name": "aab"}, headers=team).raise_for_status()
+    assert client.get("/v1/spaces/aaa", headers=alice).json()["classes"] == 4
+    assert client.get("/v1/spaces/aaa", headers=team).json()["classes"] == 3
+    assert client.get("/v1/devices/cpu", headers=alice).json()["owner"] == "alice"
+    page = client.get("/v1/spaces?limit=1", headers=alice).json()
+    more = client.get(f"/v1/spaces?limit=1&cursor={page['next_cursor']}", headers=alice).json()
+    assert [page["items"][0]["name"], more["items"][0]["name"]] == ["aaa", "aab"]
+
+
+# --- limits
+
+
+def test_an_owner_may_have_so_many_jobs_that_are_not_at_their_end(settings: Settings, token: str, device: str) -> None:
+    from api.app import create_app
+
+    few = settings.model_copy(update={"max_open_jobs": 2})
+    with TestClient(create_app(few), headers={"Authorization": f"Bearer {token}"}) as client:
+        first, _ = submit(client), submit(client)
+        answer = client.post("/v1/search-jobs", json=a_job())
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:lutnas:problem:too-many-jobs")
+        client.post(f"/v1/search-jobs/{first}/cancel").raise_for_status()
+        submit(client)
+
+
+def test_a_token_that_asks_too_often_is_429_and_others_are_not(
+    settings: Settings, token: str, stranger: httpx.Headers
+) -> None:
+    from api.app import create_app
+
+    slow = settings.model_copy(update={"requests_per_minute": 3})
+    with TestClient(create_app(slow), headers={"Authorization": f"Bearer {token}"}) as client:
+        answers = [client.get("/v1/devices") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[3].json()["type"] == "urn:lutnas:problem:too-many-requests"
+        assert answers[3].headers["retry-after"] == str(answers[3].json()["retry_after_seconds"])
+        assert client.get("/v1/devices", headers=stranger).status_code == 200
+
+
+def test_tries_come_back_evenly_with_time() -> None:
+    now = 0.0
+    rates = Rates(60, clock=lambda: now)
+    for _ in range(60):
+        rates.take("a")
+    with pytest.raises(TooManyRequests) as caught:
+        rates.take("a")
+    assert caught.value.extensions == {"retry_after_seconds": 1}
+    now = 2.0
+    rates.take("a")
+    rates.take("a")
+    with pytest.raises(TooManyRequests):
+        rates.take("a")
+    now = 1e6  # a bucket holds a minute's tries, however long nobody asked
+    for _ in range(60):
+        rates.take("a")
+    with pytest.raises(TooManyRequests):
+        rates.take("a")
