@@ -52,9 +52,9 @@ def list_tokens(client: Client, output: Output) -> None:
 
 
 @tokens.command("revoke")
-@click.argument("token")
+@click.argument("token_id")
 @connected
-def revoke_token(client: Client, output: Output, token: str) -> None:
+def revoke_token(client: Client, output: Output, token_id: str) -> None:
     """Take a token back by its id, at once and for ever."""
-    client.tokens.revoke(token)
-    output.document({"token": token, "revoked": True}, f"{token} opens nothing any more")
+    client.tokens.revoke(token_id)
+    output.document({"token": token_id, "revoked": True}, f"{token_id} opens nothing any more")

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.settings import Settings
+from api.tables.upload import JSON_BYTES, TableRefused, Upload, check
 from latency.formats import read_csv, read_json, read_parquet
 from latency.table import LatencyTable
 from tests.api.making import CSV, a_long_csv, a_table_csv, row_counts
@@ -109,6 +110,20 @@ def test_a_table_may_not_have_more_rows_than_the_operator_allows(
     answer = client.post(cpu, content=packed, headers={**CSV, "Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "rows")
     assert row_counts(database) == before
+
+
+def test_a_json_table_that_unpacks_to_more_than_memory_should_hold_is_refused() -> None:
+    packed = io.BytesIO()
+    with gzip.open(packed, "wb", compresslevel=1) as file:
+        for _ in range((JSON_BYTES >> 20) + 1):
+            file.write(b" " * (1 << 20))
+    packed.seek(0)
+    upload = Upload(
+        body=packed, media_type="application/json", gzipped=True, device_name="cpu", space=None, max_rows=10,
+        max_bytes=2**32,
+    )  # fmt: skip
+    with pytest.raises(TableRefused, match=f"more than {JSON_BYTES} bytes"):
+        check(upload)
 
 
 def test_the_same_content_again_gives_the_table_that_stands(client: TestClient, database: Database, cpu: str) -> None:

@@ -116,3 +116,10 @@ def test_an_empty_token_file_is_refused(places: Places) -> None:
 def test_token_and_token_file_together_are_refused(places: Places) -> None:
     with pytest.raises(SettingsError, match="give one of them"):
         resolve(places.all, token="a", token_file=places.file)
+
+
+def test_a_team_is_named_by_the_environment_before_the_config_file(places: Places) -> None:
+    assert resolve(places.all).team is None
+    places.config.write_text('team = "by-config"\n')
+    assert resolve(places.with_config).team == "by-config"
+    assert resolve(places.with_config | {"LUTNAS_TEAM": "by-environment"}).team == "by-environment"
