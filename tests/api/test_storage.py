@@ -1,5 +1,6 @@
 """Storage: both stores take and refuse the same, writes are not lost, migrations match the models."""
 
+import hashlib
 import math
 import subprocess
 import sys
@@ -8,13 +9,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from api.auth.service import identify, make_token
 from api.db.engine import make_engine
-from api.db.migrate import upgrade
+from api.db.migrate import alembic_config, upgrade
 from api.db.models import Base
 from api.db.session import Database, db_now
 from api.db.types import Unstorable
@@ -64,6 +67,33 @@ def test_migrations_give_what_the_models_say(store: str, request: pytest.Fixture
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("store", ["sqlite_url", "postgres_url"])
+def test_a_token_of_before_scopes_may_do_everything_and_one_of_since_is_none_of_before(
+    store: str, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(store)
+    secret, config = "lutnas_of-before", alembic_config()
+    kept = {"hash": hashlib.sha256(secret.encode()).hexdigest()}
+    engine = make_engine(url, foreign_keys=False)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        row = "INSERT INTO tokens (sha256, owner, name, created_at) VALUES (:hash, 'main', 'home', CURRENT_TIMESTAMP)"
+        connection.execute(text(row), kept)
+    upgrade(url)
+    database = Database(url)
+    with database.write() as session:
+        caller = identify(session, secret, now=datetime.now(UTC))
+        make_token(session, owner="main", name="since", scopes=["read"])
+    database.close()
+    assert (caller.token_id[:4], caller.token_owner, caller.scopes) == ("tok_", "main", ("admin",))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+        assert connection.scalars(text("SELECT sha256 FROM tokens")).all() == [kept["hash"]]
     engine.dispose()
 
 
