@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
 from api.artifacts.store import ArtifactStore, StoreError
+from api.auth.callers import Owner
 from api.datasets.models import Dataset
 from api.datasets.schemas import Examples
 from api.errors import DomainError, FieldProblem, NotFound
