@@ -11,7 +11,6 @@ all channels of the weight that the layer's widths are parts of (an e3 is half o
 
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -21,8 +20,8 @@ from benchmarks._reporting import parser, say, show
 from benchmarks._searches import latency_budgets
 from benchmarks.truth import pictures
 from latency.profiler import measure_model, profile
-from search.architecture import Architecture, LayerChoice
-from search.choices import Block, Choice, Choices
+from search.architecture import Architecture
+from search.choices import Choices
 from search.executor import Executor
 from search.export import onnx_model
 from search.files import MODEL
@@ -30,8 +29,9 @@ from search.finish import Trainer, evaluated
 from search.machine import use_threads
 from search.network import Network
 from search.run import SearchRun
-from search.space import Layer, Space, preset
+from search.space import Space, preset
 from search.spec import Finish, Search, SearchSpec
+from search.unrounded import at_full_width, in_floats
 
 WIDTHS = (1.0, 0.75, 0.5)
 BUDGET_SHARE = 0.15  # of the way from the least to the greatest latency of the space
@@ -39,25 +39,9 @@ SEARCH = Search(epochs=8, warmup_epochs=2, evidence_samples=0)
 FINISH = Finish(epochs=20)
 
 
-Width = Literal["derived", "candidate", "layer"]
-
-
-def in_float(architecture: Architecture, width: Width) -> Architecture:
-    """The same kernels in fp32, at the widths they have, at those of their candidates, or all channels of the layer."""
-    space = architecture.space.offering(Choices(width=WIDTHS))
-    layers = [_in_float(choice, layer, width) for choice, layer in zip(architecture.choices, space.layers, strict=True)]
-    return Architecture(space=space, layers=tuple(layers))
-
-
-def _in_float(choice: Choice, layer: Layer, width: Width) -> LayerChoice:
-    block = choice.block
-    if width == "layer":
-        alike = [b for b in layer.blocks if b.candidate.kernel == choice.candidate.kernel
-                 and b.candidate.groups == choice.candidate.groups]  # fmt: skip
-        block = max(alike, key=lambda b: b.c_mid)
-    elif width == "candidate":
-        block = Block(choice.candidate, choice.candidate.expansion * layer.c_in)
-    return LayerChoice.of(layer, Choice(block))
+def at_candidates_width(architecture: Architecture) -> Architecture:
+    """The same candidates in fp32, each at its own full width."""
+    return Architecture.of(in_floats(architecture).space, [choice.candidate for choice in architecture.layers])
 
 
 def trained(network: Network, seed: int) -> Network:
@@ -113,13 +97,13 @@ def main() -> None:
         executed = Executor(onnx.load_from_string(content))(x_NCHW).argmax(1)
         theirs = by_onnxruntime(content, x_NCHW).argmax(1)
         say("training the same architecture in fp32")
-        twin = Network(in_float(run.architecture, "derived"))
+        twin = Network(in_floats(run.architecture))
         twin.load_state_dict({name: inherited[name] for name in twin.state_dict()})
         float_accuracy = evaluated(trained(twin, given.seed), data)
         float_us = measured_us(twin, Path(folder))
         torch.manual_seed(0)
-        candidate_us = measured_us(Network(in_float(run.architecture, "candidate")), Path(folder))
-        dense_us = measured_us(Network(in_float(run.architecture, "layer")), Path(folder))
+        candidate_us = measured_us(Network(at_candidates_width(run.architecture)), Path(folder))
+        dense_us = measured_us(Network(at_full_width(run.architecture)), Path(folder))
     figures = {
         "derived": [choice.name for choice in run.architecture.layers],
         "accuracy": round(result.test_metric, 4),

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from search.architecture import Architecture
+from search.architecture import Architecture, LayerChoice
 from search.blocks import build
-from search.choices import DENSE, FP32
+from search.choices import DENSE, FP32, Choice
 from search.network import MakeHead, Network, recalibrate
+from search.space import Layer
 
 
 def rounds(architecture: Architecture) -> bool:
@@ -40,3 +41,18 @@ def in_floats(architecture: Architecture, *, dense: bool = False) -> Architectur
     offered = space.offering(space.choices.model_copy(update={**choices, **changed}))
     layers = tuple(layer.model_copy(update={**layer_choice, **zeros}) for layer in architecture.layers)
     return Architecture(space=offered, layers=layers)
+
+
+def at_full_width(architecture: Architecture) -> Architecture:
+    """The same kernels and skips in fp32, dense, with all channels of the weight that each layer's widths are parts of:
+    what was there before anything was searched away (an e3 is half of an e6: search.choices).
+    """
+    plain = in_floats(architecture, dense=True)
+    layers = [_widest(layer, choice) for layer, choice in zip(plain.space.layers, plain.choices, strict=True)]
+    return Architecture(space=plain.space, layers=tuple(layers))
+
+
+def _widest(layer: Layer, choice: Choice) -> LayerChoice:
+    own = choice.candidate
+    alike = [b for b in layer.blocks if (b.candidate.kernel, b.candidate.groups) == (own.kernel, own.groups)]
+    return LayerChoice.of(layer, Choice(max(alike, key=lambda block: block.c_mid)))

@@ -11,7 +11,7 @@ from api.jobs.lease import Lease
 from api.jobs.pins import JobInputs
 from latency.table import LatencyTable
 from search.constraints import UNITS, names_of
-from search.report.card import FileRow, ReportCard
+from search.report.card import FileRow, Measured, ReportCard
 from search.report.figures import figure_row
 from search.report.filling import Origin, Outcome, UsedTable, report_card
 from search.report.page import page
@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 
 def card_of(
     lease: Lease, inputs: JobInputs, run: SearchRun, result: Result, files: Sequence[StoredFile], *,
-    environment: Mapping[str, str | int], pace: dict[str, Any], made_at: datetime,
+    measured: Sequence[Measured], environment: Mapping[str, str | int], pace: dict[str, Any], made_at: datetime,
 ) -> ReportCard:  # fmt: skip
     """The report card of a job whose `run` gave `result`; `files` are all that it left but reports."""
     assert run.trainer is not None, "a result is that of a trained network"
@@ -69,6 +69,7 @@ def card_of(
         top5_before=result.top5_before,
         export_difference=result.export_difference,
         compared=result.compared,
+        measured=measured,
         notes=result.notes,
     )
     origin = Origin(

@@ -34,6 +34,7 @@ from api.settings import Settings
 from search import state
 from search.forecast import workload
 from search.machine import use_threads
+from search.report.card import Measured
 from search.reports import StepReport
 from search.run import Result, SearchRun
 from workers.environment import environment
@@ -42,6 +43,7 @@ from workers.heart import Heart
 from workers.inputs import budgets, load_data, load_weights
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, first_table, write_reports
+from workers.timing import measured_here
 
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 _logger = logging.getLogger(__name__)
@@ -220,13 +222,19 @@ class Attempt:
             for note in result.notes:
                 self._write("warning", steps, {"detail": note})
             files = [self._store(file.name, file) for file in result.files]
+            measured = self._measured(run, result, Path(folder), inputs.threads)
             card = card_of(
-                self.lease, inputs, run, result, files, environment=here, pace=pace, made_at=datetime.now(UTC)
-            )
+                self.lease, inputs, run, result, files, measured=measured, environment=here, pace=pace,
+                made_at=datetime.now(UTC),
+            )  # fmt: skip
             files += [self._store(file.name, file) for file in write_reports(card, Path(folder))]
         found = _new_architecture(inputs, result)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
         _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_metric)
+
+    def _measured(self, run: SearchRun, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
+        assert run.trainer is not None
+        return measured_here(run.trainer.network, result.files, folder, threads=threads)
 
     def _give_back(self, stop: Stopped) -> None:
         _logger.info("%s: %s", self.lease.job_id, stop.reason)

@@ -13,13 +13,14 @@ from latency.correction import Correction, corrected
 from search.budgets import budgets_of
 from search.choices import Choices
 from search.machine import use_threads
-from search.report.card import ReportCard
+from search.report.card import NETWORK, Measured, ReportCard
 from search.run import Result, SearchRun
 from tests.search.builders import tiny_digits, tiny_space, tiny_spec
 from tests.search.report.cards import table_of
 from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, versions, write_reports
 
 CORRECTION = Correction(1.5, 0.98)
+MEASURED = (Measured(what=NETWORK, latency_us=12.5, where="on the worker"),)
 MADE_AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -50,7 +51,7 @@ def stored(done: tuple[JobInputs, SearchRun, Result], tmp_path: Path) -> list[St
 def card(done: tuple[JobInputs, SearchRun, Result], stored: list[StoredFile]) -> ReportCard:
     inputs, run, result = done
     return card_of(
-        Lease("job_1", 3, "worker"), inputs, run, result, stored,
+        Lease("job_1", 3, "worker"), inputs, run, result, stored, measured=MEASURED,
         environment={"torch": "2", "threads": 1}, pace={"search": 0.1}, made_at=MADE_AT,
     )  # fmt: skip
 
@@ -60,7 +61,9 @@ def test_the_card_is_that_of_the_job_and_its_result(
 ) -> None:
     inputs, _, result = done
     assert (card.job, card.attempts, card.made_at, card.spec) == ("job_1", 3, MADE_AT, inputs.spec)
-    assert card.test_accuracy == result.test_metric
+    assert (card.test_accuracy, card.test_top5) == (result.test_metric, result.top5)
+    assert (card.accuracy_before, card.top5_before) == (result.before, result.top5_before)
+    assert (card.measured, card.notes) == (MEASURED, result.notes)
     assert [figure.model_dump() for figure in card.budgets] == figure_rows(inputs, result.predicted)
     assert [layer.name for layer in card.layers] == [choice.name for choice in result.architecture.layers]
     total_us = sum(row.latency_us or 0.0 for row in (*card.layers, *card.fixed))
