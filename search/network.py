@@ -75,15 +75,15 @@ def load_weights(path: Path, head: MakeHead = build) -> Network:
             raise ValueError(f"{path}: holds weights but no architecture; was it written by lutnas?")
         network = Network(Architecture.model_validate_json(document), head)
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    _take_own_steps(network, state)
+    take_own_steps(network, state)
     network.load_state_dict(state)
     return network.eval()
 
 
-def _take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
-    """Makes room for the steps that `state` has beside statistics (search.quantizers)."""
+def take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
+    """Makes room for the steps that `state` has beside statistics (search.quantizers), where there is none yet."""
     for name, module in network.named_modules():
-        if f"{name}.log_size" not in state:
+        if f"{name}.log_size" not in state or getattr(module, "log_size", None) is not None:
             continue
         if isinstance(module, OwnStep):
             module.own_step(1.0)

@@ -86,11 +86,39 @@ class Distillation(Document):
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
+CALIBRATION = r"^(gaussian|min-max|percentile(@\d{1,3}(\.\d+)?)?|entropy|mse)$"
+
+
+class PostTraining(Document):
+    """The derived network trains in float, and is rounded behind that (docs/concepts/quantization.md).
+
+    `calibration` sizes the grids of activations: as a Gaussian would, or by a method of search.quantizers.calibration.
+    `pictures` are those of the training, or ones that BatchNorm's statistics make up (`zero-shot`). `equalization`
+    evens out the channels of neighbouring layers before, `bias_correction` takes off what rounding adds to their means.
+    """
+
+    calibration: Annotated[str, Field(pattern=r"^(gaussian|min-max|percentile(@\d{1,3}(\.\d+)?)?|entropy|mse)$")] = (
+        "mse"
+    )
+    pictures: Literal["training", "zero-shot"] = "training"
+    equalization: bool = False
+    bias_correction: bool = True
+
+    @field_validator("calibration")
+    @classmethod
+    def _is_a_share(cls, name: str) -> str:
+        share = float(name.partition("@")[2] or 100)
+        if not 0 < share <= 100:
+            raise ValueError(f"{name!r}: of a percentile, more than 0 and at most 100 can be kept")
+        return name
+
+
 class Finish(Document):
     """How the derived network is trained: from the supernet's weights, or from new ones ("scratch").
 
     `quantizer` says what sizes the grids of fewer than 32 bits: statistics, or steps learnt with the weights by LSQ or
-    PACT (search.quantizers.learnt). `ema` is the decay of a moving average of the weights, which is then what ships.
+    PACT (search.quantizers.learnt). With `post_training` nothing is rounded while it trains. `ema` is the decay of a
+    moving average of the weights, which is then what ships.
     """
 
     epochs: Annotated[int, Field(ge=0, le=1000)] = 10
@@ -101,6 +129,13 @@ class Finish(Document):
     pruning: Pruning = Pruning()
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     distillation: Distillation | None = None
+    post_training: PostTraining | None = None
+
+    @model_validator(mode="after")
+    def _one_quantizer(self) -> "Finish":
+        if self.post_training and self.quantizer != "statistics":
+            raise ValueError(f"quantizer {self.quantizer} learns while rounding, which post_training does behind it")
+        return self
 
     @model_validator(mode="after")
     def _trained(self) -> "Finish":

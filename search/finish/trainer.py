@@ -17,12 +17,14 @@ from search.finish.distillation import apart, float_twin, refuse_unteachable
 from search.finish.evaluation import Quality, evaluated, quality_of
 from search.finish.optimizers import optimizers
 from search.finish.pruning import pruning_of
-from search.network import Network, recalibrate
+from search.network import Network, recalibrate, take_own_steps
 from search.quantizers.learning import LEARNING_RATE
+from search.quantizers.post_training import round_network
 from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
 from search.task import CLASSIFICATION, Task
+from search.unrounded import in_floats, rounds
 
 CALIBRATION_EXAMPLES = 2000
 
@@ -30,8 +32,9 @@ CALIBRATION_EXAMPLES = 2000
 class Trainer:
     """Trains `network` on all training data: SGD with momentum, one warm-up epoch, cosine to 0; pictures shift by a
     14th. Its zeros come in as `settings.pruning` says, and `notes` tell which way that was. With distillation `teacher`
-    is the trainer of the float twin, which goes first, from the same weights. Raises ValueError where the task is none
-    that can be taught.
+    is the trainer of the float twin, which goes first, from the same weights. With `settings.post_training` what learns
+    (`learner`) is the network in float, and `network` is rounded when that is done. Raises ValueError where the task is
+    none that can be taught.
     """
 
     def __init__(
@@ -42,19 +45,29 @@ class Trainer:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
         self.batches = Batches(*tensors(data.x_train, data.y_train), settings.batch_size, seed, "finish batches")
         self.shift = data.input.height // 14
-        self.optimizer, self.step_optimizer = optimizers(network, settings)
+        self.learner = self._learner()
+        self.optimizer, self.step_optimizer = optimizers(self.learner, settings)
         self.steps = settings.epochs * len(self.batches)
         self.step = 0
         self._is_settled = False
         self.teacher = self._start_teacher()
         self.teacher_metric: float | None = None  # of the twin on the test pictures, once settled
-        self.pruning, self.notes = pruning_of(network, settings, self.steps)
-        self.average = Average(network, settings.ema) if settings.ema else None
+        self.pruning, self.notes = pruning_of(self.learner, settings, self.steps)
+        self.average = Average(self.learner, settings.ema) if settings.ema else None
+
+    def _learner(self) -> Network:
+        if self.settings.post_training is None or not rounds(self.network.architecture):
+            return self.network
+        plain, given = Network(in_floats(self.network.architecture), self.task.head), self.network.state_dict()
+        plain.load_state_dict({name: given[name] for name in plain.state_dict()})
+        return plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # as above
 
     def _start_teacher(self) -> "Trainer | None":
         if self.settings.distillation is None:
             return None
-        alone = self.settings.model_copy(update={"epochs": self.settings.teaching_epochs, "distillation": None})
+        alone = self.settings.model_copy(
+            update={"epochs": self.settings.teaching_epochs, "distillation": None, "post_training": None}
+        )
         twin = float_twin(self.network, self.task.head)
         return Trainer(twin, data=self.data, settings=alone, seed=self.seed, task=self.task)
 
@@ -84,9 +97,9 @@ class Trainer:
         self._set_rates()
         if self.pruning is not None:
             self.pruning.before_step(self.step)
-        output = self.network.train()(x_NCHW)
+        output = self.learner.train()(x_NCHW)
         loss = self._loss(output, x_NCHW, y_N)
-        self.network.zero_grad(set_to_none=True)
+        self.learner.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         with nullcontext() if self.pruning is None else self.pruning.holding():
             self.optimizer.step()
@@ -130,7 +143,11 @@ class Trainer:
         self._is_settled = True
         if self.average is not None:
             self.average.write()
-        recalibrate(self.network, self.calibration())
+        recalibrate(self.learner, self.calibration())
+        if self.learner is not self.network:
+            assert self.settings.post_training is not None
+            batches = list(self.calibration())
+            round_network(self.network, self.learner, batches, self.settings.post_training, seed=self.seed)
         if self.network.can_be_exported:
             settle_biases(self.network)
         if self.teacher is not None:
@@ -153,6 +170,7 @@ class Trainer:
             "step": self.step,
             "settled": self._is_settled,
             "network": dict(self.network.state_dict()),
+            "learner": None if self.learner is self.network else dict(self.learner.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "step_optimizer": None if self.step_optimizer is None else self.step_optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -163,7 +181,10 @@ class Trainer:
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
         self.step, self._is_settled = state["step"], state["settled"]
+        take_own_steps(self.network, state["network"])  # calibrated ones are not there before
         self.network.load_state_dict(state["network"])
+        if self.learner is not self.network:
+            self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.step_optimizer is not None:
             self.step_optimizer.load_state_dict(state["step_optimizer"])

@@ -1,7 +1,7 @@
 """Static grids of a trained network: sizes of its activations' grids from pictures, while BatchNorm stays as it is.
 
-Blocks size a grid by one number, the root mean square of what is rounded there, times a clip that a Gaussian would
-choose (`search.kernels.grids`). Any calibrated range is told to them as the root mean square that leads to it.
+Without, a grid is sized by a running root mean square of what is rounded there, times a clip that a Gaussian would
+choose (`search.kernels.grids`). A calibrated one is a step of its own, which stays.
 """
 
 import math
@@ -32,8 +32,7 @@ def calibrate_grids(network: Network, batches: Sequence[Tensor], method: str = G
         seen = observed(network, place, batches)
         if not seen.count:
             continue  # its input comes on a grid already
-        clip = float(affine.steps(calibrate(seen, affine)).size) * affine.ends[1]
-        place.rms.fill_(clip / CLIP[affine.bits] * (1.0 if affine.kind == "signed" else HALF_NORMAL))
+        place.own_step(float(affine.steps(calibrate(seen, affine)).size))
 
 
 def places_of(network: Network) -> Iterator[tuple[Place, Affine]]:

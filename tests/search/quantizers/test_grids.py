@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from search.kernels.grids import CLIP, HALF_NORMAL
 from search.network import Network
 from search.norms import NormAct
 from search.quantizers.calibration import CALIBRATIONS
@@ -15,12 +16,13 @@ def rounded() -> Network:
     return rounded_twin(trained(), "w8a8", calibration_batches())
 
 
-def test_only_sizes_of_grids_change(rounded: Network) -> None:
+def test_only_steps_of_grids_change(rounded: Network) -> None:
     before = {name: value.clone() for name, value in rounded.state_dict().items()}
     calibrate_grids(rounded, [0.3 * x for x in calibration_batches()], "min-max")
-    changed = {name for name, value in rounded.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.endswith(".rms") for name in changed)
+    after = rounded.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items() if not name.endswith(".log_size"))
+    sizes = {name for name in after if name.endswith(".log_size")}
+    assert sizes == {name for name in after if name not in before or not torch.equal(after[name], before[name])}
 
 
 def test_the_default_is_the_root_mean_square_that_training_keeps(rounded: Network) -> None:
@@ -32,7 +34,8 @@ def test_the_default_is_the_root_mean_square_that_training_keeps(rounded: Networ
     with torch.no_grad():
         trained_stem = trained().stem(torch.cat(batches))
     assert seen.count == trained_stem.numel()
-    assert float(place.rms) == pytest.approx(float(trained_stem.square().mean().sqrt()), rel=0.05)
+    rms = place.step_size(8) * affine.ends[1] / CLIP[8] * HALF_NORMAL
+    assert rms == pytest.approx(float(trained_stem.square().mean().sqrt()), rel=0.05)
 
 
 def test_every_place_that_rounds_is_found_once(rounded: Network) -> None:
