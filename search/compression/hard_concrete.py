@@ -97,26 +97,29 @@ def densities(model: nn.Module) -> dict[str, float]:
 
 
 class Target:
-    """Draws the expected density to `density`: a d + b d^2 of what it is over (Wang 2020, eq. 8), a and b climbing by
-    `rate` times their own gradient at each step.
+    """Draws the expected density down to `density`: a d + b d^2 of what it is over, a and b climbing by `rate` times
+    their own gradient at each step. What is asked for falls from where the gates stand in a line over `ramp` steps, so
+    that multipliers have not climbed too far before gates have moved (both Wang 2020, sec. 3.2).
     """
 
-    def __init__(self, model: nn.Module, density: float, *, rate: float = 0.1) -> None:
-        self.model, self.density, self.rate = model, density, rate
+    def __init__(self, model: nn.Module, density: float, *, ramp: int, rate: float = 1.0) -> None:
+        self.model, self.density, self.ramp, self.rate = model, density, ramp, rate
+        self.first = expected_density(model).item()
         self.linear, self.square = 0.0, 0.0
 
     def penalty(self, step: int) -> Tensor:
         """What the loss gains in a step; the multipliers climb behind it."""
-        over = expected_density(self.model) - self.density
+        asked = self.density + (self.first - self.density) * max(0.0, 1 - step / self.ramp)
+        over = expected_density(self.model) - asked
         value = self.linear * over + self.square * over.square()
         self.linear += self.rate * over.item()
         self.square += self.rate * over.item() ** 2
         return value
 
     def state_dict(self) -> dict[str, float]:
-        """The multipliers."""
-        return {"linear": self.linear, "square": self.square}
+        """The multipliers, and where the density began."""
+        return {"first": self.first, "linear": self.linear, "square": self.square}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Goes on where `state_dict` was taken."""
-        self.linear, self.square = state["linear"], state["square"]
+        self.first, self.linear, self.square = state["first"], state["linear"], state["square"]

