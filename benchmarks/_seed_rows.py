@@ -145,7 +145,7 @@ def worst_trace(model: nn.Module, data: ImageData) -> float:
         def of_weight(w: Tensor, key: str = f"{name}.weight") -> Tensor:
             return F.cross_entropy(functional_call(model, {key: w}, (loss.x_NCHW,)), loss.y_N)
 
-        whole = hessian(of_weight, layer.weight.detach())
+        whole = hessian(of_weight, layer.weight.detach())  # type: ignore[no-untyped-call]
         exact = whole.reshape(layer.weight.numel(), -1).diagonal().sum().item()
         errors.append(abs(found[name].trace / exact - 1))
     return max(errors)

@@ -25,9 +25,9 @@ PLAIN = Recipe(epochs=EPOCHS, lr=0.1)
 ADAM = Recipe(epochs=NOISY_EPOCHS, lr=1e-3, optimizer="adam")
 EPOCHS_OF = {
     "variational": NOISY_EPOCHS + EPOCHS,
-    "pruning": 3 * EPOCHS,
+    "pruning": 2 * EPOCHS,
     "tickets": (ROUNDS + 3) * EPOCHS,
-    "connectivity": 3 * EPOCHS,
+    "connectivity": 3 * EPOCHS - 1,
 }
 
 
@@ -92,7 +92,7 @@ class Trainings:
         shuffled, new = (self.finished(search.training(kind, seed=SEED), kind) for kind in CONTROLS)
         return [
             Row("tickets: density", 0.044, density(search.masks), 0.0005),
-            Row("tickets: accuracy", 87.8, ticket, 0.7),
+            Row("tickets: accuracy, at least", 87.8, ticket, 0.0, "least"),
             Row("tickets: points over the shuffled mask", 2.0, ticket - shuffled, 0.0, "least"),
             Row("tickets: points over new weights", 1.5, ticket - new, 0.0, "least"),
         ]
@@ -103,11 +103,13 @@ class Trainings:
         return self.points(training.model)
 
     def connectivity(self) -> list[Row]:
-        """The barrier from one start, and between two starts."""
-        found = instability(lenet(SEED), data=self.data, recipe=PLAIN, seed=SEED, step=0)
+        """The barrier between two that part behind the first epoch, and between two starts."""
+        recipe = ADAM._replace(epochs=EPOCHS)
+        steps = len(self.data.y_train) // recipe.batch_size
+        found = instability(lenet(SEED), data=self.data, recipe=recipe, seed=SEED, step=steps)
         for _ in range(EPOCHS_OF["connectivity"]):
             self.pace.epoch_is_done("connectivity")
         return [
-            Row("barrier from one start, at most", 0.01, found.line.barrier, 0.0, "most"),
+            Row("barrier behind a shared epoch, at most", 0.01, found.line.barrier, 0.0, "most"),
             Row("barrier between two starts, at least", 0.10, found.control.barrier, 0.0, "least"),
         ]
