@@ -33,7 +33,6 @@ from search.report.figures import Figure, figure_row
 from search.report.metrics import Folded, Metrics, metrics, total
 from search.spec import SearchSpec
 
-REPEAT = ("jq .spec report.json > job.json", "lutnas jobs submit job.json --watch")
 _FIGURES: TypeAdapter[tuple[Figure, ...]] = TypeAdapter(tuple[Figure, ...])
 
 
@@ -118,7 +117,7 @@ def report_card(outcome: Outcome, origin: Origin, files: Sequence[FileRow]) -> R
             tables=tuple(one.content_hash for one in used),
             dataset=origin.dataset_hash, pretrained=origin.pretrained_hash,
         ),
-        environment=dict(origin.environment), files=tuple(files), repeat=REPEAT,
+        environment=dict(origin.environment), files=tuple(files), repeat=(f"lutnas jobs reproduce {origin.job}",),
         forecast=origin.forecast, pace=origin.pace,
     )  # fmt: skip
 
