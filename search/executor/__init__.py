@@ -3,8 +3,8 @@
     executed = Executor(onnx.load(path), rounding="onnx")
     logits = executed(pixels_NCHW)    # float32 pixels in [0, 1] to float32
 
-It reads the file, not the code that wrote it, and needs numpy only. Sums of two tensors are taken as the file says it:
-onnxruntime's fused sum breaks some ties in another way, so that of millions of values a few are a step apart.
+It reads the file, not the code that wrote it, and needs numpy only. In the rounding `onnx` a sum of two tensors is
+taken as onnxruntime's fused kernel takes it, which breaks some ties in another way than the file does.
 
 Errors:
     NotExecutable (ValueError)   the file holds what the executor has no rule for; names the node

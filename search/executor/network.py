@@ -100,7 +100,7 @@ class Executor:
         if isinstance(value, Sums):
             steps = self._round(value.whole, _channels(value.scale / scale / value.divisor, value.whole.ndim))
         elif isinstance(value, Pair):
-            steps = self._rounded_pair(value, scale)
+            steps = self._rounded_pair(value, scale, int(zero))
         elif isinstance(value, np.ndarray):
             steps = np.rint(value / scale).astype(np.int64)
         else:
@@ -108,10 +108,12 @@ class Executor:
         kind, about = np.iinfo(zero.dtype), int(zero)
         return Stored(np.clip(steps + about, kind.min, kind.max).astype(zero.dtype), scale, about)
 
-    def _rounded_pair(self, pair: Pair, scale: np.ndarray) -> np.ndarray:
-        """In float32 where onnxruntime is followed; else both rounded to steps GUARD bits finer, and then their sum."""
+    def _rounded_pair(self, pair: Pair, scale: np.ndarray, zero: int) -> np.ndarray:
+        """As onnxruntime's fused sum does it where that is followed; else both rounded to steps GUARD bits finer, and
+        then their sum.
+        """
         if self._rounding == "onnx":
-            return np.asarray(np.rint((in_floats(pair.left) + in_floats(pair.right)) / scale).astype(np.int64))
+            return fused_sum(pair, scale, zero)
         fine = sum(self._round(part.whole << GUARD, np.asarray(part.scale / scale)) for part in pair)
         return np.asarray((fine + (1 << (GUARD - 1))) >> GUARD)
 
@@ -180,6 +182,18 @@ class Executor:
         if len(found) < len(inputs):
             raise NotExecutable(f"{node.name}: {node.op_type} reads floats")
         return found
+
+
+def fused_sum(pair: Pair, scale: np.ndarray, zero: int) -> np.ndarray:
+    """Steps of `scale` without the zero: left * ratio + (right * ratio + constant) in float32 by fused multiply-adds,
+    the order and the constant being those of onnxruntime's QLinearAdd. Products of two float32 are exact in float64.
+    """
+    (left, left_ratio), (right, right_ratio) = ((part, np.float32(part.scale / scale)) for part in pair)
+    taken = np.float32(left_ratio * np.float32(left.zero)) + np.float32(right_ratio * np.float32(right.zero))
+    constant = np.float32(np.float32(zero) - taken)
+    inner = (right.steps.astype(np.float64) * right_ratio + constant).astype(np.float32)
+    outer = (left.steps.astype(np.float64) * left_ratio + inner).astype(np.float32)
+    return np.rint(outer).astype(np.int64) - zero
 
 
 def in_floats(value: Value) -> np.ndarray:

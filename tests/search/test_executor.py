@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from search.architecture import Architecture
 from search.choices import Choices
 from search.executor import ROUNDINGS, Executor, NotExecutable, Rounding
+from search.executor.network import Pair, Stored, fused_sum
 from search.export import onnx_model
 from search.finish import Trainer
 from search.network import Network
@@ -78,6 +79,28 @@ def test_a_convolution_equals_onnxruntimes_in_every_element(shape: tuple[int, ..
     theirs = by_onnxruntime(model, x)
     assert len(np.unique(theirs)) > 100  # the grid is used
     np.testing.assert_array_equal(Executor(model)(x), theirs)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_sum_equals_onnxruntimes_fused_one_in_every_element(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape, zeros = [4, 16, 64, 64], (128, 128 if seed % 2 else 0, 128)
+    names, sizes = ("left", "right", "sum"), rng.uniform(0.01, 0.06, 3).astype(np.float32)
+    steps = [rng.integers(0, 256, shape).astype(np.uint8) for _ in range(2)]
+    grids = {f"{name}.scale": size for name, size in zip(names, sizes, strict=True)}
+    grids |= {f"{name}.zero": np.array(zero, np.uint8) for name, zero in zip(names, zeros, strict=True)}
+    nodes = [helper.make_node("DequantizeLinear", [n, f"{n}.scale", f"{n}.zero"], [f"{n}.d"]) for n in names[:2]]
+    nodes += [helper.make_node("Add", ["left.d", "right.d"], ["d"]),
+              helper.make_node("QuantizeLinear", ["d", "sum.scale", "sum.zero"], ["sum"])]  # fmt: skip
+    stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in grids.items()]
+    tensors = [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name in names]
+    graph = helper.make_graph(nodes, "sum", tensors[:2], tensors[2:], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    theirs = np.asarray(session.run(None, dict(zip(names, steps, strict=False)))[0])
+    pair = Pair(*(Stored(*one) for one in zip(steps, sizes, zeros, strict=False)))
+    ours = np.clip(fused_sum(pair, sizes[2], zeros[2]) + zeros[2], 0, 255)
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("rounding", ["tflite", "dyadic"])
