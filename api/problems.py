@@ -7,11 +7,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from api.db.types import Unstorable
 from api.envelope import seal
@@ -122,7 +124,17 @@ def _http_error(request: Request, error: Exception) -> Response:
     found = problem(
         slug=_SLUGS.get(status, f"http-{status}"), title=_TITLES.get(status, "Error"), status=status, detail=detail
     )
-    return respond(found, request.url.path, error.headers)
+    headers = dict(error.headers or {})
+    if status == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return respond(found, request.url.path, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path takes. FastAPI's own Allow names the methods of one route, and a path may have several."""
+    contexts = [c for c in iter_route_contexts(request.app.routes) if c.matches(request.scope)[0] is not Match.NONE]
+    same = [context.methods or () for context in contexts if context.path == contexts[0].path]
+    return sorted({method for methods in same for method in methods})
 
 
 def _statement_error(request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ from starlette.responses import FileResponse, Response
 from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView, NewMeasuredLatency
 from api.artifacts import service as artifacts
+from api.artifacts.answer import FILE_ANSWERS, FILE_REQUEST
 from api.artifacts.routes import file_response
 from api.dependencies import Cursor, DeviceReader, Limit, Parts, Profiler, Reader
 from api.pages import Page
@@ -42,7 +43,12 @@ def add_measurement(
         return ArchitectureView.of(row, artifacts.of_job(session, row.job_id))
 
 
-@router.get("/{architecture_id}/artifacts/{name}", response_class=FileResponse)
+@router.get(
+    "/{architecture_id}/artifacts/{name}",
+    response_class=FileResponse,
+    responses=FILE_ANSWERS,
+    openapi_extra=FILE_REQUEST,
+)
 def download_named(architecture_id: str, name: str, request: Request, caller: Reader, service: Parts) -> Response:
     """Download one of its files: architecture.json, weights.safetensors, model.onnx, report.json,
     report.html.

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from api.artifacts import service as artifacts
+from api.artifacts.answer import FILE_ANSWERS, FILE_REQUEST, FileAnswer
 from api.artifacts.models import Artifact
 from api.artifacts.schemas import ArtifactView
 from api.artifacts.store import ArtifactStore
@@ -27,7 +28,7 @@ def file_response(request: Request, store: ArtifactStore, artifact: Artifact) ->
     if headers["ETag"] in known or "*" in known:
         return Response(status_code=304, headers=headers)
     path = store.existing(artifact.path)
-    return FileResponse(
+    return FileAnswer(
         path, headers=headers, media_type=artifact.media_type, filename=artifact.name, stat_result=path.stat()
     )
 
@@ -40,7 +41,7 @@ def read_artifact(artifact_id: str, caller: DeviceReader, service: Parts) -> Art
 
 
 @router.head("/{artifact_id}/content", include_in_schema=False)
-@router.get("/{artifact_id}/content", response_class=FileResponse)
+@router.get("/{artifact_id}/content", response_class=FileResponse, responses=FILE_ANSWERS, openapi_extra=FILE_REQUEST)
 def download_artifact(artifact_id: str, request: Request, caller: DeviceReader, service: Parts) -> Response:
     """Download a file, whole or in part (Range)."""
     with service.database.read() as session:

@@ -16,13 +16,14 @@ from api.pages import Page
 from search.document import Name
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 _FORM = {
     "type": "object",
     "required": ["name", "file"],
-    "properties": {"name": {"type": "string"}, "file": {"type": "string", "format": "binary"}},
+    "additionalProperties": False,
+    "properties": {"name": _NAME.json_schema(), "file": {"type": "string", "format": "binary"}},
 }
 _BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
-_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from api.jobs.schemas import (
     EventView,
     JobView,
     ReproductionView,
+    State,
     ValidationView,
 )
 from api.jobs.stream import with_pings
@@ -91,7 +92,7 @@ def validate_job(document: Annotated[dict[str, Any], Body()], caller: Reader, se
 def list_jobs(
     caller: Reader,
     service: Parts,
-    state: str | None = None,
+    state: State | None = None,
     label: Annotated[str | None, Query(description="name:value")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,

@@ -1,8 +1,10 @@
 """What tests of the API send."""
 
 import io
+import json
 import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,12 +14,16 @@ from sqlalchemy import func, select
 from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
 from api.db.base import Base
 from api.db.session import Database
+from api.jobs import lease as jobs_lease
 from api.jobs.lease import Lease, NewArchitecture
 from latency.formats import write_csv
 from latency.table import Entry, TableInfo
 from search.space import preset
 
 CSV = {"Content-Type": "text/csv"}
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (20, 6, 5), np.uint8)
+Y = np.arange(20) % 4
 
 
 def a_table_csv(
@@ -96,6 +102,29 @@ def an_architecture() -> NewArchitecture:
         candidates=("k3_e1",) * len(layers), predicted_latency_us={"cpu": 200.0}, predicted=predicted,
         test_accuracy=0.9, layers=rows,
     )  # fmt: skip
+
+
+def one_of_each(client: httpx.Client, database: Database, artifacts: Path, job: str) -> dict[str, str]:
+    """Ends `job`, which is on the device `cpu`, and makes one of all other things: ids by the names that paths use."""
+    with database.write() as session:
+        lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
+        assert lease is not None
+        files = [stored(ArtifactStore(artifacts), lease, "model.onnx")]
+        jobs_lease.succeed(session, lease, architecture=an_architecture(), artifacts=files)
+    space = {**json.loads(preset("fbnet-mini").model_dump_json()), "name": "mine"}
+    client.post("/v1/spaces", json=space).raise_for_status()
+    file = {"file": io.BytesIO(an_npz(x=X, y=Y))}
+    client.post("/v1/datasets", data={"name": "mine"}, files=file).raise_for_status()
+    asked = {"kind": "profile", "space": "fbnet-mini"}
+    request = client.post("/v1/devices/cpu/requests", json=asked).json()["id"]
+    client.post("/v1/devices/cpu/requests/claim", json={"agent": "a"}).raise_for_status()
+    made = client.post("/v1/tokens", json={"name": "made", "scopes": ["read"]}).json()["id"]
+    (artifact,) = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
+    return {
+        "device": "cpu", "table_id": client.get("/v1/devices/cpu/tables").json()["items"][0]["id"],
+        "request_id": request, "job_id": job, "artifact_id": artifact["id"], "token_id": made,
+        "architecture_id": client.get(f"/v1/search-jobs/{job}/architecture").json()["id"],
+    }  # fmt: skip
 
 
 def row_counts(database: Database) -> dict[str, int]:

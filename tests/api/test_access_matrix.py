@@ -1,6 +1,5 @@
 """Every route against tokens of every wrong kind. A route that has no row here fails the first test."""
 
-import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,16 +13,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from api.app import create_app
-from api.artifacts.store import ArtifactStore
 from api.auth.callers import SCOPES, Scope
 from api.auth.models import Token
 from api.auth.service import make_token
 from api.db.session import Database
-from api.jobs import lease as jobs_lease
 from api.settings import Settings
 from search.space import preset
-from tests.api.making import CSV, a_job, a_table_csv, an_architecture, an_npz, stored
-from tests.api.test_datasets import X, Y
+from tests.api.making import CSV, X, Y, a_job, a_table_csv, an_npz, one_of_each
 
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 SPACE = {**preset("fbnet-mini").model_dump(mode="json"), "name": "other"}
@@ -121,24 +117,7 @@ class World:
 
     def __init__(self, client: TestClient, database: Database, settings: Settings, job: str) -> None:
         self.client, self.database = client, database
-        with database.write() as session:
-            lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
-            assert lease is not None
-            files = [stored(ArtifactStore(settings.artifacts), lease, "model.onnx")]
-            jobs_lease.succeed(session, lease, architecture=an_architecture(), artifacts=files)
-        client.post("/v1/spaces", json={**SPACE, "name": "mine"}).raise_for_status()
-        file = {"file": io.BytesIO(an_npz(x=X, y=Y))}
-        client.post("/v1/datasets", data={"name": "mine"}, files=file).raise_for_status()
-        asked = {"kind": "profile", "space": "fbnet-mini"}
-        request = client.post("/v1/devices/cpu/requests", json=asked).json()["id"]
-        client.post("/v1/devices/cpu/requests/claim", json={"agent": "a"}).raise_for_status()
-        made = client.post("/v1/tokens", json={"name": "made", "scopes": ["read"]}).json()["id"]
-        (artifact,) = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
-        self.ids = {
-            "device": "cpu", "table_id": client.get("/v1/devices/cpu/tables").json()["items"][0]["id"],
-            "request_id": request, "job_id": job, "artifact_id": artifact["id"], "token_id": made,
-            "architecture_id": client.get(f"/v1/search-jobs/{job}/architecture").json()["id"],
-        }  # fmt: skip
+        self.ids = one_of_each(client, database, settings.artifacts, job)
 
     def token(self, *scopes: Scope, owner: str = "main", **changes: Any) -> str:
         """A new token, its secret; `changes` are of its row."""

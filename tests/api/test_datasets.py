@@ -19,11 +19,7 @@ from api.datasets.raw import DatasetRefused
 from api.datasets.service import Converted, convert
 from api.db.session import Database
 from search.datasets.data import load_npz
-from tests.api.making import a_zip, an_npz, row_counts
-
-RNG = np.random.default_rng(0)
-X = RNG.integers(0, 256, (20, 6, 5), np.uint8)
-Y = np.arange(20) % 4
+from tests.api.making import X, Y, a_zip, an_npz, row_counts
 
 
 def converted(body: bytes, folder: Path, max_bytes: int = 1 << 24) -> tuple[Converted, Any]:
