@@ -26,7 +26,7 @@ from benchmarks._reporting import parser, say, show
 from tests.api.making import CSV, a_table_csv, one_of_each, submit
 from tests.servers.postgres import start_postgres
 
-ROUND = 10  # random requests of a kind to an operation, before another seed
+ROUND = 30  # random requests of a kind to an operation, before another seed
 
 
 @contextmanager

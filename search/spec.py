@@ -5,7 +5,7 @@ What it does not know is refused by name, never ignored.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from search.baselines import BASELINES
 from search.choices import Choices
@@ -14,6 +14,9 @@ from search.document import Document, Name
 
 Label = Annotated[str, Field(max_length=200)]
 LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
+# pydantic's schema has the pattern of names, and does not say that there are no others.
+_CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
+Labels = Annotated[dict[LabelName, Label], Field(max_length=64, json_schema_extra=_CLOSED)]
 Sampler = Literal["gumbel", "gumbel-hard", "two-path", "softmax"]
 
 
@@ -193,7 +196,7 @@ class SearchSpec(Document):
     trials: Trials = Trials()
     baselines: tuple[str, ...] = ()
     comparison: Comparison = Comparison()
-    labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
+    labels: Labels = Field(default_factory=dict)
 
     @property
     def tried(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.document import Document, Name
-from search.spec import Label, LabelName
+from search.spec import Labels
 
 
 class NewDevice(Document):
@@ -14,7 +14,7 @@ class NewDevice(Document):
 
     name: Name
     description: Annotated[str, Field(max_length=2000)] = ""
-    labels: dict[LabelName, Label] = Field(default_factory=dict, max_length=64)
+    labels: Labels = Field(default_factory=dict)
 
 
 class DeviceView(BaseModel):

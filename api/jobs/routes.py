@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
 
 from api.architectures import service as architectures
@@ -34,6 +35,7 @@ from api.problems import field_problems
 from search.spec import SearchSpec
 
 router = APIRouter(prefix="/v1/search-jobs", tags=["search jobs"])
+EventId = Annotated[int, Field(ge=0, lt=2**63)]
 _SPEC: dict[str, Any] = {
     "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SearchSpec"}}}}
 }
@@ -179,7 +181,7 @@ def read_events(
     service: Parts,
     after: Annotated[int, Query(ge=0, lt=2**63, description="Events behind this id.")] = 0,
     limit: Limit = 100,
-    last_event_id: Annotated[int | None, Header(ge=0, lt=2**63)] = None,
+    last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
 ) -> EventPage | Response:
     """List what happened to a job, or follow it live with `Accept: text/event-stream`."""
     streams = "text/event-stream" in request.headers.get("accept", "")
