@@ -7,6 +7,21 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+LOSES = (
+    "architectures",
+    "artifacts",
+    "checkpoints",
+    "datasets",
+    "devices",
+    "job_events",
+    "job_labels",
+    "search_jobs",
+    "service_leases",
+    "spaces",
+    "table_rows",
+    "tables",
+    "tokens",
+)  # by going down
 
 # Types as they were when this was written: a revision does not change with the models.
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")

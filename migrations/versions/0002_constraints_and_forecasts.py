@@ -9,6 +9,11 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+LOSES = (
+    "architectures.predicted",
+    "search_jobs.forecast",
+    "search_jobs.pace",
+)  # by going down
 
 JSON = sa.JSON()
 JOBS = sa.table("search_jobs", sa.column("id", sa.Text()), sa.column("pins", JSON))

@@ -7,6 +7,11 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+LOSES = (
+    "measured_networks",
+    "architectures.measured",
+    "tables.calibration",
+)  # by going down
 
 
 def upgrade() -> None:

@@ -11,6 +11,18 @@ revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+LOSES = (
+    "audit",
+    "tokens.id",
+    "tokens.scopes",
+    "tokens.teams",
+    "tokens.device_id",
+    "tokens.made_by",
+    "tokens.expires_at",
+    "tokens.revoked_at",
+    "tokens.last_used_at",
+    "rows of tokens",
+)  # by going down
 
 # Types as they were when this was written: a revision does not change with the models.
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
