@@ -39,6 +39,8 @@ from api.requests.routes import router as requests
 from api.settings import Settings
 from api.spaces.routes import router as spaces
 from api.tables.routes import router as tables
+from api.telemetry.routes import router as telemetry
+from api.telemetry.watch import Watch
 
 __all__ = ["app", "create_app"]
 assert _models.Base.metadata.tables
@@ -63,11 +65,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         responses=problems.RESPONSES,
     )
-    for middleware in (BodyLimit, Trails, Envelope):  # the last one is the outermost
+    for middleware in (BodyLimit, Trails, Watch, Envelope):  # the last one is the outermost
         app.add_middleware(middleware)
     problems.install(app)
     for router in (
         health.router,
+        telemetry,
         tokens,
         devices,
         tables,

@@ -4,15 +4,18 @@ Errors: none reach a caller of `ring`: a job is queued by its row, and the sweep
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
 from api.settings import Settings
+from api.telemetry.metrics import RING_FAILURES
 
 TASK = "workers.search.run"
 QUEUE = "search.cpu"
+_PATIENCE_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
@@ -33,7 +36,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         # Announcing a job must not hold up the answer to a request: the sweeper tries again.
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.2},
-        broker_connection_timeout=2.0,
+        broker_connection_timeout=_PATIENCE_SECONDS,
     )
     return app
 
@@ -49,7 +52,19 @@ class Bell:
         try:
             self._app.send_task(TASK, args=[job_id], queue=QUEUE, ignore_result=True)
         except Exception:  # the broker's library decides what it raises; whatever it is, the job is safe in its row
+            RING_FAILURES.inc()
             _logger.warning("could not ring for %s: the sweeper will", job_id, exc_info=True)
+
+    def fault(self) -> str | None:
+        """What is wrong with the broker at this moment, in a word of its own; None where it answers."""
+        if (folder := self._app.conf.broker_transport_options.get("data_folder_out")) is not None:
+            return None if os.access(folder, os.W_OK) else f"{folder} cannot be written"
+        try:
+            with self._app.connection_for_write(connect_timeout=_PATIENCE_SECONDS) as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+        except Exception as error:  # as in `ring`
+            return f"does not answer: {type(error).__name__}"
+        return None
 
     def close(self) -> None:
         """Gives the broker's connections back."""

@@ -23,6 +23,7 @@ from api.bell import Bell
 from api.db.session import Database
 from api.jobs.tailer import Tailer
 from api.settings import Settings
+from api.telemetry.context import learn
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -69,6 +70,7 @@ def known_caller(
     now = datetime.now(UTC)
     with service.database.read() as session:
         caller = identify(session, credentials.credentials, now=now)
+    learn(token_id=caller.token_id)
     service.rates.take(caller.token_id)
     if service.uses.is_due(caller, now):
         later.add_task(service.uses.note, caller.token_id)

@@ -28,9 +28,13 @@ def read_health() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Health}})
 def read_readiness(service: Parts, response: Response) -> Health:
-    """Requests can be served: the database answers and is migrated, the artifact store can be written."""
-    checks = {"database": _database(service), "artifacts": _artifacts(service)}
-    ok = all(found == "ok" for found in checks.values())
+    """Requests can be served: the database answers and is migrated, the artifact store can be used.
+
+    A broker that is away is told, and costs no readiness: jobs are taken all the same, and announced once it is back.
+    """
+    needed = {"database": _database(service), "artifacts": _artifacts(service)}
+    ok = all(found == "ok" for found in needed.values())
+    checks = {**needed, "broker": service.bell.fault() or "ok"}
     response.status_code = 200 if ok else 503
     return Health(ok=ok, checks=checks)
 

@@ -9,6 +9,8 @@ from platformdirs import user_data_dir
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.telemetry.logs import Format, Level
+
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
@@ -93,6 +95,14 @@ class Settings(BaseSettings):
     hsts_seconds: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Time that browsers must come by HTTPS alone (HSTS), where TLS stands before the API."
     )
+
+    log_format: Format = Field("text", description="How a line of the log looks: text, or json for machines.")
+    log_level: Level = Field("info", description="How much is logged: debug, info, warning or error.")
+    metrics_open: bool = Field(False, description="Whether GET /metrics is for anybody, instead of for `admin` tokens.")
+    worker_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="Port by which a worker tells its metrics to whoever asks. Default: none."
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="Address that a worker's metrics are told at.")
 
     @model_validator(mode="after")
     def _one_token(self) -> "Settings":

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextvars import copy_context
 from types import TracebackType
 
 from sqlalchemy.exc import OperationalError
@@ -22,7 +23,9 @@ class Heart:
         self._database, self._lease, self._lease_seconds = database, lease, lease_seconds
         self._pause_seconds = min(MOST_SECONDS, lease_seconds / BEATS_PER_LEASE)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, name=f"heart of {lease.job_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._beat_on,), name=f"heart of {lease.job_id}", daemon=True
+        )
 
     def __enter__(self) -> "Heart":
         self._thread.start()

@@ -1,6 +1,7 @@
 """Starts a Celery worker from our own command: the `celery` command would put the working directory on the path."""
 
 import ctypes
+import logging
 import mmap
 import os
 import signal
@@ -8,11 +9,15 @@ import sys
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
+from prometheus_client import start_http_server
 
 from api.bell import QUEUE, TASK, make_celery
 from api.settings import Settings
+from api.telemetry import logs
+from api.telemetry.context import work
 
 PR_SET_PDEATHSIG = 1
+_logger = logging.getLogger(__name__)
 
 
 class DrainFlag:
@@ -38,14 +43,23 @@ def make_worker_app(settings: Settings, drain: DrainFlag) -> Celery:
     def run_search(job_id: str) -> None:
         from workers.runner import run_job
 
-        run_job(job_id, settings, drain=drain)
+        with work(job_id=job_id):
+            run_job(job_id, settings, drain=drain)
 
     return app
 
 
-def run(settings: Settings, *, loglevel: str) -> int:
+def run(settings: Settings, *, loglevel: logs.Level) -> int:
     """Works until SIGTERM or Ctrl-C; gives the exit code. A running job is left at its next step, with a checkpoint."""
     drain = DrainFlag()
+    logs.configure(settings.log_format, loglevel)
+
+    def tell_metrics(**_: object) -> None:
+        _tell_metrics(settings)
+
+    # Somebody answers to it, so Celery leaves the loggers alone.
+    signals.setup_logging.connect(_already_set_up)
+    signals.worker_process_init.connect(tell_metrics)
     signals.worker_shutting_down.connect(drain.raise_)
     signals.worker_process_init.connect(_die_with_parent)
     app = make_worker_app(settings, drain)
@@ -60,6 +74,20 @@ def run(settings: Settings, *, loglevel: str) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _already_set_up(**_: object) -> None:
+    """The logs are as `run` made them, in the parent and in its child."""
+
+
+def _tell_metrics(settings: Settings) -> None:
+    """In the pool's child, which counts. A port that is taken costs the metrics, not the work."""
+    if settings.worker_metrics_port is None:
+        return
+    try:
+        start_http_server(settings.worker_metrics_port, settings.worker_metrics_host)
+    except OSError:
+        _logger.exception("metrics are not told: LUTNAS_WORKER_METRICS_PORT and _HOST name a place that is not free")
 
 
 def _die_with_parent(**_: object) -> None:

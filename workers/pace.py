@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from api.telemetry.metrics import STEP_SECONDS
+
 # A step of another phase in steps of the search, until one was seen: of the derived network, of a scored sub-network.
 SHARES = {"finish": 0.5, "teach": 0.5, "compare": 0.5, "trial": 0.5, "assess": 1.0}
 LIKE = {"compare": "finish"}  # steps of a phase that are those of another, where that was seen
@@ -20,6 +22,7 @@ class Pace:
         """A step of `phase` was done. The first of an attempt only starts the clock: it pays for warming up."""
         now = self._clock()
         if self._last is not None:
+            STEP_SECONDS.labels(phase=phase).observe(now - self._last)
             self._seconds[phase] = self._seconds.get(phase, 0.0) + now - self._last
             self._steps[phase] = self._steps.get(phase, 0) + 1
         self._last = now

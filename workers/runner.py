@@ -31,12 +31,14 @@ from api.jobs.forecasting import measured_pace
 from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
 from api.jobs.pins import JobInputs, load
 from api.settings import Settings
+from api.telemetry.context import learn
 from search import state
 from search.forecast import workload
 from search.machine import use_threads
 from search.report.card import Measured
 from search.reports import StepReport
 from search.run import Result, SearchRun
+from workers.counted import counted_attempt
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import Heart
@@ -74,6 +76,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
         if lease is None:
             _logger.info("%s is not there to be taken", job_id)
             return
+        learn(attempt=lease.attempt)
         with Heart(database, lease, lease_seconds=settings.lease_seconds) as heart:
             Attempt(lease, settings, database, heart, drain=drain).run()
     finally:
@@ -104,7 +107,8 @@ class Attempt:
         """Works until the job or the attempt ends."""
         job_id = self.lease.job_id
         try:
-            self._work()
+            with counted_attempt(_outcome):
+                self._work()
         except LeaseLost:
             _logger.warning("%s: attempt %d has lost its lease and stops", job_id, self.lease.attempt)
         except Stopped as stop:
@@ -243,6 +247,15 @@ class Attempt:
                 door.release(session, self.lease, state=stop.becomes, reason=stop.reason)  # type: ignore[arg-type]
         except LeaseLost:
             _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)
+
+
+def _outcome(error: Exception | None) -> str:
+    """What became of an attempt that ended by `error`, as the metrics name it."""
+    if error is None:
+        return "succeeded"
+    if isinstance(error, Stopped):
+        return error.becomes
+    return {LeaseLost: "lease-lost", OperationalError: "database-away"}.get(type(error), "failed")
 
 
 def _new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:

@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
 from api.artifacts.store import StoredFile
-from api.db.session import at, db_now
+from api.db.session import after_commit, at, db_now
 from api.errors import problem
 from api.ids import new_id
 from api.jobs import events
 from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
 from api.jobs.pins import JobInputs, load
+from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
     "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "fail", "heartbeat", "latest_checkpoint",
@@ -188,6 +189,7 @@ def is_expired(job: SearchJob, now: int) -> bool:
 
 def expire(session: Session, job: SearchJob, now: int) -> None:
     """Takes a locked job from a worker that fell silent."""
+    after_commit(session, LEASE_EXPIRIES.labels(kind="search-job").inc)
     _let_go(session, job, QUEUED, f"the lease of {job.lease_worker} ran out", now)
 
 

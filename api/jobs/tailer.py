@@ -58,6 +58,11 @@ class Tailer:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def readers(self) -> int:
+        """Streams that are open."""
+        return sum(channel.readers for channel in list(self._channels.values()))
+
     async def follow(self, job_id: str, after: int) -> AsyncIterator[EventView]:
         """Events behind `after` in order, as they happen; ends behind the final one."""
         channel = self._channels.setdefault(job_id, _Channel())

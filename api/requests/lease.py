@@ -18,12 +18,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.audit.trail import about
-from api.db.session import at, db_now
+from api.db.session import after_commit, at, db_now
 from api.devices.models import Device
 from api.errors import DomainError, problem
 from api.requests import outcome
 from api.requests.models import CANCELLED, FAILED, QUEUED, RUNNING, SUCCEEDED, DeviceRequest
 from api.requests.schemas import Fail, Finish, Heartbeat, Holder
+from api.telemetry.metrics import LEASE_EXPIRIES
 
 _FRESH = {"populate_existing": True}
 
@@ -64,6 +65,7 @@ def claim(
                 return None
             running.lease_expires_us = now + _microseconds(lease_seconds)
             return running
+        after_commit(session, LEASE_EXPIRIES.labels(kind="device-request").inc)
         expire(running, now, max_attempts)
         session.flush()
     request = _of_queue(session, device, QUEUED)

@@ -22,6 +22,7 @@ from api.tables.models import Table
 from api.tables.rows import GROUP, entry_json, info_of, operator_json, rows_after
 from api.tables.schemas import CoverageView, DifferenceView, Heatmap, OperatorView, RowView, RowWarning, TableView
 from api.tables.upload import PARQUET, CheckedTable, FormatMissing, Upload, check
+from api.telemetry.metrics import TABLE_ROWS, TABLE_UPLOADS
 from latency.formats import ParquetMissing, write_csv, write_json, write_parquet
 from latency.operator import Operator
 from latency.table import Entry, TableInfo
@@ -74,6 +75,9 @@ def upload_table(
         with service.database.write() as session:
             table, created = tables.store(session, owner, checked)
             answer = view(table, owner.name)
+        if created:
+            TABLE_UPLOADS.inc()
+            TABLE_ROWS.inc(answer.rows)
         with service.database.read() as session:
             stored = tables.get(session, caller.owner, answer.id)
             checked.warnings += suspicion.against_others(session, stored, checked.passed.places if created else None)

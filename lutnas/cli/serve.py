@@ -1,13 +1,12 @@
 """`lutnas serve`, `lutnas worker`, `lutnas migrate`: what runs the service, imported only inside the functions."""
 
 import contextlib
-import copy
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -20,12 +19,15 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
     from api.settings import Settings
+    from api.telemetry.logs import Level
 
 LOG_LEVELS = ["debug", "info", "warning", "error"]
 PING_SECONDS = 5.0
 
 log_level_option = click.option(
-    "--log-level", type=click.Choice(LOG_LEVELS), default="info", show_default=True, help="How much to log, on stderr."
+    "--log-level",
+    type=click.Choice(LOG_LEVELS),
+    help="How much to log, on stderr; default: LUTNAS_LOG_LEVEL.",
 )
 tied_option = click.option("--tied-to", type=int, hidden=True, help="End when this process, the parent, is gone.")
 
@@ -39,7 +41,7 @@ tied_option = click.option("--tied-to", type=int, hidden=True, help="End when th
 @log_level_option
 @tied_option
 @json_option
-def serve(host: str, port: int, worker: bool, log_level: str, tied_to: int | None, as_json: bool) -> int:
+def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to: int | None, as_json: bool) -> int:
     """Run the API, in the foreground until Ctrl-C.
 
     Brings the database to the newest revision, makes a token when there is none and prints where it lies. Settings
@@ -53,7 +55,9 @@ def serve(host: str, port: int, worker: bool, log_level: str, tied_to: int | Non
 
         from api.app import create_app
         from api.auth.service import ensure_token
+        from api.telemetry import logs
     settings = load_settings()
+    level = log_level or settings.log_level
     upgrade_database(settings)
     try:
         token_file = ensure_token(settings)
@@ -61,16 +65,15 @@ def serve(host: str, port: int, worker: bool, log_level: str, tied_to: int | Non
         raise Failure(f"cannot prepare the access token: {error}") from error
     listener = _listen(host, port)
     address = _address(host, listener.getsockname()[1])
-    config = uvicorn.Config(
-        create_app(settings), log_config=_log_on_stderr(uvicorn.config.LOGGING_CONFIG), log_level=log_level
-    )
+    logs.configure(settings.log_format, level)
+    config = uvicorn.Config(create_app(settings), log_config=None, log_level=level, access_log=False)  # we have our own
     server, lost = uvicorn.Server(config), list[int]()
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
         stack.enter_context(_clean_exit(server))
         stack.enter_context(_address_file(settings.home, address))
         if worker:
-            child = stack.enter_context(Child(["worker", "--log-level", log_level]))
+            child = stack.enter_context(Child(["worker", "--log-level", level]))
 
             def end_too(code: int) -> None:
                 if not server.should_exit:
@@ -90,7 +93,7 @@ def serve(host: str, port: int, worker: bool, log_level: str, tied_to: int | Non
 @log_level_option
 @tied_option
 @json_option
-def worker(ping: bool, log_level: str, tied_to: int | None, as_json: bool) -> int:
+def worker(ping: bool, log_level: "Level | None", tied_to: int | None, as_json: bool) -> int:
     """Run a worker that carries out search jobs, until Ctrl-C.
 
     It ends at the next step of a running job and leaves a checkpoint; another worker goes on from there.
@@ -101,7 +104,8 @@ def worker(ping: bool, log_level: str, tied_to: int | None, as_json: bool) -> in
         return _ping(Output(as_json))
     with extra("worker", "lutnas worker"):
         import workers.main
-    return workers.main.run(load_settings(), loglevel=log_level)
+    settings = load_settings()
+    return workers.main.run(settings, loglevel=log_level or settings.log_level)
 
 
 @click.command()
@@ -220,9 +224,3 @@ def _announce(output: Output, address: str, token_file: Path | None) -> None:
         output.line({"address": address, "token_file": None if token_file is None else str(token_file)})
     say(f"lutnas listens on {address}")
     say(f"the token lies in {token_file}" if token_file is not None else "the token is the one that LUTNAS_TOKEN gave")
-
-
-def _log_on_stderr(config: dict[str, Any]) -> dict[str, Any]:
-    changed = copy.deepcopy(config)
-    changed["handlers"]["access"]["stream"] = "ext://sys.stderr"
-    return changed

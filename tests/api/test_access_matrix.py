@@ -47,6 +47,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/v1/tokens"): Row(READ),
     ("DELETE", "/v1/tokens/{token_id}"): Row(ANY),
     ("GET", "/v1/audit"): Row(ADMIN),
+    ("GET", "/metrics"): Row(ADMIN),
     ("POST", "/v1/devices"): Row(PROFILE, {"json": {"name": "other"}}),
     ("GET", "/v1/devices"): Row(EITHER),
     ("GET", "/v1/devices/{device}"): Row(EITHER),
