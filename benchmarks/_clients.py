@@ -42,7 +42,9 @@ def _ask(url: str, token: str, jobs: Sequence[str], document: str, seconds: floa
         if kind == "submit":
             connection.request("POST", "/v1/search-jobs", document, {**headers, "Content-Type": "application/json"})
         else:
-            path = {"list": "?limit=20", "get": f"/{drawn.choice(jobs)}", "events": f"/{drawn.choice(jobs)}/events"}[kind]
+            path = {"list": "?limit=20", "get": f"/{drawn.choice(jobs)}", "events": f"/{drawn.choice(jobs)}/events"}[
+                kind
+            ]
             connection.request("GET", f"/v1/search-jobs{path}", headers=headers)
         answer = connection.getresponse()
         json.loads(answer.read())

@@ -23,7 +23,11 @@ from benchmarks.api_memory import INFO, rows
 from latency.formats import write_csv
 from lutnas.client import Client
 
-OPTIONS = {"LUTNAS_MAX_OPEN_JOBS": "1000000", "LUTNAS_REQUESTS_PER_MINUTE": "10000000", "LUTNAS_CHECKPOINT_SECONDS": "5"}
+OPTIONS = {
+    "LUTNAS_MAX_OPEN_JOBS": "1000000",
+    "LUTNAS_REQUESTS_PER_MINUTE": "10000000",
+    "LUTNAS_CHECKPOINT_SECONDS": "5",
+}
 WARM_UP_SECONDS = 5.0
 
 

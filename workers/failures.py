@@ -35,5 +35,7 @@ def problem_of(error: Exception) -> dict[str, Any]:
     for kind, slug, title in KNOWN:
         if isinstance(error, kind):
             return problem(slug=slug, title=title, status=500, detail=str(error) or title)
-    detail = f"{type(error).__name__}: {error}. This is a defect of lutnas; the worker's log has the traceback."
+    detail = (
+        f"{type(error).__name__}: {error}. This is a defect of lutnas; `lutnas jobs attempts JOB` has the traceback."
+    )
     return problem(slug="internal-error", title="Internal error", status=500, detail=detail)

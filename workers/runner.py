@@ -15,6 +15,7 @@ import secrets
 import socket
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from api.architectures.layers import layer_rows
 from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
 from api.db.session import Database
 from api.jobs import lease as door
+from api.jobs.attempts import LOG_BYTES
 from api.jobs.forecasting import measured_pace
 from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
 from api.jobs.pins import JobInputs, load
@@ -43,6 +45,7 @@ from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import Heart
 from workers.inputs import budgets, load_data, load_weights
+from workers.log import AttemptLog
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, first_table, write_reports
 from workers.timing import measured_here
@@ -77,8 +80,11 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
             _logger.info("%s is not there to be taken", job_id)
             return
         learn(attempt=lease.attempt)
-        with Heart(database, lease, lease_seconds=settings.lease_seconds) as heart:
-            Attempt(lease, settings, database, heart, drain=drain).run()
+        with (
+            AttemptLog(LOG_BYTES) as log,
+            Heart(database, lease, log, lease_seconds=settings.lease_seconds) as heart,
+        ):
+            Attempt(lease, settings, database, heart, log, drain=drain).run()
     finally:
         database.close()
 
@@ -92,11 +98,13 @@ class Attempt:
         settings: Settings,
         database: Database,
         heart: Heart,
+        log: AttemptLog,
         *,
         drain: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lease, self.settings, self.database, self.heart = lease, settings, database, heart
+        self.log = log
         self.drain, self.clock = drain, clock
         self.store = ArtifactStore(settings.artifacts)
         self.pace = Pace(clock)
@@ -117,8 +125,8 @@ class Attempt:
             raise  # the database is gone: the lease runs out by itself
         except Exception as error:
             _logger.exception("%s: attempt %d failed", job_id, self.lease.attempt)
-            found = problem_of(error)
-            self._end(lambda session: door.fail(session, self.lease, problem=found))
+            found, trace = problem_of(error), traceback.format_exc()
+            self._end(lambda session: door.fail(session, self.lease, problem=found, traceback=trace))
 
     def _work(self) -> None:
         with self.database.read() as session:
@@ -134,6 +142,8 @@ class Attempt:
             pretrained=load_weights(inputs, self.store),
         )
         here = environment(inputs.threads)
+        with self.database.write() as session:
+            door.describe(session, self.lease, environment=here)
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
         for report in run:
@@ -206,8 +216,11 @@ class Attempt:
         return self.store.put(path, file, media_type=MEDIA_TYPES[file.suffix or Path(name).suffix])
 
     def _end(self, write: Callable[[Session], list[str]]) -> None:
-        """Runs one fenced write, then removes the files that nothing names any more."""
+        """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the
+        last write of an attempt nothing is.
+        """
         with self.database.write() as session:
+            door.keep_log(session, self.lease, self.log.text())
             stale = write(session)
         for path in stale:
             self.store.delete(path)
@@ -233,8 +246,8 @@ class Attempt:
             )  # fmt: skip
             files += [self._store(file.name, file) for file in write_reports(card, Path(folder))]
         found = _new_architecture(inputs, result)
+        _logger.info("%s: done, with test accuracy %.4f", self.lease.job_id, result.test_metric)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
-        _logger.info("%s: succeeded with test accuracy %.4f", self.lease.job_id, result.test_metric)
 
     def _measured(self, run: SearchRun, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
         assert run.trainer is not None
@@ -244,6 +257,7 @@ class Attempt:
         _logger.info("%s: %s", self.lease.job_id, stop.reason)
         try:
             with self.database.write() as session:
+                door.keep_log(session, self.lease, self.log.text())
                 door.release(session, self.lease, state=stop.becomes, reason=stop.reason)  # type: ignore[arg-type]
         except LeaseLost:
             _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)

@@ -7,7 +7,7 @@ from api.auth.models import Token
 from api.datasets.models import Dataset
 from api.db.base import Base
 from api.devices.models import Device
-from api.jobs.models import Checkpoint, JobEvent, JobLabel, SearchJob, ServiceLease
+from api.jobs.models import Checkpoint, JobAttempt, JobEvent, JobLabel, SearchJob, ServiceLease
 from api.measurements.models import MeasuredNetwork
 from api.requests.models import DeviceRequest
 from api.spaces.models import SearchSpace
@@ -15,5 +15,6 @@ from api.tables.models import Table, TableRow
 
 __all__ = [
     "Artifact", "AuditEntry", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "DeviceRequest",
-    "JobEvent", "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table", "TableRow", "Token",
+    "JobAttempt", "JobEvent", "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table",
+    "TableRow", "Token",
 ]  # fmt: skip

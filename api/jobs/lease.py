@@ -20,14 +20,14 @@ from api.artifacts.store import StoredFile
 from api.db.session import after_commit, at, db_now
 from api.errors import problem
 from api.ids import new_id
-from api.jobs import events
+from api.jobs import attempts, events
 from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
 from api.jobs.pins import JobInputs, load
 from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
-    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "fail", "heartbeat", "latest_checkpoint",
-    "load", "release", "report", "save_checkpoint", "succeed",
+    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "describe", "fail", "heartbeat",
+    "keep_log", "latest_checkpoint", "load", "release", "report", "save_checkpoint", "succeed",
 ]  # fmt: skip
 
 PROGRESS_FIELDS = ("phase", "step", "steps", "seconds_left")
@@ -83,12 +83,13 @@ def claim(session: Session, job_id: str, *, worker: str, lease_seconds: float, m
     if job.state != QUEUED:
         return None
     if job.barren_attempts >= max_attempts:
-        _fail(session, job, _poisoned(job.barren_attempts))
+        _fail(session, job, _poisoned(job, attempts.last_words(session, job)))
         return None
     job.attempt += 1
     job.barren_attempts += 1
     job.lease_worker, job.lease_expires_us = worker, now + _microseconds(lease_seconds)
     job.started_at = job.started_at or at(now)
+    attempts.begin(session, job, worker=worker, now=now)
     events.set_state(session, job, RUNNING, worker=worker)
     return Lease(job.id, job.attempt, worker)
 
@@ -108,6 +109,16 @@ def report(session: Session, lease: Lease, *, kind: str, step: int, data: dict[s
     if kind == "progress":
         job.progress = {"step": step, **{name: data[name] for name in PROGRESS_FIELDS if name in data}}
     events.append(session, job, kind, data, step=step)
+
+
+def describe(session: Session, lease: Lease, *, environment: dict[str, Any]) -> None:
+    """Notes where the attempt runs. Raises LeaseLost."""
+    attempts.current(session, _fenced(session, lease)).environment = environment
+
+
+def keep_log(session: Session, lease: Lease, text: str) -> None:
+    """Replaces what is kept of the attempt's log, at most `api.jobs.attempts.LOG_BYTES`. Raises LeaseLost."""
+    attempts.current(session, _fenced(session, lease)).log = attempts.storable(text)
 
 
 def save_checkpoint(session: Session, lease: Lease, *, step: int, artifact: StoredFile) -> list[str]:
@@ -162,13 +173,18 @@ def succeed(
         for f in artifacts
     ]  # fmt: skip
     session.add_all([derived, *files])
+    attempts.end(session, job, SUCCEEDED, now=db_now(session))
     _finish(session, job, SUCCEEDED, architecture=derived.id)
     return _forget_checkpoint(session, job)
 
 
-def fail(session: Session, lease: Lease, *, problem: dict[str, Any]) -> list[str]:
-    """Ends the job with a problem. Gives paths in the store that nothing names any more. Raises LeaseLost."""
+def fail(session: Session, lease: Lease, *, problem: dict[str, Any], traceback: str | None = None) -> list[str]:
+    """Ends the job with a problem; `traceback` is kept with the attempt, its end.
+
+    Gives paths in the store that nothing names any more. Raises LeaseLost.
+    """
     job = _fenced(session, lease)
+    attempts.end(session, job, FAILED, now=db_now(session), problem=problem, traceback=traceback)
     return _fail(session, job, problem)
 
 
@@ -179,7 +195,9 @@ def release(session: Session, lease: Lease, *, state: Literal["queued", "paused"
     """
     job = _fenced(session, lease)
     job.barren_attempts = max(0, job.barren_attempts - 1)
-    _let_go(session, job, state, reason, db_now(session))
+    now, becomes = db_now(session), _wished(job, state)
+    attempts.end(session, job, attempts.RELEASED[becomes], now=now, reason=reason)
+    _let_go(session, job, becomes, reason, now)
 
 
 def is_expired(job: SearchJob, now: int) -> bool:
@@ -190,13 +208,17 @@ def is_expired(job: SearchJob, now: int) -> bool:
 def expire(session: Session, job: SearchJob, now: int) -> None:
     """Takes a locked job from a worker that fell silent."""
     after_commit(session, LEASE_EXPIRIES.labels(kind="search-job").inc)
-    _let_go(session, job, QUEUED, f"the lease of {job.lease_worker} ran out", now)
+    reason = f"the lease of {job.lease_worker} ran out"
+    attempts.end(session, job, attempts.LOST, now=now, reason=reason)
+    _let_go(session, job, _wished(job, QUEUED), reason, now)
+
+
+def _wished(job: SearchJob, state: str) -> str:
+    """What becomes of a job that would be `state`, when its user is heard."""
+    return {"cancel": CANCELLED, "pause": PAUSED}.get(job.wish, state) if state == QUEUED else state
 
 
 def _let_go(session: Session, job: SearchJob, state: str, reason: str, now: int) -> None:
-    wished = {"cancel": CANCELLED, "pause": PAUSED}.get(job.wish)
-    if state == QUEUED and wished is not None:
-        state = wished
     job.wish, job.lease_worker, job.lease_expires_us = "", None, None
     if state == CANCELLED:
         _finish(session, job, CANCELLED, reason=reason)
@@ -217,11 +239,14 @@ def _fail(session: Session, job: SearchJob, problem: dict[str, Any]) -> list[str
     return _forget_checkpoint(session, job)
 
 
-def _poisoned(attempts: int) -> dict[str, Any]:
+def _poisoned(job: SearchJob, last_words: str) -> dict[str, Any]:
+    logged = f" The last of them logged at its end: {last_words}" if last_words else ""
     return problem(
         slug="workers-lost", title="Workers lost", status=500,
-        detail=f"{attempts} workers in a row were lost while they ran this job, and none came to a checkpoint. "
-        "Look into a worker's log; memory that ran out is the usual cause: try a smaller batch_size.",
+        detail=f"{job.barren_attempts} workers in a row were lost while they ran this job, and none came to a "
+        "checkpoint. Memory that ran out is the usual cause: try a smaller batch_size. "
+        f"`lutnas jobs log {job.id}` shows what the last one logged.{logged}",
+        attempt=job.attempt,
     )  # fmt: skip
 
 

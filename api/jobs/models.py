@@ -80,6 +80,27 @@ class JobEvent(Base):
     at: Mapped[datetime]
 
 
+class JobAttempt(Base):
+    """One claim of a job by a worker (`api.jobs.attempts`). `ended` is None while it runs, then one of succeeded,
+    failed, lease-lost, drained, paused, cancelled. `log` is what the worker logged meanwhile, its end.
+    """
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("search_jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    worker: Mapped[str]
+    environment: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended: Mapped[str | None]
+    reason: Mapped[str | None]
+    problem: Mapped[dict[str, Any] | None]
+    last_step: Mapped[int | None]
+    traceback: Mapped[str | None]
+    log: Mapped[str] = mapped_column(deferred=True)
+
+
 class Checkpoint(Base):
     """The newest checkpoint of a job."""
 

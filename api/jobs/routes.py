@@ -3,22 +3,24 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy.orm import Session
+from starlette.responses import PlainTextResponse
 
 from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.schemas import ArtifactView
 from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Submitter
-from api.jobs import events, reproduction, retargeting, submission
+from api.jobs import attempts, events, reproduction, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.forecasting import forecast
 from api.jobs.models import SearchJob
 from api.jobs.schemas import (
+    AttemptView,
     Derivation,
     DerivationView,
     EventPage,
@@ -202,6 +204,26 @@ async def _stream(tailer: Tailer, job_id: str, after: int) -> AsyncIterator[byte
             yield KEEPALIVE_COMMENT
         else:
             yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=str(event.id))
+
+
+@router.get("/{job_id}/attempts")
+def list_attempts(
+    job_id: str, caller: Reader, service: Parts, limit: Limit = 100, cursor: Cursor = None
+) -> Page[AttemptView]:
+    """List who tried to carry a job out, first to last, and how each attempt ended."""
+    with service.database.read() as session:
+        job = jobs.get(session, caller.owner, job_id)
+        found, following = attempts.list_page(session, job, cursor=cursor, limit=limit)
+        return Page(items=[AttemptView.of(attempt) for attempt in found], next_cursor=following)
+
+
+@router.get("/{job_id}/attempts/{number}/log", response_class=PlainTextResponse)
+def read_log(
+    job_id: str, number: Annotated[int, Path(ge=1, lt=2**63)], caller: Reader, service: Parts
+) -> PlainTextResponse:
+    """Read what the worker logged during an attempt, some seconds old while it runs. Of long logs the end is kept."""
+    with service.database.read() as session:
+        return PlainTextResponse(attempts.log_of(session, jobs.get(session, caller.owner, job_id), number))
 
 
 @router.get("/{job_id}/artifacts")

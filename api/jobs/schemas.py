@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.architectures.schemas import LayerView
 from api.jobs.figures import Range
-from api.jobs.models import JobEvent, SearchJob
+from api.jobs.models import JobAttempt, JobEvent, SearchJob
 from api.tables.schemas import CorrectionView
 from search.constraints import Constraints
 from search.document import Document
@@ -122,6 +122,34 @@ class EventPage(BaseModel):
 
     items: list[EventView]
     next_cursor: str | None
+
+
+Ended = Literal["succeeded", "failed", "lease-lost", "drained", "paused", "cancelled"]
+
+
+class AttemptView(BaseModel):
+    """One claim of a job by a worker. `ended` is null while it runs; `lease-lost` is a worker that fell silent,
+    `drained` one that was told to stop. `problem` and `traceback` (its end) are those of a failure; `environment`
+    is null until the inputs are loaded, `last_step` until it has ended.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    number: int
+    worker: str
+    environment: dict[str, Any] | None
+    started_at: datetime
+    ended_at: datetime | None
+    ended: Ended | None
+    reason: str | None
+    problem: dict[str, Any] | None
+    last_step: int | None
+    traceback: str | None
+
+    @classmethod
+    def of(cls, row: JobAttempt) -> "AttemptView":
+        """What the API says of a row."""
+        return cls.model_validate(row)
 
 
 class ComparedFile(BaseModel):

@@ -13,6 +13,7 @@ from lutnas.client import events
 from lutnas.client.documents import (
     Architecture,
     Artifact,
+    Attempt,
     Coverage,
     Dataset,
     Derivation,
@@ -261,6 +262,14 @@ class Client:
     def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
         """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""
         return events.follow(self._transport, quote(job, safe=""), after=after, patience_seconds=patience_seconds)
+
+    def attempts(self, job: str) -> Iterator[Attempt]:
+        """Who tried to carry a job out, first to last, and how each attempt ended."""
+        return self._transport.items(_path("search-jobs", job, "attempts"))
+
+    def log(self, job: str, attempt: int) -> str:
+        """What the worker logged during an attempt of a job."""
+        return self._transport.request("GET", _path("search-jobs", job, "attempts", str(attempt), "log")).text
 
     def job_artifacts(self, job: str) -> Iterator[Artifact]:
         """The files that a job left."""

@@ -133,6 +133,23 @@ class Job(TypedDict):
     reproduces: NotRequired[str | None]
 
 
+class Attempt(TypedDict):
+    """One claim of a job by a worker. `ended` is None while it runs, else succeeded, failed, lease-lost, drained,
+    paused or cancelled.
+    """
+
+    number: int
+    worker: str
+    environment: Document | None
+    started_at: str
+    ended_at: str | None
+    ended: str | None
+    reason: str | None
+    problem: Document | None
+    last_step: int | None
+    traceback: str | None
+
+
 class ComparedFile(TypedDict):
     """One file of two jobs, by sha256; None where a job left none."""
 

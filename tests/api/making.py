@@ -122,7 +122,7 @@ def one_of_each(client: httpx.Client, database: Database, artifacts: Path, job: 
     (artifact,) = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
     return {
         "device": "cpu", "table_id": client.get("/v1/devices/cpu/tables").json()["items"][0]["id"],
-        "request_id": request, "job_id": job, "artifact_id": artifact["id"], "token_id": made,
+        "request_id": request, "job_id": job, "number": "1", "artifact_id": artifact["id"], "token_id": made,
         "architecture_id": client.get(f"/v1/search-jobs/{job}/architecture").json()["id"],
     }  # fmt: skip
 

@@ -91,6 +91,8 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/v1/search-jobs/{job_id}/reproduce"): Row(SUBMIT),
     ("GET", "/v1/search-jobs/{job_id}/reproduction"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/events"): Row(READ),
+    ("GET", "/v1/search-jobs/{job_id}/attempts"): Row(READ),
+    ("GET", "/v1/search-jobs/{job_id}/attempts/{number}/log"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/artifacts"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/architecture"): Row(READ),
     ("GET", "/v1/architectures"): Row(READ),

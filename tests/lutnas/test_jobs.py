@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from api.db.session import Database
-from api.jobs.lease import fail
+from api.jobs.lease import fail, keep_log
 from lutnas.cli.watch import View
 from search.evidence import Evidence
 from search.space import preset
@@ -235,3 +235,22 @@ def test_a_file_that_an_architecture_has_not_is_wrong_usage(
     done = service.lutnas("architectures", "download", name, "--only", "model.pb")
     assert done.exit_code == 2
     assert "'model.pb' is none of " in done.stderr
+
+
+def test_attempts_and_the_log_of_the_last_one_are_shown(
+    service: Service, database: Database, spec: dict[str, Any]
+) -> None:
+    job = submit(service, spec)["id"]
+    early = service.lutnas("jobs", "log", job)
+    assert (early.exit_code, "no worker has taken" in early.stderr) == (1, True)
+    lease = take(database, job)
+    with database.write() as session:
+        keep_log(session, lease, "dividing\n")
+        fail(session, lease, problem={"type": "t", "detail": "by zero"}, traceback="ZeroDivisionError\n")
+    (attempt,) = service.data("jobs", "attempts", job)
+    assert (attempt["ended"], attempt["traceback"]) == ("failed", "ZeroDivisionError\n")
+    shown = service.lutnas("jobs", "attempts", job).stdout
+    for words in ("failed", "by zero", "ZeroDivisionError"):
+        assert words in shown
+    assert service.lutnas("jobs", "log", job).stdout == "dividing\n"
+    assert service.data("jobs", "log", job, "--attempt", "1")["log"] == "dividing\n"
