@@ -11,6 +11,7 @@ from search.export import ExportMismatch
 from search.run import MisfitError
 from search.state import StateError
 from search.supernet.pretrained import PretrainedMisfit
+from workers.bounds import MemoryLimit, TimeLimit
 from workers.inputs import DataChanged, WeightsChanged
 
 KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
@@ -26,6 +27,8 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (PretrainedMisfit, "pretrained-misfit", "Pretrained weights do not fit"),
     (FloatingPointError, "training-diverged", "The training diverged"),
     (ExportMismatch, "export-mismatch", "The exported file differs from the network"),
+    (TimeLimit, "time-limit", "The job took longer than it may"),
+    (MemoryLimit, "memory-limit", "The job took more memory than it may"),
     (MemoryError, "out-of-memory", "Out of memory"),
 )
 

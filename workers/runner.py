@@ -28,7 +28,7 @@ from api.architectures.layers import layer_rows
 from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
 from api.db.session import Database
 from api.jobs import lease as door
-from api.jobs.attempts import LOG_BYTES
+from api.jobs.attempts import LOG_BYTES, seconds_spent
 from api.jobs.forecasting import measured_pace
 from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
 from api.jobs.pins import JobInputs, load
@@ -40,6 +40,7 @@ from search.machine import use_threads
 from search.report.card import Measured
 from search.reports import StepReport
 from search.run import Result, SearchRun
+from workers.bounds import Bounds
 from workers.counted import counted_attempt
 from workers.environment import environment
 from workers.failures import problem_of
@@ -64,12 +65,12 @@ class Stopped(Exception):
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
-    """Runs one attempt of `job_id` if it is there to be taken."""
+    """Runs one attempt of the job that comes first among those that wait, `job_id` or another (`lease.claim_next`)."""
     database = Database(settings.database_url)
     try:
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with database.write() as session:
-            lease = door.claim(
+            lease = door.claim_next(
                 session,
                 job_id,
                 worker=worker,
@@ -77,7 +78,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
                 max_attempts=settings.max_attempts,
             )
         if lease is None:
-            _logger.info("%s is not there to be taken", job_id)
+            _logger.info("%s is not there to be taken, nor is another", job_id)
             return
         learn(attempt=lease.attempt)
         with (
@@ -132,6 +133,11 @@ class Attempt:
         with self.database.read() as session:
             inputs = load(session, self.lease.job_id)
             checkpoint = door.latest_checkpoint(session, self.lease.job_id)
+            spent = seconds_spent(session, self.lease.job_id)
+        with Bounds(inputs.limits, spent_seconds=spent, clock=self.clock) as self.bounds:
+            self._search(inputs, checkpoint)
+
+    def _search(self, inputs: JobInputs, checkpoint: tuple[str, int] | None) -> None:
         use_threads(inputs.threads)
         data = load_data(inputs, self.settings, self.store)
         run = SearchRun(
@@ -144,6 +150,8 @@ class Attempt:
         here = environment(inputs.threads)
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
+        if not self.bounds.holds_memory:
+            self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
         for report in run:
@@ -162,6 +170,7 @@ class Attempt:
 
     def _after_step(self, run: SearchRun, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
         self._obey(run, report, here)
+        self.bounds.check()
         self.pace.step(report.phase)
         now = self.clock()
         if report.phase == "derive":

@@ -48,7 +48,8 @@ def end(
     steps = select(func.max(JobEvent.step)).where(
         JobEvent.job_id == job.id, JobEvent.attempt == job.attempt, JobEvent.kind == "progress"
     )
-    attempt.ended, attempt.ended_at, attempt.reason, attempt.problem = ended, at(now), reason, problem
+    ended_at = max(at(now), attempt.started_at)
+    attempt.ended, attempt.ended_at, attempt.reason, attempt.problem = ended, ended_at, reason, problem
     attempt.last_step = session.scalar(steps)
     attempt.traceback = None if traceback is None else storable(traceback)[-TRACEBACK_CHARACTERS:]
 
@@ -62,6 +63,13 @@ def last_words(session: Session, job: SearchJob) -> str:
     """The last line that the newest attempt logged; empty where it logged nothing."""
     log = session.scalar(select(JobAttempt.log).where(JobAttempt.job_id == job.id, JobAttempt.number == job.attempt))
     return (log or "").rstrip("\n").rpartition("\n")[2]
+
+
+def seconds_spent(session: Session, job_id: str) -> float:
+    """What all attempts that have ended took together. One that was lost counts until its lease ran out."""
+    ended = select(JobAttempt).where(JobAttempt.job_id == job_id)
+    tries = session.scalars(ended)
+    return sum((one.ended_at - one.started_at).total_seconds() for one in tries if one.ended_at is not None)
 
 
 def list_page(

@@ -9,9 +9,10 @@ Errors:
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from api.architectures.models import DerivedArchitecture
@@ -26,10 +27,18 @@ from api.jobs.pins import JobInputs, load
 from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
-    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "describe", "fail", "heartbeat",
-    "keep_log", "latest_checkpoint", "load", "release", "report", "save_checkpoint", "succeed",
+    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "claim_next",
+    "describe", "fail", "heartbeat", "keep_log", "latest_checkpoint", "load", "release", "report", "save_checkpoint",
+    "succeed",
 ]  # fmt: skip
 
+_WAITING = (
+    select(SearchJob.id)
+    .where(SearchJob.state == QUEUED)
+    .order_by(SearchJob.priority.desc(), SearchJob.id)  # ids sort by the time of making
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 PROGRESS_FIELDS = ("phase", "step", "steps", "seconds_left")
 
 
@@ -92,6 +101,30 @@ def claim(session: Session, job_id: str, *, worker: str, lease_seconds: float, m
     attempts.begin(session, job, worker=worker, now=now)
     events.set_state(session, job, RUNNING, worker=worker)
     return Lease(job.id, job.attempt, worker)
+
+
+def claim_next(
+    session: Session, rung_for: str, *, worker: str, lease_seconds: float, max_attempts: int = 3
+) -> Lease | None:
+    """Takes the waiting job of the highest priority, the oldest of equals, whichever was rung for.
+
+    Celery hands rings out in the order in which they came, so a ring says that a job waits, and not which. There is a
+    ring for each job that waits, so when one is spent on another job, that one's ring is left for the job named here;
+    where a ring was lost the sweeper makes another. A job whose lease has run out waits too, once it is the one named:
+    the sweep sees to others. Rows that another claim holds are passed over (SKIP LOCKED), so that workers that are
+    rung at once take different jobs; where all are held, the one named is waited for.
+    """
+    take = partial(claim, session, worker=worker, lease_seconds=lease_seconds, max_attempts=max_attempts)
+    named = session.get(SearchJob, rung_for)
+    if named is not None and named.state == RUNNING:
+        now, job = db_now(session), events.locked(session, rung_for)
+        if job is not None and job.state == RUNNING and is_expired(job, now):
+            expire(session, job, now)
+    while (found := session.scalars(_WAITING).first()) is not None:
+        lease = take(found)
+        if lease is not None:
+            return lease  # else it was poison, and has failed
+    return take(rung_for)
 
 
 def heartbeat(session: Session, lease: Lease, lease_seconds: float) -> Order:
@@ -209,7 +242,8 @@ def expire(session: Session, job: SearchJob, now: int) -> None:
     """Takes a locked job from a worker that fell silent."""
     after_commit(session, LEASE_EXPIRIES.labels(kind="search-job").inc)
     reason = f"the lease of {job.lease_worker} ran out"
-    attempts.end(session, job, attempts.LOST, now=now, reason=reason)
+    held_until = now if job.lease_expires_us is None else min(now, job.lease_expires_us)
+    attempts.end(session, job, attempts.LOST, now=held_until, reason=reason)
     _let_go(session, job, _wished(job, QUEUED), reason, now)
 
 

@@ -22,7 +22,7 @@ class SearchJob(Keyed):
     since the last checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts
     announcements since it was queued, and `next_ring_us` is when the sweeper makes the next. `forecast` is what was
     expected of it at submission, `pace` what its steps were measured at (`api.jobs.forecasting`). `reproduces` is the
-    job that it repeats (`api.jobs.reproduction`).
+    job that it repeats (`api.jobs.reproduction`). `priority` and `limits` are its terms (`api.jobs.document`).
     """
 
     __tablename__ = "search_jobs"
@@ -30,6 +30,7 @@ class SearchJob(Keyed):
         UniqueConstraint("owner", "idempotency_key"),
         Index(None, "state", "next_ring_us"),
         Index(None, "state", "lease_expires_us"),
+        Index(None, "state", "priority", "id"),
     )
 
     name: Mapped[str]
@@ -42,6 +43,8 @@ class SearchJob(Keyed):
     forecast: Mapped[dict[str, Any] | None]
     pace: Mapped[dict[str, Any] | None]
     reproduces: Mapped[str | None]
+    priority: Mapped[int]
+    limits: Mapped[dict[str, Any]]
     wish: Mapped[str]
     attempt: Mapped[int]
     barren_attempts: Mapped[int]

@@ -4,13 +4,14 @@ Errors:
     PinBroken (Exception)   the database holds something else than the job was submitted with
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
 from api.datasets.models import Dataset
+from api.jobs.document import Limits
 from api.jobs.models import SearchJob
 from api.tables.rows import load_table
 from latency.correction import Correction, corrected
@@ -60,6 +61,7 @@ class JobInputs:
     dataset: DatasetSource
     threads: int
     pretrained: StoredWeights | None = None
+    limits: Limits = field(default_factory=Limits)
     forecast: dict[str, Any] | None = None
 
 
@@ -78,6 +80,7 @@ def load(session: Session, job_id: str) -> JobInputs:
         dataset=_dataset(session, job),
         threads=job.pins["threads"],
         pretrained=_pretrained(session, job),
+        limits=Limits.model_validate(job.limits),
         forecast=job.forecast,
     )
 

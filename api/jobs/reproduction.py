@@ -23,6 +23,7 @@ from api.datasets.schemas import Examples
 from api.errors import DomainError, FieldProblem, NotFound
 from api.idempotency import body_hash, made_before
 from api.jobs import service as jobs
+from api.jobs.document import Limits
 from api.jobs.models import SUCCEEDED, SearchJob
 from api.jobs.retargeting import JobNotSucceeded
 from api.tables.models import Table
@@ -92,7 +93,8 @@ def submit(
     jobs.check_room(session, r.owner, max_open_jobs)
     job = jobs.new_row(
         session, r.owner, r.spec, r.space, dict(r.first.pins), examples=r.examples, key=r.key, digest=r.digest,
-        requeue_seconds=requeue_seconds, reproduces=r.first.id,
+        requeue_seconds=requeue_seconds, reproduces=r.first.id, priority=r.first.priority,
+        limits=Limits.model_validate(r.first.limits),
     )  # fmt: skip
     return jobs.queue(session, job, digest=r.digest, ring=ring)
 

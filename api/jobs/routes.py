@@ -14,9 +14,11 @@ from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.schemas import ArtifactView
-from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Submitter
-from api.jobs import attempts, events, reproduction, retargeting, submission
+from api.auth.callers import Caller
+from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Service, Submitter
+from api.jobs import attempts, cloning, events, reproduction, retargeting, submission
 from api.jobs import service as jobs
+from api.jobs.document import JobDocument
 from api.jobs.forecasting import forecast
 from api.jobs.models import SearchJob
 from api.jobs.schemas import (
@@ -34,12 +36,11 @@ from api.jobs.stream import with_pings
 from api.jobs.tailer import Tailer
 from api.pages import Page
 from api.problems import field_problems
-from search.spec import SearchSpec
 
 router = APIRouter(prefix="/v1/search-jobs", tags=["search jobs"])
 EventId = Annotated[int, Field(ge=0, lt=2**63)]
 _SPEC: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SearchSpec"}}}}
+    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDocument"}}}}
 }
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
@@ -50,16 +51,18 @@ def _view(session: Session, job: SearchJob) -> JobView:
 
 @router.post("", status_code=201, responses={200: {"model": JobView}})
 def submit_job(
-    spec: SearchSpec, caller: Submitter, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
+    spec: JobDocument, caller: Submitter, service: Parts, response: Response, idempotency_key: IdempotencyKey = None
 ) -> JobView:
     """Submit a search. Refused with all that is wrong at once; nothing is spent before it can succeed."""
+    return _submitted(spec, caller, service, response, idempotency_key)
+
+
+def _submitted(spec: JobDocument, caller: Caller, service: Service, response: Response, key: str | None) -> JobView:
+    settings = service.settings
     wanted = jobs.Submission(
-        spec=spec,
-        idempotency_key=idempotency_key,
-        threads=service.settings.threads,
-        requeue_seconds=service.settings.requeue_seconds,
-        max_open_jobs=service.settings.max_open_jobs,
-    )
+        spec=spec, idempotency_key=key, threads=settings.threads, requeue_seconds=settings.requeue_seconds,
+        max_open_jobs=settings.max_open_jobs,
+    )  # fmt: skip
     with service.database.write() as session:
         job, created = jobs.submit(session, caller.owner, wanted, service.bell.ring)
         session.flush()
@@ -73,7 +76,7 @@ def submit_job(
 def validate_job(document: Annotated[dict[str, Any], Body()], caller: Reader, service: Parts) -> ValidationView:
     """Tell what submitting a job would answer: errors, what can be reached, and what it would take."""
     try:
-        spec = SearchSpec.model_validate(document)
+        spec = JobDocument.model_validate(document)
     except ValidationError as error:
         wrong = field_problems(error.errors())
         return ValidationView(valid=False, errors=[w.as_json() for w in wrong], reachable=[], architectures=None)
@@ -165,6 +168,21 @@ def reproduce_job(
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/v1/search-jobs/{job.id}"
     return answer
+
+
+@router.post("/{job_id}/clone", status_code=201, responses={200: {"model": JobView}})
+def clone_job(
+    job_id: str,
+    caller: Submitter,
+    service: Parts,
+    response: Response,
+    patch: Annotated[dict[str, Any] | None, Body(description="A JSON merge patch (RFC 7396) on the document.")] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> JobView:
+    """Submit a job's document once more, changed by the patch, with the tables and the data of today."""
+    with service.database.read() as session:
+        spec = cloning.patched(jobs.get(session, caller.owner, job_id), patch or {})
+    return _submitted(spec, caller, service, response, idempotency_key)
 
 
 @router.get("/{job_id}/reproduction")

@@ -1,4 +1,4 @@
-"""Search jobs as the API shows them. A job as people write it is `search.spec.SearchSpec`."""
+"""Search jobs as the API shows them. A job as people write it is `api.jobs.document.JobDocument`."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.architectures.schemas import LayerView
+from api.jobs.document import Limits
 from api.jobs.figures import Range
 from api.jobs.models import JobAttempt, JobEvent, SearchJob
 from api.tables.schemas import CorrectionView
@@ -78,6 +79,8 @@ class JobView(BaseModel):
     architecture: str | None
     labels: dict[str, str]
     reproduces: str | None
+    priority: int
+    limits: Limits
 
     @classmethod
     def of(cls, job: SearchJob, architecture: str | None) -> "JobView":
@@ -89,7 +92,7 @@ class JobView(BaseModel):
                 "progress": job.progress,
                 "created_at": job.created_at, "started_at": job.started_at, "finished_at": job.finished_at,
                 "error": job.error, "architecture": architecture, "labels": job.spec["labels"],
-                "reproduces": job.reproduces,
+                "reproduces": job.reproduces, "priority": job.priority, "limits": job.limits,
             }
         )  # fmt: skip
 

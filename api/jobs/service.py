@@ -23,6 +23,7 @@ from api.idempotency import body_hash, made_before
 from api.ids import new_id
 from api.jobs import events
 from api.jobs.assessment import Assessment
+from api.jobs.document import JobDocument, Limits
 from api.jobs.forecasting import forecast
 from api.jobs.models import CANCELLED, FINAL, PAUSED, QUEUED, RUNNING, STATES, JobLabel, SearchJob
 from api.jobs.submission import assess
@@ -65,7 +66,7 @@ class Submission:
     `max_open_jobs` of its owner may be not at their end, with this one.
     """
 
-    spec: SearchSpec
+    spec: JobDocument
     idempotency_key: str | None
     threads: int
     requeue_seconds: float
@@ -77,7 +78,7 @@ def submit(session: Session, owner: Owner, submission: Submission, ring: Ring) -
 
     Raises JobRefused, KeyReused, TooManyJobs.
     """
-    key, spec_hash = submission.idempotency_key, body_hash(submission.spec.model_dump(mode="json"))
+    key, spec_hash = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
     if (standing := made_before(session, SearchJob, owner.name, key, spec_hash)) is not None:
         return standing, False
     check_room(session, owner.name, submission.max_open_jobs)
@@ -212,14 +213,16 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
         "pretrained": None if found.pretrained is None else found.pretrained.id,
     }  # fmt: skip
     return new_row(
-        session, owner, spec, found.space, pins, examples=found.dataset.examples,
+        session, owner, SearchSpec.model_validate(spec.search_document), found.space, pins,
+        examples=found.dataset.examples, priority=spec.priority, limits=spec.limits,
         key=submission.idempotency_key, digest=spec_hash, requeue_seconds=submission.requeue_seconds,
     )  # fmt: skip
 
 
 def new_row(
     session: Session, owner: str, spec: SearchSpec, space: Space, pins: dict[str, Any], *, examples: Examples,
-    key: str | None, digest: str, requeue_seconds: float, reproduces: str | None = None,
+    priority: int, limits: Limits, key: str | None, digest: str, requeue_seconds: float,
+    reproduces: str | None = None,
 ) -> SearchJob:  # fmt: skip
     """A job that waits for a worker, not kept yet. `digest` is of what was asked."""
     now = db_now(session)
@@ -229,6 +232,7 @@ def new_row(
         forecast=forecast(session, spec, space, examples=examples, threads=pins["threads"]), pace=None,
         barren_attempts=0, lease_worker=None, lease_expires_us=None, rings=1,
         next_ring_us=now + round(requeue_seconds * 1_000_000), last_event_id=0, reproduces=reproduces,
+        priority=priority, limits=limits.model_dump(mode="json", exclude_none=True),
         idempotency_key=key, idempotency_hash=digest if key is not None else None, created_at=at(now),
         started_at=None, finished_at=None,
     )  # fmt: skip

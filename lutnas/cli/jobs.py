@@ -102,6 +102,22 @@ def list_jobs(client: Client, output: Output, state: str | None, label: str | No
         say("no job")
 
 
+@jobs.command("clone")
+@click.argument("job")
+@click.option("--patch", type=click.File("rb"), help="JSON file that changes the document (RFC 7396); - reads stdin.")
+@click.option("--key", metavar="TEXT", help="Idempotency key: the same key and patch again give the first clone back.")
+@connected
+def clone_job(client: Client, output: Output, job: str, patch: IO[bytes] | None, key: str | None) -> None:
+    """Submit a job's document once more, with the tables and the data of today.
+
+    In a patch null takes a field back to its default, and a list replaces a list. `lutnas jobs reproduce` repeats a job
+    with the inputs that it had.
+    """
+    made = client.clone(job, None if patch is None else read_json(patch), idempotency_key=key)
+    output.document(made, Text(made["id"]))
+    say(f"submitted; `lutnas jobs watch {made['id']}` follows it")
+
+
 @jobs.command("cancel")
 @click.argument("job")
 @connected

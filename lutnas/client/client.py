@@ -255,6 +255,14 @@ class Client:
         path = _path("search-jobs", job, "reproduce")
         return cast(Job, self._transport.json("POST", path, headers=headers, idempotent=True))
 
+    def clone(self, job: str, patch: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Job:
+        """Submits a job's document once more, changed by a JSON merge patch, with the inputs of today. A key as for
+        `submit`.
+        """
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        path = _path("search-jobs", job, "clone")
+        return cast(Job, self._transport.json("POST", path, json=dict(patch or {}), headers=headers, idempotent=True))
+
     def reproduction(self, job: str) -> Reproduction:
         """Whether a job that repeats another came out the same."""
         return cast(Reproduction, self._transport.json("GET", _path("search-jobs", job, "reproduction")))

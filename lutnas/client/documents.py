@@ -131,6 +131,8 @@ class Job(TypedDict):
     architecture: str | None
     labels: dict[str, str]
     reproduces: NotRequired[str | None]
+    priority: NotRequired[int]
+    limits: NotRequired[Document]
 
 
 class Attempt(TypedDict):
