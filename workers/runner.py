@@ -80,7 +80,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
         if lease is None:
             _logger.info("%s is not there to be taken, nor is another", job_id)
             return
-        learn(attempt=lease.attempt)
+        learn(job_id=lease.job_id, attempt=lease.attempt)
         with (
             AttemptLog(LOG_BYTES) as log,
             Heart(database, lease, log, lease_seconds=settings.lease_seconds) as heart,
