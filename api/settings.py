@@ -89,6 +89,21 @@ class Settings(BaseSettings):
     max_open_jobs: Annotated[int, Field(ge=1)] = Field(
         1000, description="Jobs an owner may have that are not at their end."
     )
+    max_stored_bytes: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Bytes an owner may keep in the store; above it no upload and no job is taken."
+    )
+    collect_seconds: Annotated[float, Field(gt=0)] = Field(
+        3600.0, description="Time between two rounds that remove what has been kept long enough."
+    )
+    keep_checkpoints_days: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="Days that the checkpoint of a cancelled job stays. Other jobs leave none."
+    )
+    keep_distributions_days: Annotated[float, Field(ge=0)] = Field(
+        90.0, description="Days that the distributions over choices, as events, stay of a job that has ended."
+    )
+    keep_events_days: Annotated[float, Field(ge=0)] = Field(
+        90.0, description="Days that other events stay of a job that has ended. Changes of state stay for ever."
+    )
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(
         6000, description="Requests a token may send to one process of the API in a minute."
     )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
+from api.artifacts.quota import check_quota
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.dependencies import Cursor, Limit, Parts, Reader, Submitter
@@ -68,6 +69,8 @@ def create_dataset(
         with service.database.write() as session:
             row, created = datasets.create(session, caller.owner, form.name, converted)
             answer = DatasetView.of(row)
+            if created:
+                check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
         kept = created
     finally:
         if not kept:

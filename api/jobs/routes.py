@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
+from api.artifacts.quota import check_quota
 from api.artifacts.schemas import ArtifactView
 from api.auth.callers import Caller
 from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Service, Submitter
@@ -65,6 +66,8 @@ def _submitted(spec: JobDocument, caller: Caller, service: Service, response: Re
     )  # fmt: skip
     with service.database.write() as session:
         job, created = jobs.submit(session, caller.owner, wanted, service.bell.ring)
+        if created:
+            check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
         session.flush()
         answer = _view(session, job)
     response.status_code = 201 if created else 200
@@ -163,6 +166,8 @@ def reproduce_job(
             session, found, requeue_seconds=service.settings.requeue_seconds,
             max_open_jobs=service.settings.max_open_jobs, ring=service.bell.ring,
         )  # fmt: skip
+        if created:
+            check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
         session.flush()
         answer = _view(session, job)
     response.status_code = 201 if created else 200

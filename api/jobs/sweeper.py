@@ -1,13 +1,16 @@
-"""The thread that sweeps: one in each API process, of which one at a time is elected."""
+"""The thread that sweeps, and now and then collects: one in each API process, of which one at a time is elected."""
 
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.artifacts.store import ArtifactStore
 from api.db.session import Database
+from api.jobs.retention import collect
 from api.jobs.sweep import is_elected, resign, sweep
 from api.settings import Settings
 
@@ -15,12 +18,16 @@ _logger = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit."""
+    """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit. Every
+    `collect_seconds` it also removes what has been kept long enough; meanwhile another process may take over.
+    """
 
     def __init__(self, database: Database, settings: Settings, ring: Callable[[str], None]) -> None:
         self._database = database
         self._settings = settings
         self._ring = ring
+        self._store = ArtifactStore(settings.artifacts)
+        self._collected_at = time.monotonic()
         self._holder = secrets.token_hex(8)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -48,11 +55,14 @@ class Sweeper:
             due = sweep(session, requeue_seconds=settings.requeue_seconds)
         for job_id in due:
             self._ring(job_id)
+        if time.monotonic() - self._collected_at >= settings.collect_seconds:
+            self._collected_at = time.monotonic()
+            collect(self._database, self._store, settings)
         return due
 
     def _run(self) -> None:
         while not self._stopping.wait(self._settings.sweep_seconds):
             try:
                 self.round()
-            except SQLAlchemyError:  # a database that restarts must not end the sweeping
+            except (SQLAlchemyError, OSError):  # a database or a folder that is away must not end the sweeping
                 _logger.warning("a sweep failed and is tried again", exc_info=True)

@@ -5,6 +5,7 @@ import click
 from lutnas.cli.agent import agent
 from lutnas.cli.architectures import architectures
 from lutnas.cli.calibrate import calibrate, verify
+from lutnas.cli.collect import collect
 from lutnas.cli.datasets import datasets
 from lutnas.cli.demo import demo
 from lutnas.cli.devices import devices
@@ -19,7 +20,7 @@ from lutnas.cli.version import version
 
 COMMANDS = [
     profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, serve, worker,
-    migrate, demo, version,
+    migrate, collect, demo, version,
 ]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -1,0 +1,120 @@
+"""What is kept of jobs that have ended, and for how long; and files of the store that no row names.
+
+State changes, attempts, artifacts and architectures stay for ever. A file that is on its way into the store has no row
+yet: files younger than an hour are left alone, and all those of an attempt that still runs.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from api.artifacts.models import Artifact
+from api.artifacts.store import ArtifactStore
+from api.db.session import Database, at, db_now
+from api.jobs.models import FINAL, RUNNING, Checkpoint, JobEvent, SearchJob
+from api.settings import Settings
+
+ORPHAN_AGE = timedelta(hours=1)
+_JOBS_A_ROUND = 100  # whose events go in one unit of work: on SQLite all other writers wait for it
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """How much went, or would go; `bytes` are those of checkpoints and files."""
+
+    checkpoints: int
+    distributions: int
+    events: int
+    files: int
+    bytes: int
+
+
+def collect(database: Database, store: ArtifactStore, settings: Settings, *, dry_run: bool = False) -> Collected:
+    """Removes what has been kept long enough, and says what. Safe beside workers, and to be run twice at once."""
+    with database.read() as session:
+        now = at(db_now(session))
+    checkpoints, size = _checkpoints(database, store, now - timedelta(days=settings.keep_checkpoints_days), dry_run)
+    is_distribution = JobEvent.kind == "distribution"
+    distributions = _events(database, is_distribution, now - timedelta(days=settings.keep_distributions_days), dry_run)
+    others = JobEvent.kind.not_in(("state", "distribution"))
+    events = _events(database, others, now - timedelta(days=settings.keep_events_days), dry_run)
+    files = _orphans(database, store, now - ORPHAN_AGE, dry_run)
+    found = Collected(checkpoints, distributions, events, len(files), size + sum(files))
+    if not dry_run and any(asdict(found).values()):
+        _logger.info("collected %s", ", ".join(f"{count} {what}" for what, count in asdict(found).items()))
+    return found
+
+
+def _over(before: datetime) -> ColumnElement[bool]:
+    return SearchJob.state.in_(FINAL) & (SearchJob.finished_at < before)
+
+
+def _checkpoints(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> tuple[int, int]:
+    """How many, and their bytes. The rows go first: where this is cut short, the file is found as an orphan."""
+    with database.read() if dry_run else database.write() as session:
+        old = select(Checkpoint).join(SearchJob, SearchJob.id == Checkpoint.job_id).where(_over(before))
+        rows = list(session.scalars(old))
+        if not dry_run:
+            session.execute(delete(Checkpoint).where(Checkpoint.job_id.in_([row.job_id for row in rows])))
+    if not dry_run:
+        for row in rows:
+            store.delete(row.path)
+    return len(rows), sum(row.bytes for row in rows)
+
+
+def _events(database: Database, which: ColumnElement[bool], before: datetime, dry_run: bool) -> int:
+    old = select(SearchJob.id).where(_over(before))
+    if dry_run:
+        with database.read() as session:
+            there = select(func.count()).select_from(JobEvent).where(which, JobEvent.job_id.in_(old))
+            return session.scalar(there) or 0
+    count = 0
+    while True:
+        with database.write() as session:
+            has_some = select(JobEvent.job_id).where(which, JobEvent.job_id == SearchJob.id).exists()
+            job_ids = list(session.scalars(old.where(has_some).limit(_JOBS_A_ROUND)))
+            if not job_ids:
+                return count
+            gone = delete(JobEvent).where(which, JobEvent.job_id.in_(job_ids)).returning(JobEvent.id)
+            count += len(session.scalars(gone).all())
+
+
+def _orphans(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> list[int]:
+    """Bytes of each. The files are listed before the rows are read: one that got its row meanwhile is named."""
+    listed = list(_files(store, before))
+    with database.read() as session:
+        orphans = list(_unnamed(session, listed))
+    if not dry_run:
+        for path, _ in orphans:
+            store.delete(path)
+    return [size for _, size in orphans]
+
+
+def _files(store: ArtifactStore, before: datetime) -> Iterator[tuple[str, int]]:
+    """Path in the store and bytes of each file that was last written before."""
+    for folder, _, names in os.walk(store.folder):
+        for name in names:
+            path = store.folder.joinpath(folder, name)
+            try:
+                known = path.stat()
+            except FileNotFoundError:  # a worker was faster
+                continue
+            if known.st_mtime < before.timestamp():
+                yield path.relative_to(store.folder).as_posix(), known.st_size
+
+
+def _unnamed(session: Session, files: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    named = {*session.scalars(select(Artifact.path)), *session.scalars(select(Checkpoint.path))}
+    running = {job.id: job.attempt for job in session.scalars(select(SearchJob).where(SearchJob.state == RUNNING))}
+    for path, size in files:
+        parts = PurePosixPath(path).parts
+        is_working = len(parts) > 3 and parts[0] == "jobs" and parts[2] == str(running.get(parts[1]))
+        if path not in named and not is_working:
+            yield path, size

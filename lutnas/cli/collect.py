@@ -1,0 +1,34 @@
+"""`lutnas collect`."""
+
+from dataclasses import asdict
+
+import click
+
+from lutnas.cli.failure import extra
+from lutnas.cli.options import json_option
+from lutnas.cli.output import Output
+from lutnas.cli.serve import load_settings
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@json_option
+def collect(dry_run: bool, as_json: bool) -> None:
+    """Remove what has been kept long enough, as `lutnas serve` does by itself, and tell what.
+
+    Of jobs that have ended: checkpoints, events but for changes of state; and files of the store that nothing names.
+    Settings say how long (LUTNAS_KEEP_...). It needs the database and the artifacts, not a running service.
+    """
+    settings = load_settings()
+    with extra("server", "this command"):
+        from api.artifacts.store import ArtifactStore
+        from api.db import models  # all tables, so that relations between rooms are known
+        from api.db.session import Database
+        from api.jobs import retention
+    assert models.Base.metadata.tables
+    database = Database(settings.database_url)
+    try:
+        found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
+    finally:
+        database.close()
+    Output(as_json).document({"dry_run": dry_run, **asdict(found)})

@@ -1,0 +1,159 @@
+"""What goes of jobs that have ended, what stays, and what an owner may keep."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from api.app import create_app
+from api.artifacts.store import ArtifactStore
+from api.db.session import Database
+from api.jobs.lease import Lease, claim, release, report, save_checkpoint, succeed
+from api.jobs.models import SearchJob
+from api.jobs.retention import Collected, collect
+from api.jobs.sweeper import Sweeper
+from api.settings import Settings
+from tests.api.making import a_job, an_architecture, an_npz, stored, submit
+from tests.api.test_datasets import X, Y
+from tests.api.test_lease import taken
+
+NOTHING = Collected(0, 0, 0, 0, 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    """A store of this test alone: that of the service has what other tests left."""
+    return ArtifactStore(tmp_path)
+
+
+def aged(store: ArtifactStore, days: float = 1) -> None:
+    for path in store.folder.rglob("*"):
+        os.utime(path, (time.time() - days * 86_400,) * 2)
+
+
+def ended_long_ago(database: Database, job: str, days: float = 100) -> None:
+    with database.write() as session:
+        long_ago = datetime.now(UTC) - timedelta(days=days)
+        session.execute(update(SearchJob).where(SearchJob.id == job).values(finished_at=long_ago))
+
+
+def work(database: Database, store: ArtifactStore, lease: Lease) -> str:
+    with database.write() as session:
+        for step in (1, 2, 3):
+            report(session, lease, kind="progress", step=step, data={"phase": "search"})
+        report(session, lease, kind="distribution", step=3, data={"epoch": 1})
+        file = stored(store, lease, "checkpoint")
+        save_checkpoint(session, lease, step=3, artifact=file)
+    return file.path_in_store
+
+
+def kinds(client: TestClient, job: str) -> list[str]:
+    return [event["kind"] for event in client.get(f"/v1/search-jobs/{job}/events").json()["items"]]
+
+
+def test_what_an_old_job_left_goes_but_for_its_states_and_a_dry_run_only_tells(
+    client: TestClient, database: Database, settings: Settings, store: ArtifactStore, job: str
+) -> None:
+    lease = taken(database, job)
+    path = work(database, store, lease)
+    assert collect(database, store, settings) == NOTHING  # it runs
+    with database.write() as session:
+        session.execute(update(SearchJob).where(SearchJob.id == job).values(wish="cancel"))
+    _released(database, lease)
+    assert collect(database, store, settings) == NOTHING  # it has just ended
+    ended_long_ago(database, job)
+    found = Collected(checkpoints=1, distributions=1, events=3, files=0, bytes=7)
+    assert collect(database, store, settings, dry_run=True) == found
+    assert len(kinds(client, job)) == 7
+    assert collect(database, store, settings) == found
+    assert kinds(client, job) == ["state"] * 3
+    assert not store.path(path).exists()
+    assert collect(database, store, settings) == NOTHING
+
+
+def _released(database: Database, lease: Lease) -> None:
+    with database.write() as session:
+        release(session, lease, state="queued", reason="stopping")
+
+
+def test_each_kind_stays_as_long_as_its_setting_says(
+    client: TestClient, database: Database, settings: Settings, store: ArtifactStore, job: str
+) -> None:
+    lease = taken(database, job)
+    work(database, store, lease)
+    with database.write() as session:
+        succeed(session, lease, architecture=an_architecture(), artifacts=[])
+    ended_long_ago(database, job, days=10)
+    short = settings.model_copy(update={"keep_distributions_days": 5.0})
+    assert collect(database, store, short).distributions == 1
+    assert kinds(client, job) == ["state", "state", "progress", "progress", "progress", "state"]
+
+
+def test_files_that_no_row_names_go_when_they_are_old_and_nobody_works_on_them(
+    client: TestClient, database: Database, settings: Settings, store: ArtifactStore, device: str
+) -> None:
+    done, works = submit(client), submit(client)
+    lease, other = taken(database, done), taken(database, works)
+    named = stored(store, lease, "model.onnx")
+    with database.write() as session:
+        succeed(session, lease, architecture=an_architecture(), artifacts=[named])
+    left = [stored(store, lease, "late.bin"), store.put("datasets/x.npz", b"12345", media_type="x")]
+    in_work = stored(store, other, "weights")
+    assert collect(database, store, settings) == NOTHING  # too young
+    aged(store)
+    found = Collected(0, 0, 0, files=2, bytes=12)
+    assert collect(database, store, settings, dry_run=True) == found
+    assert collect(database, store, settings) == found
+    assert [store.path(file.path_in_store).exists() for file in (named, in_work, *left)] == [True, True, False, False]
+
+
+def test_the_elected_sweeper_collects(database: Database, settings: Settings, tmp_path: Path) -> None:
+    ours = settings.model_copy(update={"artifacts": tmp_path, "collect_seconds": 1e-9})
+    store = ArtifactStore(tmp_path)
+    store.put("datasets/x.npz", b"12345", media_type="x")
+    aged(store)
+    first, second = (Sweeper(database, ours, lambda _: None) for _ in range(2))
+    first.round()
+    assert not store.path("datasets/x.npz").exists()
+    store.put("datasets/y.npz", b"12345", media_type="x")
+    aged(store)
+    second.round()
+    assert store.path("datasets/y.npz").exists()
+
+
+@pytest.fixture
+def small(settings: Settings, database: Database, client: TestClient) -> Iterator[httpx.Client]:
+    """The API of a service in which an owner may keep few bytes."""
+    with TestClient(create_app(settings.model_copy(update={"max_stored_bytes": 100}))) as found:
+        found.headers["Authorization"] = client.headers["Authorization"]
+        yield found
+
+
+def test_above_the_quota_no_upload_and_no_job_is_taken(
+    small: httpx.Client, database: Database, settings: Settings, store: ArtifactStore, device: str
+) -> None:
+    upload = {"data": {"name": "mine"}, "files": {"file": an_npz(x=X, y=Y)}}
+    before = set(settings.artifacts.rglob("*.npz"))
+    refused = small.post("/v1/datasets", **upload)  # type: ignore[arg-type]
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:lutnas:problem:store-quota-exceeded")
+    assert small.get("/v1/datasets/mine").status_code == 404
+    assert set(settings.artifacts.rglob("*.npz")) == before
+    answer = small.post("/v1/search-jobs", json=a_job(), headers={"Idempotency-Key": "first"})
+    assert answer.status_code == 201
+    with database.write() as session:
+        lease = claim(session, answer.json()["id"], worker="w", lease_seconds=60)
+        assert lease is not None
+        file = stored(store, lease, "model.onnx", b"x" * 101)
+        succeed(session, lease, architecture=an_architecture(), artifacts=[file])
+    refused = small.post("/v1/search-jobs", json=a_job())
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:lutnas:problem:store-quota-exceeded")
+    assert "101 bytes" in refused.json()["detail"]
+    again = small.post("/v1/search-jobs", json=a_job(), headers={"Idempotency-Key": "first"})
+    assert again.status_code == 200
+    assert len(small.get("/v1/search-jobs").json()["items"]) == 1
