@@ -23,6 +23,8 @@ from api.db.session import Database, db_now
 from api.db.types import Unstorable
 from api.devices.models import Device
 from api.ids import new_id
+from api.jobs.lease import Lease, fail
+from api.jobs.models import JobAttempt, SearchJob
 from api.settings import Settings
 
 ADDER = """
@@ -95,6 +97,33 @@ def test_a_token_of_before_scopes_may_do_everything_and_one_of_since_is_none_of_
         command.downgrade(config, "0004")
         assert connection.scalars(text("SELECT sha256 FROM tokens")).all() == [kept["hash"]]
     engine.dispose()
+
+
+@pytest.mark.parametrize("store", ["sqlite_url", "postgres_url"])
+def test_a_job_that_runs_while_attempts_come_in_can_still_end(store: str, request: pytest.FixtureRequest) -> None:
+    url, config = request.getfixturevalue(store), alembic_config()
+    engine = make_engine(url, foreign_keys=False)
+    values = {
+        "id": "job_1", "owner": "main", "name": "old", "state": "running", "spec": "{}", "space": "{}", "pins": "{}",
+        "progress": "{}", "wish": "", "attempt": 2, "barren_attempts": 1, "lease_worker": "w",
+        "lease_expires_us": 2**62, "rings": 1, "next_ring_us": 0, "last_event_id": 0,
+    }  # fmt: skip
+    names = ", ".join(values)
+    row = f"INSERT INTO search_jobs ({names}, created_at) VALUES (:{names.replace(', ', ', :')}, CURRENT_TIMESTAMP)"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        connection.execute(text(row), values)
+    engine.dispose()
+    upgrade(url)
+    database = Database(url)
+    with database.write() as session:
+        fail(session, Lease("job_1", 2, "w"), problem={"detail": "over"})
+    with database.read() as session:
+        attempt, job = session.get_one(JobAttempt, ("job_1", 2)), session.get_one(SearchJob, "job_1")
+        assert (attempt.worker, attempt.ended, job.state) == ("w", "failed", "failed")
+        assert (job.priority, job.limits) == (0, {})
+    database.close()
 
 
 def test_a_read_cannot_write(database: Database) -> None:
