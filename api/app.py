@@ -91,7 +91,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[Service]:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = ArtifactStore(settings.artifacts)
+    store.prepare()
     database, bell = Database(settings.database_url, witness=witness), Bell(settings)
     tailer, sweeper = Tailer(database), Sweeper(database, settings, bell.ring)
     sweeper.start()
@@ -100,7 +101,7 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
             yield Service(
                 settings,
                 database,
-                ArtifactStore(settings.artifacts),
+                store,
                 bell,
                 tailer,
                 rates=Rates(settings.requests_per_minute),

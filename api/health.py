@@ -1,7 +1,5 @@
 """GET /healthz and /readyz: for whoever watches the process. They need no token."""
 
-import os
-
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -32,7 +30,7 @@ def read_readiness(service: Parts, response: Response) -> Health:
 
     A broker that is away is told, and costs no readiness: jobs are taken all the same, and announced once it is back.
     """
-    needed = {"database": _database(service), "artifacts": _artifacts(service)}
+    needed = {"database": _database(service), "artifacts": service.store.fault() or "ok"}
     ok = all(found == "ok" for found in needed.values())
     checks = {**needed, "broker": service.bell.fault() or "ok"}
     response.status_code = 200 if ok else 503
@@ -46,8 +44,3 @@ def _database(service: Parts) -> str:
             return "ok" if is_current(session.connection()) else "is not migrated: run `lutnas migrate`"
     except SQLAlchemyError as error:
         return f"does not answer: {type(error).__name__}"
-
-
-def _artifacts(service: Parts) -> str:
-    folder = service.store.folder
-    return "ok" if folder.is_dir() and os.access(folder, os.W_OK) else f"{folder} cannot be written"

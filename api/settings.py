@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_data_dir
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from api.artifacts.place import place_of
 from api.telemetry.logs import Format, Level
 
 
@@ -16,7 +17,13 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _folder_or_bucket(given: Path | str) -> Path | str:
+    found = place_of(given)
+    return found if isinstance(found, Path) else str(given)
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
+FolderOrBucket = Annotated[Path | str, BeforeValidator(_folder_or_bucket)]
 
 
 def _in_home(*parts: str) -> Any:
@@ -50,9 +57,10 @@ class Settings(BaseSettings):
         repr=False,
         description="Celery broker: filesystem:// (folders in the home) or redis://.",
     )
-    artifacts: Folder = Field(
+    artifacts: FolderOrBucket = Field(
         default_factory=_in_home("artifacts"),
-        description="Folder for weights, models and data sets, shared by all. Default: artifacts in the home.",
+        description="Where weights, models and data sets lie, shared by all: a folder, or "
+        "s3://bucket/prefix?endpoint_url=https://host (extra s3). Default: artifacts in the home.",
     )
     data_dir: Folder = Field(
         default_factory=_in_home("data"), description="Cache of the built-in data sets. Default: data in the home."

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 import redis
@@ -14,6 +15,7 @@ from psycopg import sql
 from tests.servers.binaries import ServerError
 from tests.servers.postgres import describe_postgres, libpq_url, start_postgres
 from tests.servers.redis import describe_redis, start_redis
+from tests.servers.s3 import s3_server
 
 # A setting of the person who runs the tests must not reach them; a service under test must not reach that
 # person's files. LUTNAS_REAL_TABLES is a setting of the tests themselves.
@@ -63,6 +65,23 @@ def redis_url() -> Iterator[str]:
     server = start_redis()
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server that answers as S3 does."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
+        yield url
+
+
+@pytest.fixture
+def bucket_url(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a new, empty bucket, for settings; what is asked of it is signed by made-up keys."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    name = f"test-{secrets.token_hex(6)}"
+    httpx.put(f"{s3_url}/{name}").raise_for_status()
+    return f"s3://{name}/lutnas?endpoint_url={s3_url}"
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     """The job's data set. Raises DataChanged, search.datasets.DatasetError, DatasetOutOfReach."""
     pinned = inputs.dataset
     if pinned.artifact_path is not None:
-        return load_npz(pinned.name, store.existing(pinned.artifact_path), inputs.space.classes)
+        with store.local(pinned.artifact_path) as file:
+            return load_npz(pinned.name, file, inputs.space.classes)
     if BUILT_IN[pinned.name].content_hash != pinned.content_hash:
         raise DataChanged(f"{pinned.name} of this worker is not the one the job was submitted with: update the worker")
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
@@ -45,11 +46,12 @@ def load_weights(inputs: JobInputs, store: ArtifactStore) -> dict[str, Tensor] |
     """The weights that the search starts from, where it does. Raises WeightsChanged, PretrainedMisfit."""
     if inputs.pretrained is None:
         return None
-    path = store.existing(inputs.pretrained.artifact_path)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != inputs.pretrained.sha256:
-            raise WeightsChanged(f"{path} is not the file that the job was submitted with: restore it")
-    return read_pretrained(path)
+    place = inputs.pretrained.artifact_path
+    with store.local(place) as path:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != inputs.pretrained.sha256:
+                raise WeightsChanged(f"{place} is not the file that the job was submitted with: restore it")
+        return read_pretrained(path)
 
 
 def budgets(inputs: JobInputs) -> tuple[Budget, ...]:

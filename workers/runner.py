@@ -159,7 +159,8 @@ class Attempt:
         self._finish(run, inputs, here)
 
     def _resume(self, run: SearchRun, here: dict[str, Any], path: str, step: int) -> None:
-        kept = state.load(self.store.existing(path))
+        with self.store.local(path) as file:
+            kept = state.load(file)
         run.load_state_dict(kept["run"])
         _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
         if kept["environment"] != here:

@@ -6,8 +6,8 @@ from starlette.responses import FileResponse, Response
 from api.architectures import service as architectures
 from api.architectures.schemas import ArchitectureView, NewMeasuredLatency
 from api.artifacts import service as artifacts
-from api.artifacts.answer import FILE_ANSWERS, FILE_REQUEST
-from api.artifacts.routes import file_response
+from api.artifacts.documented import FILE_ANSWERS, FILE_REQUEST
+from api.artifacts.download import file_response
 from api.dependencies import Cursor, DeviceReader, Limit, Parts, Profiler, Reader
 from api.pages import Page
 

@@ -1,36 +1,15 @@
-"""/v1/artifacts, and files as answers."""
+"""/v1/artifacts."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from api.artifacts import service as artifacts
-from api.artifacts.answer import FILE_ANSWERS, FILE_REQUEST, FileAnswer
-from api.artifacts.models import Artifact
+from api.artifacts.documented import FILE_ANSWERS, FILE_REQUEST
+from api.artifacts.download import file_response
 from api.artifacts.schemas import ArtifactView
-from api.artifacts.store import ArtifactStore
 from api.dependencies import DeviceReader, Parts
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
-
-
-def file_response(request: Request, store: ArtifactStore, artifact: Artifact) -> Response:
-    """The file with its checksum as ETag; Range, If-Range and If-None-Match are understood. Content never changes.
-
-    It is an attachment. A browser that shows a page of it all the same gives it no script, no origin and no network.
-    """
-    headers = {
-        "ETag": f'"{artifact.sha256}"',
-        "Cache-Control": "private, immutable, max-age=31536000",
-        "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-        "X-Content-Type-Options": "nosniff",
-    }
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if headers["ETag"] in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    path = store.existing(artifact.path)
-    return FileAnswer(
-        path, headers=headers, media_type=artifact.media_type, filename=artifact.name, stat_result=path.stat()
-    )
 
 
 @router.get("/{artifact_id}")

@@ -1,26 +1,25 @@
-"""The artifact store: a folder that API and workers share.
+"""The artifact store: a folder that API and workers share, or a bucket.
 
-A file is written to the side, synced, summed and renamed, so that a name never shows half a file. It is real only
-once a row names it: an attempt that lost its lease leaves files that nobody sees, in a folder of its own.
+A name never shows half a file. A file is real only once a row names it: an attempt that lost its lease leaves files
+that nobody sees, in a folder of its own.
 
 Errors:
-    StoreError (Exception)   a path outside the store, or a file that is not there
+    StoreError (Exception)   a path outside the store, a file that is not there, or a store that does not answer
 """
 
 import hashlib
-import os
-import secrets
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-_CHUNK = 1 << 20
+from api.artifacts.files import CHUNK_BYTES, Files, Found, StoreError
+from api.artifacts.folder import FolderFiles
+from api.artifacts.place import place_of
+from api.telemetry.metrics import ARTIFACT_BYTES
 
-
-class StoreError(Exception):
-    """A path outside the store, or a file that is not there."""
+__all__ = ["ArtifactStore", "Found", "StoreError", "StoredFile", "attempt_path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,14 @@ def attempt_path(job_id: str, attempt: int, name: str) -> str:
 
 
 class ArtifactStore:
-    """Files under `folder`."""
+    """Files at `place`, a folder or the URL of a bucket (`api.artifacts.place`). Raises ValueError, StoreError."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | str) -> None:
+        self._files = _files_at(place)
+
+    def prepare(self) -> None:
+        """Makes what has to be there before the first file."""
+        self._files.prepare()
 
     def put(
         self, path_in_store: str, source: bytes | BinaryIO | Path, *, media_type: str, name: str | None = None
@@ -52,50 +55,61 @@ class ArtifactStore:
 
         `name` is by default the last part of the path.
         """
-        target = self.path(path_in_store)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-        digest, size = hashlib.sha256(), 0
-        try:
-            with beside.open("xb") as file:
-                for chunk in _chunks(source):
-                    digest.update(chunk)
-                    size += file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-        _sync_folder(target.parent)
-        return StoredFile(name or target.name, path_in_store, size, digest.hexdigest(), media_type)
+        path, digest, size = _checked(path_in_store), hashlib.sha256(), 0
 
-    def path(self, path_in_store: str) -> Path:
-        """Where a file is, there or not; raises StoreError for a path that leads out of the store."""
-        parts = PurePosixPath(path_in_store).parts
-        if not parts or parts[0] == "/" or ".." in parts or "\\" in path_in_store:
-            raise StoreError(f"{path_in_store!r} is no path in the store")
-        return self.folder.joinpath(*parts)
+        def summed() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in _chunks(source):
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
 
-    def existing(self, path_in_store: str) -> Path:
-        """Where a file is; raises StoreError if it is gone."""
-        path = self.path(path_in_store)
-        if not path.is_file():
-            raise StoreError(f"{path} is gone: the folder of artifacts was changed, or API and worker do not share it")
-        return path
+        self._files.write(path, summed())
+        ARTIFACT_BYTES.labels(direction="written").inc(size)
+        return StoredFile(name or path.rpartition("/")[2], path, size, digest.hexdigest(), media_type)
+
+    def open(self, path_in_store: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` up to `end` in pieces. Raises StoreError, at once where the file is gone."""
+        return _counted(self._files.read(_checked(path_in_store), start, end))
 
     def read(self, path_in_store: str) -> bytes:
         """The whole content; raises StoreError."""
-        return self.existing(path_in_store).read_bytes()
+        return b"".join(self.open(path_in_store))
+
+    def local(self, path_in_store: str) -> AbstractContextManager[Path]:
+        """The file on this machine's disk, only to be read and only inside; raises StoreError."""
+        return self._files.local(_checked(path_in_store))
 
     def delete(self, path_in_store: str) -> None:
-        """Removes a file, and folders that it leaves empty. One that is gone already is no error."""
-        path = self.path(path_in_store)
-        path.unlink(missing_ok=True)
-        with suppress(OSError):  # not empty
-            for folder in path.parents:
-                if folder == self.folder:
-                    break
-                folder.rmdir()
+        """Removes a file. One that is gone already is no error."""
+        self._files.delete(_checked(path_in_store))
+
+    def found(self, prefix: str = "") -> Iterator[Found]:
+        """All whole files under the folder `prefix`, whether or not a row names them, in no order."""
+        return self._files.found(_checked(prefix) if prefix else "")
+
+    def fault(self) -> str | None:
+        """Why nothing can be kept here at this moment; None where it can."""
+        return self._files.fault()
+
+
+def _files_at(place: Path | str) -> Files:
+    found = place_of(place)
+    if isinstance(found, Path):
+        return FolderFiles(found)
+    try:
+        from api.artifacts.bucket import BucketFiles
+    except ModuleNotFoundError as error:
+        raise StoreError("artifacts in a bucket need one more package: pip install 'lutnas[s3]'") from error
+    return BucketFiles(found)
+
+
+def _checked(path: str) -> str:
+    """The path in its plain form; raises StoreError for one that leads out of the store."""
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\\" in path:
+        raise StoreError(f"{path!r} is no path in the store")
+    return "/".join(parts)
 
 
 def _chunks(source: bytes | BinaryIO | Path) -> Iterator[bytes]:
@@ -106,14 +120,11 @@ def _chunks(source: bytes | BinaryIO | Path) -> Iterator[bytes]:
         with source.open("rb") as file:
             yield from _chunks(file)
         return
-    while chunk := source.read(_CHUNK):
+    while chunk := source.read(CHUNK_BYTES):
         yield chunk
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _counted(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        ARTIFACT_BYTES.labels(direction="read").inc(len(piece))
+        yield piece

@@ -151,9 +151,11 @@ def _changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) -
         yield FieldProblem(place, "its file is gone")
         return
     try:
-        with store.existing(artifact.path).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != artifact.sha256:
-                yield FieldProblem(place, f"the file {artifact.name} is not what it was: restore it")
+        digest = hashlib.sha256()
+        for piece in store.open(artifact.path):
+            digest.update(piece)
+        if digest.hexdigest() != artifact.sha256:
+            yield FieldProblem(place, f"the file {artifact.name} is not what it was: restore it")
     except StoreError as error:
         yield FieldProblem(place, str(error))
 

@@ -43,8 +43,9 @@ def _of_database(session: Session) -> Iterator[Metric]:
         ("lutnas_jobs", "Search jobs.", SearchJob, STATES),
         ("lutnas_device_requests", "Requests to devices.", DeviceRequest, REQUEST_STATES),
     ):
-        counted = session.execute(select(row.state, func.count()).group_by(row.state))
-        yield _by_state(name, about, states, {state: number for state, number in counted})  # noqa: C416  # rows are no pairs to mypy
+        rows = session.execute(select(row.state, func.count()).group_by(row.state))
+        counted: dict[str, int] = {state: number for state, number in rows}  # noqa: C416 - dict() knows no Row
+        yield _by_state(name, about, states, counted)
     yield _gauge("lutnas_queue_age_seconds", "How long the oldest queued job has waited; 0 without one.", _age(session))
 
 

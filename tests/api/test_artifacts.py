@@ -1,38 +1,116 @@
 """The artifact store, and downloads whole and in part."""
 
+import hashlib
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
+from api.app import create_app
+from api.artifacts.models import Artifact
+from api.artifacts.place import Bucket, place_of
 from api.artifacts.service import record
 from api.artifacts.store import ArtifactStore, StoreError
 from api.db.session import Database
 from api.settings import Settings
+from tests.api.making import an_npz
+from tests.api.test_datasets import X, Y
 
 CONTENT = bytes(range(256)) * 10
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
-    class Broken:
-        def read(self, _size: int) -> bytes:
-            raise OSError("the disk is full")
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """A folder, and a bucket of a real server."""
+    if request.param == "folder":
+        return tmp_path / "store"
+    return str(request.getfixturevalue("bucket_url"))
 
-    store = ArtifactStore(tmp_path)
+
+@pytest.fixture
+def store(place: Path | str) -> ArtifactStore:
+    store = ArtifactStore(place)
+    store.prepare()
+    return store
+
+
+class Broken:
+    """A source that ends in the middle of its second part."""
+
+    def __init__(self) -> None:
+        self.left = 12
+
+    def read(self, size: int) -> bytes:
+        self.left -= 1
+        if not self.left:
+            raise OSError("the disk is full")
+        return bytes(size)
+
+
+def test_what_is_put_is_read_whole_in_part_and_as_a_file(store: ArtifactStore) -> None:
+    large = bytes(range(256)) * (60 << 10)  # 15 MiB: several parts of an upload, several pieces of a download
+    for source in (large, BytesIO(large)):
+        file = store.put("jobs/a/1/large.bin", source, media_type="text/plain")
+        assert (file.bytes, file.sha256) == (len(large), hashlib.sha256(large).hexdigest())
+    assert store.read("jobs/a/1/large.bin") == large
+    pieces = list(store.open("jobs/a/1/large.bin", 5, 3 << 20))
+    assert b"".join(pieces) == large[5 : 3 << 20]
+    assert b"".join(store.open("jobs/a/1/large.bin", len(large) - 7)) == large[-7:]
+    with store.local("jobs/a/1/large.bin") as path:
+        assert path.read_bytes() == large
+        assert path.suffix == ".bin"
+
+
+def test_an_empty_file_is_a_file(store: ArtifactStore) -> None:
+    assert store.put("jobs/a/1/empty", b"", media_type="text/plain").bytes == 0
+    assert store.read("jobs/a/1/empty") == b""
+    assert list(store.open("jobs/a/1/empty", 0, 0)) == []
+
+
+def test_a_file_is_whole_or_not_there(store: ArtifactStore) -> None:
     store.put("jobs/a/1/file", b"first", media_type="text/plain")
     with pytest.raises(OSError, match="full"):
         store.put("jobs/a/1/file", Broken(), media_type="text/plain")  # type: ignore[arg-type]
     assert store.read("jobs/a/1/file") == b"first"
-    assert len(list(tmp_path.rglob("*.*"))) == 0
+    with pytest.raises(OSError, match="full"):
+        store.put("jobs/a/1/new", Broken(), media_type="text/plain")  # type: ignore[arg-type]
+    assert [file.path for file in store.found()] == ["jobs/a/1/file"]
 
 
-def test_paths_stay_in_the_store(tmp_path: Path) -> None:
-    store = ArtifactStore(tmp_path / "store")
+def test_paths_stay_in_the_store(store: ArtifactStore) -> None:
     for path in ("../out", "/etc/passwd", "a/../../out", "", "a\\..\\b"):
         with pytest.raises(StoreError):
             store.put(path, b"x", media_type="text/plain")
     with pytest.raises(StoreError, match="is gone"):
-        store.read("jobs/none")
+        store.open("jobs/none")  # at once: an answer has not begun yet
+    with pytest.raises(StoreError, match="is gone"), store.local("jobs/none"):
+        pass
+
+
+def test_files_are_found_by_folder_with_size_and_time_until_they_are_deleted(store: ArtifactStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    for path in ("jobs/a/1/x", "jobs/a/2/y", "jobs/ab/1/z"):
+        store.put(path, b"four", media_type="text/plain")
+    found = {file.path: file for file in store.found("jobs/a")}
+    assert set(found) == {"jobs/a/1/x", "jobs/a/2/y"}
+    assert all(file.bytes == 4 and file.written_at > before for file in found.values())
+    store.delete("jobs/a/1/x")
+    store.delete("jobs/a/1/x")
+    assert {file.path for file in store.found()} == {"jobs/a/2/y", "jobs/ab/1/z"}
+
+
+def test_a_store_says_what_is_wrong_with_it(store: ArtifactStore, place: Path | str) -> None:
+    assert store.fault() is None
+    if isinstance(place, Path):
+        assert "cannot be written" in str(ArtifactStore(place / "none").fault())
+    else:
+        fault = ArtifactStore(place.replace("s3://", "s3://no-")).fault()
+        assert fault is not None
+        assert "cannot be used" in fault
+        assert len(fault.splitlines()) == 1
 
 
 def test_deleting_removes_empty_folders_and_nothing_else(tmp_path: Path) -> None:
@@ -40,10 +118,20 @@ def test_deleting_removes_empty_folders_and_nothing_else(tmp_path: Path) -> None
     for name in ("jobs/a/1/x", "jobs/a/2/y"):
         store.put(name, b"x", media_type="text/plain")
     store.delete("jobs/a/1/x")
-    store.delete("jobs/a/1/x")
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")) == [
         "jobs", "jobs/a", "jobs/a/2", "jobs/a/2/y",
     ]  # fmt: skip
+
+
+def test_a_url_of_no_bucket_is_refused() -> None:
+    wrong = ["https://host/bucket", "s3://", "s3://key:secret@bucket", "s3://b?profile=x", "s3://b?endpoint_url=host"]
+    for url in wrong:
+        with pytest.raises(ValueError):
+            place_of(url)
+        with pytest.raises(ValueError, match="artifacts"):
+            Settings(artifacts=url)
+    assert place_of("s3://b/a/b/?endpoint_url=http://h:1&region=eu") == Bucket("b", "a/b", "http://h:1", "eu")
+    assert Settings(artifacts="~/files").artifacts == Path("~/files").expanduser()
 
 
 @pytest.fixture
@@ -84,7 +172,27 @@ def test_a_download_goes_on_where_it_was_cut(client: TestClient, content: str) -
     assert rest.headers["content-range"] == "bytes 1000-2559/2560"
     other = client.get(content, headers={"Range": "bytes=1000-", "If-Range": '"another"'})
     assert (other.status_code, other.content) == (200, CONTENT)
-    assert client.get(content, headers={"Range": "bytes=9999-"}).status_code == 416
+    beyond = client.get(content, headers={"Range": "bytes=9999-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */2560")
+    assert beyond.json()["type"] == "urn:lutnas:problem:range-not-satisfiable"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "part"),
+    [
+        ("bytes=0-0", 206, slice(0, 1)), ("bytes=-5", 206, slice(2555, 2560)),
+        ("bytes=2559-9999", 206, slice(2559, 2560)),
+        ("bytes=-9999", 200, slice(0, 2560)), ("bytes=0-", 200, slice(0, 2560)),
+        ("bytes=5-1", 200, slice(0, 2560)), ("bytes=-", 200, slice(0, 2560)), ("lines=1-2", 200, slice(0, 2560)),
+        ("bytes=0-1,5-6", 200, slice(0, 2560)),
+    ],
+)  # fmt: skip
+def test_a_part_is_what_was_asked_for_and_all_else_is_the_whole(
+    client: TestClient, content: str, asked: str, status: int, part: slice
+) -> None:
+    answer = client.get(content, headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (status, CONTENT[part])
+    assert answer.headers["content-length"] == str(len(CONTENT[part]))
 
 
 def test_what_a_client_has_is_not_sent_again(client: TestClient, content: str) -> None:
@@ -96,3 +204,25 @@ def test_what_a_client_has_is_not_sent_again(client: TestClient, content: str) -
 def test_the_artifact_of_another_owner_is_not_there(client: TestClient, content: str, stranger: dict[str, str]) -> None:
     assert client.get(content, headers=stranger).status_code == 404
     assert client.get(content.removesuffix("/content"), headers=stranger).status_code == 404
+
+
+def test_a_service_on_a_bucket_takes_data_and_gives_files(settings: Settings, token: str, bucket_url: str) -> None:
+    changed = settings.model_copy(update={"artifacts": bucket_url})
+    with TestClient(create_app(changed), headers={"Authorization": f"Bearer {token}"}) as client:
+        assert client.get("/readyz").json()["checks"]["artifacts"] == "ok"
+        sent = {"data": {"name": "mine"}, "files": {"file": an_npz(x=X, y=Y)}}
+        assert client.post("/v1/datasets", **sent).status_code == 201
+        assert client.post("/v1/datasets", **sent).status_code == 200
+        store = ArtifactStore(bucket_url)
+        (kept,) = store.found()  # the second one's file is deleted again
+        database = Database(settings.database_url)
+        with database.read() as session:
+            artifact = session.scalars(select(Artifact)).one()
+        database.close()
+        assert (artifact.path, artifact.bytes) == (kept.path, kept.bytes)
+        content = f"/v1/artifacts/{artifact.id}/content"
+        whole = client.get(content)
+        assert hashlib.sha256(whole.content).hexdigest() == artifact.sha256
+        part = client.get(content, headers={"Range": "bytes=10-19", "If-Range": whole.headers["etag"]})
+        assert (part.status_code, part.content) == (206, whole.content[10:20])
+        assert client.get(content, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304

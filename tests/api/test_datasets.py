@@ -27,7 +27,7 @@ def converted(body: bytes, folder: Path, max_bytes: int = 1 << 24) -> tuple[Conv
         file.write(body)
         file.seek(0)
         found = convert(file, ArtifactStore(folder), max_bytes=max_bytes)
-    path = ArtifactStore(folder).existing(found.file.path_in_store)
+    path = folder / found.file.path_in_store
     return found, load_npz("own", path, classes=len(found.class_names))
 
 

@@ -227,7 +227,7 @@ def test_a_worker_gets_what_was_pinned(client: TestClient, database: Database, s
     assert inputs.tables[0].missing(inputs.space.operators()) == []
     assert inputs.threads == 1
     assert inputs.dataset.artifact_path is not None
-    assert ArtifactStore(settings.artifacts).existing(inputs.dataset.artifact_path).is_file()
+    assert ArtifactStore(settings.artifacts).read(inputs.dataset.artifact_path)
     assert inputs.dataset.content_hash == answer.json()["content_hash"]
 
 

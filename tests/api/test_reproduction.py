@@ -176,12 +176,12 @@ def test_own_data_that_is_gone_or_changed_is_refused(
     }  # fmt: skip
     sent = client.post("/v1/datasets", data={"name": "own"}, files={"file": ("own.npz", an_npz(**arrays))})
     assert sent.status_code == 201, sent.text
-    job, store = submit(client, dataset="own"), ArtifactStore(settings.artifacts)
+    job = submit(client, dataset="own")
     finish(database, settings, job)
     reproduced(client, job)
     with database.read() as session:
         dataset = session.get_one(Dataset, sent.json()["id"])
-        path = store.existing(session.get_one(Artifact, dataset.artifact_id).path)
+        path = settings.home / "artifacts" / session.get_one(Artifact, dataset.artifact_id).path
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     (error,) = refused(client, job, "inputs-changed", database)["errors"]
     assert (error["field"], error["detail"]) == ("dataset", "the file dataset.npz is not what it was: restore it")
@@ -199,7 +199,7 @@ def test_weights_to_start_from_are_pinned_again_and_refused_once_changed(
         one, other = load(session, second), load(session, again)
     assert one.pretrained is not None
     assert one.pretrained == other.pretrained
-    ArtifactStore(settings.artifacts).existing(one.pretrained.artifact_path).write_bytes(b"others")
+    ArtifactStore(settings.artifacts).put(one.pretrained.artifact_path, b"others", media_type="text/plain")
     (error,) = refused(client, second, "inputs-changed", database)["errors"]
     assert (error["field"], error["detail"]) == (
         "search.pretrained", f"the file {PRETRAINED} is not what it was: restore it",

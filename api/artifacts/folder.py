@@ -1,0 +1,94 @@
+"""Artifacts in a folder that API and workers share.
+
+A file is written to the side, synced and renamed, so that a name never shows half a file.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from api.artifacts.files import CHUNK_BYTES, Found, StoreError
+
+_BESIDE = re.compile(r"\..+\.[0-9a-f]{16}")
+
+
+class FolderFiles:
+    """Files under `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def write(self, path: str, chunks: Iterator[bytes]) -> None:
+        target = self.folder / path
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        try:
+            with beside.open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+    def read(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        return _pieces(self._existing(path), start, end)
+
+    @contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        yield self._existing(path)
+
+    def delete(self, path: str) -> None:
+        """Also removes folders that it leaves empty."""
+        target = self.folder / path
+        target.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            for folder in target.parents:
+                if folder == self.folder:
+                    break
+                folder.rmdir()
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        for file in (self.folder / prefix).rglob("*"):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                if file.is_file() and not _BESIDE.fullmatch(file.name):
+                    facts = file.stat()
+                    written_at = datetime.fromtimestamp(facts.st_mtime, UTC)
+                    yield Found(file.relative_to(self.folder).as_posix(), facts.st_size, written_at)
+
+    def fault(self) -> str | None:
+        is_usable = self.folder.is_dir() and os.access(self.folder, os.W_OK)
+        return None if is_usable else f"{self.folder} cannot be written"
+
+    def _existing(self, path: str) -> Path:
+        file = self.folder / path
+        if not file.is_file():
+            raise StoreError(f"{file} is gone: the folder of artifacts was changed, or API and worker do not share it")
+        return file
+
+
+def _pieces(path: Path, start: int, end: int | None) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        left = None if end is None else end - start
+        while piece := file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
+            left = None if left is None else left - len(piece)
+            yield piece
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

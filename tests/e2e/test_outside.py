@@ -1,0 +1,46 @@
+"""A job whose files lie in a bucket, seen by the worker's metrics and log alone."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.artifacts.store import ArtifactStore
+from tests.e2e.conftest import Site, finished, spec, until
+from tests.servers.server import free_port
+
+
+def test_a_killed_search_goes_on_from_a_bucket_and_is_told_by_metrics_and_log(
+    sqlite_site: Site, bucket_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    port = free_port()
+    for name, value in {"ARTIFACTS": bucket_url, "LOG_FORMAT": "json", "WORKER_METRICS_PORT": str(port)}.items():
+        monkeypatch.setenv(f"LUTNAS_{name}", value)
+    store = ArtifactStore(bucket_url)
+    with sqlite_site.serve() as client:
+        with sqlite_site.worker("first") as first:
+            job = client.submit(spec())["id"]
+            until(lambda: any("checkpoint" in file.path for file in store.found()))
+            sqlite_site.kill(first, job)
+        with sqlite_site.worker("second"):
+            sha256 = finished(client, job)
+            families = list(text_string_to_metric_families(httpx.get(f"http://127.0.0.1:{port}/metrics").text))
+    (weights,) = [file.path for file in store.found(f"jobs/{job}") if file.path.endswith("/weights.safetensors")]
+    assert hashlib.sha256(store.read(weights)).hexdigest() == sha256
+    assert not any("checkpoint" in file.path for file in store.found())
+    assert not (sqlite_site.folder / "home" / "artifacts").exists()
+
+    samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+    assert samples["lutnas_attempts_total", "succeeded"] == 1
+    assert samples["lutnas_attempts_total", "failed"] == 0
+    assert samples["lutnas_step_duration_seconds_count", "search"] > 10
+    assert samples["lutnas_artifact_bytes_total", "written"] > 0
+
+    log = (tmp_path / "second.log").read_text().splitlines()
+    lines = [json.loads(line) for line in log if line.startswith("{")]  # LiteRT prints a line of its own
+    attempts = {(line["job_id"], line["attempt"]) for line in lines if "attempt" in line}
+    assert attempts == {(job, 2)}
+    assert any("goes on at step" in line["message"] for line in lines)
