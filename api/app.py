@@ -39,8 +39,9 @@ from api.requests.routes import router as requests
 from api.settings import Settings
 from api.spaces.routes import router as spaces
 from api.tables.routes import router as tables
+from api.telemetry import traces
 from api.telemetry.routes import router as telemetry
-from api.telemetry.watch import Watch
+from api.telemetry.watch import PROBES, Watch
 
 __all__ = ["app", "create_app"]
 assert _models.Base.metadata.tables
@@ -64,6 +65,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         responses=problems.RESPONSES,
+        # Spans of requests only, and only where `traces` began: metrics and logs are ours.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "exclude": lambda scope: scope["path"] in PROBES,
+        },
     )
     for middleware in (BodyLimit, Trails, Watch, Envelope):  # the last one is the outermost
         app.add_middleware(middleware)
@@ -91,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[Service]:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    traces.begin("lutnas-api")
     store = ArtifactStore(settings.artifacts)
     store.prepare()
     database, bell = Database(settings.database_url, witness=witness), Bell(settings)
@@ -111,6 +120,7 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
         await tailer.wait_closed()
         await asyncio.to_thread(sweeper.stop)
         bell.close()
+        traces.flush()
         database.close()
 
 

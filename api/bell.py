@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery
 
 from api.settings import Settings
+from api.telemetry import traces
 from api.telemetry.metrics import RING_FAILURES
 
 TASK = "workers.search.run"
@@ -50,7 +51,7 @@ class Bell:
     def ring(self, job_id: str) -> None:
         """Tells the workers that `job_id` waits. A failure is logged and left to the sweeper."""
         try:
-            self._app.send_task(TASK, args=[job_id], queue=QUEUE, ignore_result=True)
+            self._app.send_task(TASK, args=[job_id], queue=QUEUE, headers=traces.carried(), ignore_result=True)
         except Exception:  # the broker's library decides what it raises; whatever it is, the job is safe in its row
             RING_FAILURES.inc()
             _logger.warning("could not ring for %s: the sweeper will", job_id, exc_info=True)

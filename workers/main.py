@@ -6,6 +6,7 @@ import mmap
 import os
 import signal
 import sys
+from typing import Any
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
@@ -13,7 +14,7 @@ from prometheus_client import start_http_server
 
 from api.bell import QUEUE, TASK, make_celery
 from api.settings import Settings
-from api.telemetry import logs
+from api.telemetry import logs, traces
 from api.telemetry.context import work
 
 PR_SET_PDEATHSIG = 1
@@ -39,11 +40,11 @@ def make_worker_app(settings: Settings, drain: DrainFlag) -> Celery:
     """The Celery app with the one task there is. torch is imported inside it, never in the parent."""
     app = make_celery(settings)
 
-    @app.task(name=TASK)
-    def run_search(job_id: str) -> None:
+    @app.task(name=TASK, bind=True)
+    def run_search(self: Any, job_id: str) -> None:
         from workers.runner import run_job
 
-        with work(job_id=job_id):
+        with work(job_id=job_id), traces.span("attempt", self.request.headers or {}, job_id=job_id):
             run_job(job_id, settings, drain=drain)
 
     return app
@@ -54,12 +55,17 @@ def run(settings: Settings, *, loglevel: logs.Level) -> int:
     drain = DrainFlag()
     logs.configure(settings.log_format, loglevel)
 
-    def tell_metrics(**_: object) -> None:
+    def begin_telling(**_: object) -> None:
         _tell_metrics(settings)
+        traces.begin("lutnas-worker")
+
+    def end_telling(**_: object) -> None:
+        traces.flush()
 
     # Somebody answers to it, so Celery leaves the loggers alone.
     signals.setup_logging.connect(_already_set_up)
-    signals.worker_process_init.connect(tell_metrics)
+    signals.worker_process_init.connect(begin_telling)
+    signals.worker_process_shutdown.connect(end_telling)
     signals.worker_shutting_down.connect(drain.raise_)
     signals.worker_process_init.connect(_die_with_parent)
     app = make_worker_app(settings, drain)

@@ -1,7 +1,7 @@
 """Artifacts in a bucket of an S3-compatible service. `obstore` signs, retries and sends in parts.
 
-An object shows only once all its parts are there. Parts of an upload that was broken off are aborted; those of a process
-that was killed stay hidden until the bucket's own rule about them (AbortIncompleteMultipartUpload) removes them.
+An object shows only once all its parts are there. Parts of an upload that was broken off stay hidden until the bucket's
+own rule about them (AbortIncompleteMultipartUpload) removes them.
 """
 
 import tempfile

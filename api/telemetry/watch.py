@@ -10,7 +10,7 @@ from api.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 UNMATCHED = "(none)"  # paths that lead nowhere are endless in number
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds: told at level debug
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds: told at level debug
 _logger = logging.getLogger("api.access")
 
 
@@ -53,7 +53,7 @@ def _tell(scope: Scope, status: int, *, until_answer: float, until_end: float) -
     REQUEST_SECONDS.labels(method=method, route=route).observe(until_answer)
     milliseconds = round(1000 * until_end, 1)
     _logger.log(
-        logging.DEBUG if route in _PROBES and status < 400 else logging.INFO,
+        logging.DEBUG if route in PROBES and status < 400 else logging.INFO,
         "%s %s %d in %.1f ms", method, route, status, milliseconds,
         extra={"method": method, "route": route, "status": status, "milliseconds": milliseconds},
     )  # fmt: skip
