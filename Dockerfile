@@ -19,12 +19,12 @@ ARG PIP_FIND_LINKS=""
 COPY --from=wheel /wheels /wheels
 
 FROM base AS server
-RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[parquet,server]"
+RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[parquet,s3,server,tracing]"
 USER lutnas
 EXPOSE 8000
 CMD ["lutnas", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
-RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[worker]"
+RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[s3,tracing,worker]"
 USER lutnas
 CMD ["lutnas", "worker"]

@@ -14,6 +14,7 @@ from sqlalchemy import update
 
 from api.app import create_app
 from api.bell import QUEUE, TASK, Bell
+from api.db.migrate import upgrade
 from api.db.session import Database
 from api.jobs.models import SearchJob
 from api.jobs.sweeper import Sweeper
@@ -92,3 +93,20 @@ def test_the_service_sweeps_while_it_runs(database: Database, settings: Settings
         while not waiting(quick.home) and time.monotonic() < deadline:
             time.sleep(0.02)
     assert [message["argsrepr"] for message in waiting(quick.home)] == [f"['{job}']"]
+
+
+def test_readiness_tells_of_a_broker_that_is_away_and_does_not_hang_on_it(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, broker_url="redis://127.0.0.1:9/0", sweep_seconds=3600)
+    upgrade(settings.database_url)
+    with TestClient(create_app(settings)) as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["ok"]
+    assert answer.json()["checks"]["broker"].startswith("does not answer")
+
+
+def test_a_broker_that_is_there_has_no_fault(tmp_path: Path, fresh_redis_url: str) -> None:
+    for url in ("filesystem://", fresh_redis_url):
+        bell = Bell(Settings(home=tmp_path, broker_url=url))
+        assert bell.fault() is None
+        bell.close()
