@@ -77,7 +77,7 @@ class BucketFiles:
         except BaseError as error:
             raise self._unusable(error) from error
 
-    def found(self, prefix: str) -> Iterator[Found]:
+    def found(self, prefix: str, *, half_written: bool) -> Iterator[Found]:
         try:
             for page in obstore.list(self._store, prefix or None):
                 for one in page:

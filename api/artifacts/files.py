@@ -45,8 +45,8 @@ class Files(Protocol):
     def delete(self, path: str) -> None:
         """Removes a file. One that is gone already is no error."""
 
-    def found(self, prefix: str) -> Iterator[Found]:
-        """All whole files under the folder `prefix`, "" for all, in no order."""
+    def found(self, prefix: str, *, half_written: bool) -> Iterator[Found]:
+        """All whole files under the folder `prefix`, "" for all, in no order; with those too that somebody began."""
 
     def fault(self) -> str | None:
         """Why nothing can be kept here at this moment; None where it can."""

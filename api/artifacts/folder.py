@@ -57,10 +57,10 @@ class FolderFiles:
                     break
                 folder.rmdir()
 
-    def found(self, prefix: str) -> Iterator[Found]:
+    def found(self, prefix: str, *, half_written: bool) -> Iterator[Found]:
         for file in (self.folder / prefix).rglob("*"):
             with suppress(FileNotFoundError):  # deleted meanwhile
-                if file.is_file() and not _BESIDE.fullmatch(file.name):
+                if file.is_file() and (half_written or not _BESIDE.fullmatch(file.name)):
                     facts = file.stat()
                     written_at = datetime.fromtimestamp(facts.st_mtime, UTC)
                     yield Found(file.relative_to(self.folder).as_posix(), facts.st_size, written_at)

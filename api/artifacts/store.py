@@ -84,9 +84,11 @@ class ArtifactStore:
         """Removes a file. One that is gone already is no error."""
         self._files.delete(_checked(path_in_store))
 
-    def found(self, prefix: str = "") -> Iterator[Found]:
-        """All whole files under the folder `prefix`, whether or not a row names them, in no order."""
-        return self._files.found(_checked(prefix) if prefix else "")
+    def found(self, prefix: str = "", *, half_written: bool = False) -> Iterator[Found]:
+        """All whole files under the folder `prefix`, whether or not a row names them, in no order; with those too that
+        somebody began to write, and may have been killed at.
+        """
+        return self._files.found(_checked(prefix) if prefix else "", half_written=half_written)
 
     def fault(self) -> str | None:
         """Why nothing can be kept here at this moment; None where it can."""

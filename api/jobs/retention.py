@@ -88,26 +88,13 @@ def _events(database: Database, which: ColumnElement[bool], before: datetime, dr
 
 def _orphans(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> list[int]:
     """Bytes of each. The files are listed before the rows are read: one that got its row meanwhile is named."""
-    listed = list(_files(store, before))
+    listed = [(file.path, file.bytes) for file in store.found(half_written=True) if file.written_at < before]
     with database.read() as session:
         orphans = list(_unnamed(session, listed))
     if not dry_run:
         for path, _ in orphans:
             store.delete(path)
     return [size for _, size in orphans]
-
-
-def _files(store: ArtifactStore, before: datetime) -> Iterator[tuple[str, int]]:
-    """Path in the store and bytes of each file that was last written before."""
-    for folder, _, names in os.walk(store.folder):
-        for name in names:
-            path = store.folder.joinpath(folder, name)
-            try:
-                known = path.stat()
-            except FileNotFoundError:  # a worker was faster
-                continue
-            if known.st_mtime < before.timestamp():
-                yield path.relative_to(store.folder).as_posix(), known.st_size
 
 
 def _unnamed(session: Session, files: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:

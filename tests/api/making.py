@@ -104,7 +104,7 @@ def an_architecture() -> NewArchitecture:
     )  # fmt: skip
 
 
-def one_of_each(client: httpx.Client, database: Database, artifacts: Path, job: str) -> dict[str, str]:
+def one_of_each(client: httpx.Client, database: Database, artifacts: Path | str, job: str) -> dict[str, str]:
     """Ends `job`, which is on the device `cpu`, and makes one of all other things: ids by the names that paths use."""
     with database.write() as session:
         lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
