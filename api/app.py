@@ -20,6 +20,7 @@ from api.artifacts.store import ArtifactStore
 from api.audit.routes import router as audit
 from api.audit.trail import Trails, witness
 from api.auth.documented import document_access
+from api.auth.known import KnownCallers
 from api.auth.rates import Rates
 from api.auth.routes import router as tokens
 from api.auth.uses import Uses
@@ -115,6 +116,7 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
                 tailer,
                 rates=Rates(settings.requests_per_minute),
                 uses=Uses(database),
+                known=KnownCallers(settings.known_token_seconds),
             )
     finally:
         await tailer.wait_closed()

@@ -11,13 +11,15 @@ from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Header, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
 
 from api.artifacts.store import ArtifactStore
 from api.audit import trail
 from api.auth.callers import Caller
 from api.auth.errors import Unauthorized
+from api.auth.known import KnownCallers
 from api.auth.rates import Rates
-from api.auth.service import identify
+from api.auth.service import identify, token_hash
 from api.auth.uses import Uses
 from api.bell import Bell
 from api.db.session import Database
@@ -43,10 +45,11 @@ class Service:
     tailer: Tailer
     rates: Rates
     uses: Uses
+    known: KnownCallers
 
 
-def running_service(request: Request) -> Service:
-    """The service that answers this request."""
+async def running_service(request: Request) -> Service:
+    """The service that answers this request. No dependency that only looks is `def`: that would be a thread each."""
     service: Service = request.app.state.service
     return service
 
@@ -61,24 +64,33 @@ Team = Annotated[
 ]
 
 
-def known_caller(
+async def known_caller(
     service: Parts, credentials: Credentials, needed: SecurityScopes, later: BackgroundTasks, team: Team = None
 ) -> Caller:
     """Who asks, with one of the scopes that are needed. Raises Unauthorized, TooManyRequests, Forbidden."""
     if credentials is None:
         raise Unauthorized("This needs a token: send `Authorization: Bearer TOKEN`.")
     now = datetime.now(UTC)
-    with service.database.read() as session:
-        caller = identify(session, credentials.credentials, now=now)
+    key = token_hash(credentials.credentials)
+    caller = service.known.find(key, now)
+    if caller is None:
+        caller = await run_in_threadpool(_identified, service, credentials.credentials, now)
+        if service.uses.is_due(caller, now):
+            later.add_task(service.uses.note, caller.token_id)
+        else:
+            service.known.keep(key, caller)
     learn(token_id=caller.token_id)
     service.rates.take(caller.token_id)
-    if service.uses.is_due(caller, now):
-        later.add_task(service.uses.note, caller.token_id)
     trail.known(caller.token_id, caller.owner.name)
     caller.require(needed.scopes)
     caller = caller.on_behalf_of(team)
     trail.known(caller.token_id, caller.owner.name)
     return caller
+
+
+def _identified(service: Service, secret: str, now: datetime) -> Caller:
+    with service.database.read() as session:
+        return identify(session, secret, now=now)
 
 
 Authenticated = Annotated[Caller, Security(known_caller)]
@@ -103,7 +115,7 @@ class Asked:
     sparsity: list[str] | None
 
 
-def asked_choices(
+async def asked_choices(
     precision: Annotated[
         list[str] | None,
         Query(max_length=16, description="Precisions to choose among, instead of the space's."),

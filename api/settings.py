@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(
         6000, description="Requests a token may send to one process of the API in a minute."
     )
+    known_token_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        2.0, description="A token that was revoked by another process of the API is refused after this time."
+    )
     hsts_seconds: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Time that browsers must come by HTTPS alone (HSTS), where TLS stands before the API."
     )

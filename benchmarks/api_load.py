@@ -1,8 +1,8 @@
 """One process of the API on loopback while a worker trains: requests a second, the slowest of them, readers of events.
 
-Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of their own sends
-them, each thread the next as soon as it has its answer. Meanwhile readers follow the job that trains, and have to get
-every event. Then a table of 100,000 rows is loaded. Linux only.
+Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of its own sends
+sends them, each thread the next as soon as it has its answer. Meanwhile readers follow the job that trains, and have to
+get every event. Then a table of 100,000 rows is loaded. Linux only.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,11 @@ def loaded(client: Client, token: str, pid: int, given: Any) -> dict[str, Any]:
     document = json.dumps(job())
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         streams = pool.submit(follow, client.url, token, given.trained, given.readers)
-        ask = [client.url, token, jobs, document]
-        pool.submit(load, *ask, threads=given.threads, seconds=WARM_UP_SECONDS).result()
+        ask = partial(load, client.url, token, jobs, document, threads=given.threads)
+        pool.submit(ask, seconds=WARM_UP_SECONDS).result()
         before = resident_mb(pid)
         say(f"{given.seconds:g} s of load")
-        found = pool.submit(load, *ask, threads=given.threads, seconds=given.seconds).result()
+        found = pool.submit(ask, seconds=given.seconds).result()
         growth = resident_mb(pid) - before
         client.cancel(given.trained)
         heard = streams.result()

@@ -40,4 +40,5 @@ def read_own_token(caller: Authenticated, service: Parts) -> TokenView:
 def revoke_token(token_id: str, caller: Authenticated, service: Parts) -> None:
     """Take a token back, at once and for ever: one's own, or one that may do no more than this one."""
     with service.database.write() as session:
-        tokens.revoke(session, caller, token_id)
+        row = tokens.revoke(session, caller, token_id)
+    service.known.forget(row.id)

@@ -57,7 +57,7 @@ def token_row(
 ) -> Token:  # fmt: skip
     """The row of a token that is made now."""
     return Token(
-        id=new_id("tok"), sha256=_hash(secret), owner=owner, name=name, scopes=list(scopes), teams=list(teams),
+        id=new_id("tok"), sha256=token_hash(secret), owner=owner, name=name, scopes=list(scopes), teams=list(teams),
         device_id=device_id, made_by=made_by, created_at=datetime.now(UTC), expires_at=expires_at, revoked_at=None,
         last_used_at=None,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def ensure_token(settings: Settings, database: Database | None = None) -> Path |
             opened.close()
     given = settings.operator_token
     if given is not None:
-        old = delete(Token).where(Token.name == _OPERATOR, Token.made_by.is_(None), Token.sha256 != _hash(given))
+        old = delete(Token).where(Token.name == _OPERATOR, Token.made_by.is_(None), Token.sha256 != token_hash(given))
         with database.write() as session:
             session.execute(old)
             _register(session, given, _OPERATOR, "LUTNAS_TOKEN was revoked: give another")
@@ -98,7 +98,7 @@ def _register(session: Session, secret: str, name: str, if_revoked: str) -> None
 
 
 def _find(session: Session, secret: str) -> Token | None:
-    return session.scalars(select(Token).where(Token.sha256 == _hash(secret))).one_or_none()
+    return session.scalars(select(Token).where(Token.sha256 == token_hash(secret))).one_or_none()
 
 
 def _token_in(path: Path) -> str:
@@ -117,6 +117,7 @@ def _token_in(path: Path) -> str:
     return token
 
 
-def _hash(token: str) -> str:
+def token_hash(token: str) -> str:
+    """What a token is found by."""
     # Tokens are random and long, so a plain hash cannot be turned back by trying.
     return hashlib.sha256(token.encode()).hexdigest()

@@ -5,7 +5,6 @@ yet: files younger than an hour are left alone, and all those of an attempt that
 """
 
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta

@@ -110,7 +110,8 @@ def list_jobs(
     """List your jobs, newest first."""
     with service.database.read() as session:
         found, following = jobs.list_page(session, caller.owner, state=state, label=label, cursor=cursor, limit=limit)
-        return Page(items=[_view(session, job) for job in found], next_cursor=following)
+        given = architectures.ids_of_jobs(session, [job.id for job in found])
+        return Page(items=[JobView.of(job, given.get(job.id)) for job in found], next_cursor=following)
 
 
 @router.get("/{job_id}")
@@ -226,7 +227,7 @@ async def _stream(tailer: Tailer, job_id: str, after: int) -> AsyncIterator[byte
         if event is None:
             yield KEEPALIVE_COMMENT
         else:
-            yield format_sse_event(data_str=event.model_dump_json(), event=event.kind, id=str(event.id))
+            yield format_sse_event(data_str=event.text, event=event.kind, id=str(event.id))
 
 
 @router.get("/{job_id}/attempts")

@@ -1,6 +1,7 @@
 """Search jobs as the API shows them. A job as people write it is `api.jobs.document.JobDocument`."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -113,6 +114,11 @@ class EventView(BaseModel):
     def of(cls, row: JobEvent) -> "EventView":
         """What the API says of a row."""
         return cls.model_validate(row)
+
+    @cached_property
+    def text(self) -> str:
+        """As JSON, made once for all who follow the job."""
+        return self.model_dump_json()
 
     @property
     def is_final(self) -> bool:

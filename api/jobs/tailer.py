@@ -126,7 +126,7 @@ class Tailer:
         news: dict[str, tuple[int, list[EventView]]] = {}
         with self._database.read() as session:
             newest = select(SearchJob.id, SearchJob.last_event_id).where(SearchJob.id.in_(watched))
-            for job_id, last in session.execute(newest).tuples():
+            for job_id, last in session.execute(newest):
                 known = watched[job_id]
                 if known is None:
                     news[job_id] = (last, [])

@@ -42,9 +42,11 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def settings(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings on each store. The sweeper sleeps: tests sweep themselves."""
+    """Settings on each store. The sweeper sleeps: tests sweep themselves. Tokens change behind the API's back."""
     home = tmp_path_factory.mktemp("api") / "home"
-    return Settings(home=home, database_url=migrated_url, sweep_seconds=3600, threads=1, max_table_rows=5_000)
+    return Settings(
+        home=home, database_url=migrated_url, sweep_seconds=3600, threads=1, max_table_rows=5_000, known_token_seconds=0
+    )
 
 
 @pytest.fixture(scope="session")

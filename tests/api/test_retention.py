@@ -107,7 +107,8 @@ def test_files_that_no_row_names_go_when_they_are_old_and_nobody_works_on_them(
     named = stored(store, lease, "model.onnx")
     with database.write() as session:
         succeed(session, lease, architecture=an_architecture(), artifacts=[named])
-    left = [stored(store, lease, "late.bin"), store.put("datasets/x.npz", b"12345", media_type="x")]
+    stored(store, lease, "late.bin")
+    store.put("datasets/x.npz", b"12345", media_type="x")
     in_work = stored(store, other, "weights")
     (tmp_path / "datasets" / ".y.npz.0123456789abcdef").write_bytes(b"123")  # whoever wrote it was killed
     assert collect(database, store, settings) == NOTHING  # too young

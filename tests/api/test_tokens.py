@@ -8,11 +8,14 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
+from api.app import create_app
 from api.artifacts.store import ArtifactStore
+from api.auth.callers import Caller, Owner
 from api.auth.errors import TooManyRequests
+from api.auth.known import KnownCallers
 from api.auth.models import Token
 from api.auth.rates import Rates
-from api.auth.service import ensure_token
+from api.auth.service import ensure_token, make_token
 from api.auth.uses import EVERY
 from api.db.session import Database
 from api.jobs import lease as jobs_lease
@@ -269,3 +272,31 @@ def test_tries_come_back_evenly_with_time() -> None:
         rates.take("a")
     with pytest.raises(TooManyRequests):
         rates.take("a")
+
+
+def test_a_remembered_token_is_refused_as_soon_as_this_process_revoked_it(
+    settings: Settings, database: Database
+) -> None:
+    remembering = settings.model_copy(update={"known_token_seconds": 60.0})
+    with database.write() as session:
+        secret = make_token(session, owner="main", name="here", scopes=["admin"])
+    with TestClient(create_app(remembering), headers={"Authorization": f"Bearer {secret}"}) as client:
+        for _ in range(2):  # the first one notes its use, the second is remembered
+            own = client.get("/v1/tokens/self").json()["id"]
+        assert client.delete(f"/v1/tokens/{own}").status_code == 204
+        assert client.get("/v1/tokens/self").json()["type"] == "urn:lutnas:problem:token-revoked"
+
+
+def test_tokens_are_remembered_for_seconds_and_never_beyond_their_end() -> None:
+    ends, now = datetime(2026, 1, 1, tzinfo=UTC), [0.0]
+    caller = Caller("tok_1", "test", "main", (), ("read",), ends, None, Owner("main"))
+    known = KnownCallers(2.0, clock=lambda: now[0])
+    known.keep("hash", caller)
+    assert known.find("hash", ends - timedelta(seconds=1)) == caller
+    assert known.find("hash", ends) is None
+    assert known.find("another", ends) is None
+    now[0] = 2.0
+    assert known.find("hash", ends - timedelta(seconds=1)) is None
+    never = KnownCallers(0.0)
+    never.keep("hash", caller)
+    assert never.find("hash", ends - timedelta(seconds=1)) is None
