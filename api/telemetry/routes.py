@@ -12,12 +12,12 @@ from api.telemetry.scrape import Scrape
 router = APIRouter(tags=["health"])
 
 
-def _scraper(
+async def _scraper(
     service: Parts, credentials: Credentials, needed: SecurityScopes, later: BackgroundTasks, team: Team = None
 ) -> None:
     """Lets in who may scrape: anybody where the operator opened it. Raises as `known_caller` does."""
     if not service.settings.metrics_open:
-        known_caller(service, credentials, needed, later, team)
+        await known_caller(service, credentials, needed, later, team)
 
 
 @router.get("/metrics", dependencies=[Security(_scraper, scopes=["admin"])], response_class=Response)

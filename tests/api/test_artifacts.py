@@ -16,8 +16,7 @@ from api.artifacts.service import record
 from api.artifacts.store import ArtifactStore, StoreError
 from api.db.session import Database
 from api.settings import Settings
-from tests.api.making import an_npz
-from tests.api.test_datasets import X, Y
+from tests.api.making import X, Y, an_npz
 
 CONTENT = bytes(range(256)) * 10
 

@@ -19,8 +19,7 @@ from api.jobs.models import SearchJob
 from api.jobs.retention import Collected, collect
 from api.jobs.sweeper import Sweeper
 from api.settings import Settings
-from tests.api.making import a_job, an_architecture, an_npz, stored, submit
-from tests.api.test_datasets import X, Y
+from tests.api.making import X, Y, a_job, an_architecture, an_npz, stored, submit
 from tests.api.test_lease import taken
 
 NOTHING = Collected(0, 0, 0, 0, 0)
