@@ -63,12 +63,12 @@ def test_a_method_that_a_path_does_not_take_is_told_all_that_it_takes(client: Te
 @pytest.mark.parametrize(
     ("range_", "status", "slug"),
     [
-        ("bytes=0-1", 206, None), ("bytes=-99999", 206, None), ("bytes=0-99999999999999999999", 206, None),
-        ("bytes=9-1", 416, "range-not-satisfiable"), ("bytes=100-", 416, "range-not-satisfiable"),
-        ("bytes=x", 400, "bad-range"), ("lines=0-1", 400, "bad-range"), ("bytes=", 400, "bad-range"),
+        ("bytes=0-1", 206, None), ("bytes=-3", 206, None), ("bytes=100-", 416, "range-not-satisfiable"),
+        ("bytes=-99999", 200, None), ("bytes=0-99999999999999999999", 200, None), ("bytes=9-1", 200, None),
+        ("bytes=x", 200, None), ("lines=0-1", 200, None), ("bytes=", 200, None), ("bytes=0-1,3-4", 200, None),
     ],
 )  # fmt: skip
-def test_a_range_that_cannot_be_given_is_a_problem(
+def test_a_range_behind_the_end_is_a_problem_and_one_that_cannot_be_read_gives_the_whole(
     client: TestClient, database: Database, settings: Settings, job: str, range_: str, status: int, slug: str | None
 ) -> None:
     artifact = one_of_each(client, database, settings.artifacts, job)["artifact_id"]
