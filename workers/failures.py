@@ -13,6 +13,7 @@ from search.state import StateError
 from search.supernet.pretrained import PretrainedMisfit
 from workers.bounds import MemoryLimit, TimeLimit
 from workers.inputs import DataChanged, WeightsChanged
+from workers.storing import StoreFull
 
 KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (DatasetOutOfReach, "dataset-out-of-reach", "Data set out of reach"),
@@ -29,6 +30,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (ExportMismatch, "export-mismatch", "The exported file differs from the network"),
     (TimeLimit, "time-limit", "The job took longer than it may"),
     (MemoryLimit, "memory-limit", "The job took more memory than it may"),
+    (StoreFull, "store-full", "The artifact store is full"),
     (MemoryError, "out-of-memory", "Out of memory"),
 )
 

@@ -40,6 +40,7 @@ from search.machine import use_threads
 from search.report.card import Measured
 from search.reports import StepReport
 from search.run import Result, SearchRun
+from workers import storing
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
 from workers.environment import environment
@@ -49,9 +50,11 @@ from workers.inputs import budgets, load_data, load_weights
 from workers.log import AttemptLog
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, first_table, write_reports
+from workers.storing import StoreFull
 from workers.timing import measured_here
 
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
+STORE_SECONDS = 600.0  # that results wait for room
 _logger = logging.getLogger(__name__)
 
 
@@ -115,6 +118,7 @@ class Attempt:
     def run(self) -> None:
         """Works until the job or the attempt ends."""
         job_id = self.lease.job_id
+        _logger.info("%s: attempt %d begins", job_id, self.lease.attempt)
         try:
             with counted_attempt(_outcome):
                 self._work()
@@ -212,18 +216,25 @@ class Attempt:
             door.report(session, self.lease, kind=kind, step=step, data=data)
 
     def _keep(self, run: SearchRun, step: int, here: dict[str, Any]) -> None:
-        """Writes a checkpoint under a new name, so that a crash between file and row leaves the last one whole."""
+        """Writes a checkpoint under a new name, so that a crash between file and row leaves the last one whole. Where
+        there is no room for it, the last one stays too: a later one may have.
+        """
+        self.kept = self.clock()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "checkpoint"
             state.save({"environment": here, "run": run.state_dict()}, file)
             name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
-            stored = self._store(name, file)
+            try:
+                stored = self._store(name, file, patience_seconds=0.0)
+            except StoreFull as error:
+                _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
+                return
         self._end(lambda session: door.save_checkpoint(session, self.lease, step=step, artifact=stored))
-        self.kept = self.clock()
 
-    def _store(self, name: str, file: Path) -> StoredFile:
+    def _store(self, name: str, file: Path, *, patience_seconds: float = STORE_SECONDS) -> StoredFile:
         path = attempt_path(self.lease.job_id, self.lease.attempt, name)
-        return self.store.put(path, file, media_type=MEDIA_TYPES[file.suffix or Path(name).suffix])
+        media_type = MEDIA_TYPES[file.suffix or Path(name).suffix]
+        return storing.put(self.store, path, file, media_type=media_type, patience_seconds=patience_seconds)
 
     def _end(self, write: Callable[[Session], list[str]]) -> None:
         """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the

@@ -1,0 +1,189 @@
+"""Jobs on a service under which something dies every few seconds, held against the same jobs on one that nothing harms.
+
+SIGKILL of a worker, of the process in it that trains, of the API; Redis restarted, and empty; Postgres restarted; the
+disk of the artifacts full, where root runs this. A job has several checkpoints, and at full size takes half a minute at
+the least. What began and ended is counted by what workers say in their logs, not by the database.
+
+The full size, 40 jobs and four workers for ten minutes, needs four cores to itself and 8 GB. `--jobs 4 --seconds 60
+--workers 2 --sqlite` is a small one, without Redis and Postgres.
+"""
+
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from api.artifacts.models import Artifact
+from api.db.session import Database
+from api.jobs.models import Checkpoint
+from benchmarks._harm import Crew, Restarted, SmallDisk, postgres_answers, redis_answers
+from benchmarks._reporting import parser, say, show
+from benchmarks._site import Site, furnish, job, until
+from lutnas.client import Client
+from lutnas.client.errors import LutnasError
+from tests.servers.postgres import start_postgres
+from tests.servers.redis import start_redis
+
+SEEDS = 2  # different jobs; the others repeat them
+FINAL = ("succeeded", "failed", "cancelled")
+SETTINGS = {"LUTNAS_LEASE_SECONDS": "6", "LUTNAS_SWEEP_SECONDS": "0.5", "LUTNAS_REQUEUE_SECONDS": "5"}
+BEGAN, ENDED = re.compile(r"(job_\w+): attempt \d+ begins"), re.compile(r"(job_\w+): succeeded with")
+Harms = dict[str, Callable[[], None]]
+
+
+def document(number: int, epochs: int) -> dict[str, Any]:
+    """A job that trains for `epochs`, half of them in the search."""
+    training = {"epochs": epochs, "batch_size": 64}
+    return job(seed=number % SEEDS, search={**training, "warmup_epochs": 1}, finish=training)
+
+
+def weights(client: Client, job_id: str) -> str:
+    """Checksum of the weights that a job gave."""
+    return next(a["sha256"] for a in client.job_artifacts(job_id) if a["name"] == "weights.safetensors")
+
+
+def calm_run(folder: Path, epochs: int) -> dict[int, str]:
+    """Checksums of what each seed gives where nothing is harmed."""
+    site = Site(folder, dict(SETTINGS))
+    crew = Crew(site, 1)
+    try:
+        with site.client() as client:
+            furnish(client)
+            begin, made = time.monotonic(), [str(client.submit(document(seed, epochs))["id"]) for seed in range(SEEDS)]
+            until(lambda: all(client.job(one)["state"] in FINAL for one in made), "the calm jobs end", 3600)
+            say(f"a calm job takes {(time.monotonic() - begin) / SEEDS:.0f} s")
+            return {seed: weights(client, one) for seed, one in enumerate(made)}
+    finally:
+        crew.stop()
+
+
+@contextmanager
+def surroundings(folder: Path, *, sqlite: bool) -> Iterator[tuple[Site, Harms]]:
+    """A site to harm, and the harms of what is around its processes."""
+    with ExitStack() as stack:
+        settings, harms = dict(SETTINGS), Harms()
+        if not sqlite:
+            database = Restarted(start_postgres(), postgres_answers)
+            stack.callback(database.stop)
+            broker = Restarted(start_redis(), redis_answers)
+            stack.callback(broker.stop)
+            settings |= {"LUTNAS_DATABASE_URL": database.url, "LUTNAS_BROKER_URL": broker.url}
+            harms |= {"postgres restarted": database.harm, "redis restarted and empty": broker.harm}
+        if os.geteuid() == 0 and sys.platform == "linux":
+            disk = SmallDisk(folder / "artifacts", 256)
+            stack.callback(disk.close)
+            harms["disk full"] = disk.harm
+        yield Site(folder, settings), harms
+
+
+def harmed_run(crew: Crew, harms: Harms, made: list[str], given: Any) -> Counter[str]:
+    """Harms for `given.seconds`, or until all jobs have ended; how often each."""
+    drawn, done = random.Random(given.seed), Counter[str]()
+    names = sorted(crew.workers)
+    harms = {
+        "worker killed": lambda: crew.kill_worker(drawn.choice(names)),
+        "child killed": lambda: crew.kill_child(drawn.choice(names)),
+        "api killed": crew.kill_api,
+        **harms,
+    }
+    end = time.monotonic() + given.seconds
+    while time.monotonic() < end and not ended(crew.site, made):
+        time.sleep(drawn.uniform(0.5, 1.5) * given.every)
+        name = drawn.choice(sorted(harms))
+        say(name)
+        harms[name]()
+        done[name] += 1
+        crew.tend()
+    return done
+
+
+def ended(site: Site, made: list[str]) -> bool:
+    """Whether all jobs are at their end. An API that is being harmed has not answered yet."""
+    try:
+        with site.client() as client:
+            return all(client.job(one)["state"] in FINAL for one in made)
+    except LutnasError:
+        return False
+
+
+def is_over(crew: Crew, made: list[str]) -> bool:
+    """Whether all jobs are at their end; sees to it that there are workers until then."""
+    crew.tend()
+    return ended(crew.site, made)
+
+
+def orphans(site: Site, database_url: str) -> list[str]:
+    """Files of the store that no row names."""
+    database = Database(database_url)
+    with database.read() as session:
+        named = {*session.scalars(select(Artifact.path)), *session.scalars(select(Checkpoint.path))}
+    database.close()
+    folder = site.folder / "artifacts"
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return sorted(there - named)
+
+
+def verdict(site: Site, made: list[str], calm: dict[int, str], database_url: str) -> dict[str, Any]:
+    """What became of the jobs."""
+    said = "".join(path.read_text(errors="replace") for path in site.folder.glob("worker-*.log"))
+    begins, ends = Counter(BEGAN.findall(said)), Counter(ENDED.findall(said))
+    with site.client() as client:
+        rows = [client.job(one) for one in made]
+        good = [row for row in rows if row["state"] == "succeeded"]
+        same = sum(weights(client, row["id"]) == calm[row["spec"]["seed"]] for row in good)
+    return {
+        "jobs": len(made), "succeeded": len(good), "finished_twice": sum(count > 1 for count in ends.values()),
+        "results_identical_to_calm_run": same, "orphan_artifacts": len(orphans(site, database_url)),
+        "begun_more_than_once": sum(begins[one] > 1 for one in made), "attempts": sum(begins.values()),
+        "failed": [row["error"] for row in rows if row["state"] == "failed"],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parser(__doc__)
+    options.add_argument("--jobs", type=int, default=40)
+    options.add_argument("--workers", type=int, default=4)
+    options.add_argument("--seconds", type=float, default=600.0, help="of harm")
+    options.add_argument("--every", type=float, default=5.0, help="seconds between two harms, on average")
+    options.add_argument("--epochs", type=int, default=160, help="of the search, and of what comes behind it")
+    options.add_argument("--checkpoint-seconds", type=float, default=8.0)
+    options.add_argument("--sqlite", action="store_true", help="no Postgres and no Redis")
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
+    SETTINGS.update(LUTNAS_CHECKPOINT_SECONDS=str(given.checkpoint_seconds), LUTNAS_MAX_ATTEMPTS="50")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        calm_folder, folder_ = Path(folder, "calm"), Path(folder, "harmed")
+        calm_folder.mkdir()
+        folder_.mkdir()
+        calm = calm_run(calm_folder, given.epochs)
+        with surroundings(folder_, sqlite=given.sqlite) as (site, harms):
+            crew = Crew(site, given.workers)
+            try:
+                with site.client() as client:
+                    furnish(client)
+                    made = [str(client.submit(document(number, given.epochs))["id"]) for number in range(given.jobs)]
+                done = harmed_run(crew, harms, made, given)
+                say("calm now")
+                until(lambda: is_over(crew, made), "the jobs end", 3600)
+                url = site.settings.get("LUTNAS_DATABASE_URL", f"sqlite:///{site.folder / 'lutnas.db'}")
+                figures = verdict(site, made, calm, url)
+            finally:
+                crew.stop()
+    figures |= {"harms": dict(done), "workers_gone_by_themselves": crew.gone_by_themselves}
+    show(figures, as_json=given.json)
+    held = figures["succeeded"] == figures["results_identical_to_calm_run"] == given.jobs
+    sys.exit(not held or figures["finished_twice"] > 0 or figures["orphan_artifacts"] > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""A store that is full: results wait for room, and whoever has no patience is told what to do."""
+
+import errno
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from api.artifacts.store import ArtifactStore, StoredFile
+from workers.storing import PAUSE_SECONDS, StoreFull, put
+
+
+class FullFor(ArtifactStore):
+    """A store whose disk is full at the first `times` tries."""
+
+    def __init__(self, folder: Path, times: int, code: int = errno.ENOSPC) -> None:
+        super().__init__(folder)
+        self.times, self.code = times, code
+
+    def put(
+        self, path_in_store: str, source: bytes | BinaryIO | Path, *, media_type: str, name: str | None = None
+    ) -> StoredFile:
+        self.times -= 1
+        if self.times >= 0:
+            raise OSError(self.code, "No space left on device")
+        return super().put(path_in_store, source, media_type=media_type, name=name)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "weights"
+    path.write_bytes(b"weights")
+    return path
+
+
+def kept(store: ArtifactStore, file: Path, patience: float) -> tuple[StoredFile, list[float]]:
+    slept: list[float] = []
+    found = put(
+        store, "jobs/j/1/weights", file, media_type="x/y", patience_seconds=patience, clock=lambda: sum(slept),
+        sleep=slept.append,
+    )  # fmt: skip
+    return found, slept
+
+
+def test_a_result_waits_until_there_is_room(tmp_path: Path, file: Path) -> None:
+    store = FullFor(tmp_path / "store", 3)
+    found, slept = kept(store, file, 600.0)
+    assert (store.read(found.path_in_store), slept) == (b"weights", [PAUSE_SECONDS] * 3)
+
+
+def test_without_patience_a_full_store_is_named_at_once(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(StoreFull, match="jobs/j/1/weights: No space left on device: make room"):
+        kept(FullFor(tmp_path / "store", 1), file, 0.0)
+
+
+def test_other_failures_of_the_disk_are_not_waited_for(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(OSError, match="No space") as caught:
+        kept(FullFor(tmp_path / "store", 1, errno.EIO), file, 600.0)
+    assert caught.value.errno == errno.EIO

@@ -1,0 +1,39 @@
+"""Files into a store that may be full for a while: no reason to lose a search that took hours.
+
+Errors:
+    StoreFull (Exception)   the store took a file neither at once nor within the time it was given
+"""
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from api.artifacts.store import ArtifactStore, StoredFile
+
+PAUSE_SECONDS = 2.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_logger = logging.getLogger(__name__)
+
+
+class StoreFull(Exception):
+    """The store took a file neither at once nor within the time it was given."""
+
+
+def put(
+    store: ArtifactStore, path_in_store: str, file: Path, *, media_type: str, patience_seconds: float,
+    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+) -> StoredFile:  # fmt: skip
+    """Keeps `file`; where there is no room, again and again for `patience_seconds`. Raises StoreFull."""
+    deadline = clock() + patience_seconds
+    while True:
+        try:
+            return store.put(path_in_store, file, media_type=media_type)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            if clock() >= deadline:
+                raise StoreFull(f"{path_in_store}: {error.strerror}: make room in the store of artifacts") from error
+            _logger.warning("no room for %s: trying again in %g s", path_in_store, PAUSE_SECONDS)
+            sleep(PAUSE_SECONDS)
