@@ -70,7 +70,9 @@ class Restarted:
         """Down, and up again after a second."""
         self._end()
         time.sleep(1.0)
-        self._process = subprocess.Popen(self._process.args, cwd=self._server.folder, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            self._process.args, cwd=self._server.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         until(lambda: self._answers(self.url), "the server answers again")
 
     def stop(self) -> None:
