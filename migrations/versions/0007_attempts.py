@@ -7,6 +7,7 @@ revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
+LOSES = ("attempts",)  # by going down
 
 # Types as they were when this was written: a revision does not change with the models.
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")

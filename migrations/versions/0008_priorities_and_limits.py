@@ -7,6 +7,7 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+LOSES = ("search_jobs.limits", "search_jobs.priority")  # by going down
 
 
 def upgrade() -> None:
