@@ -16,7 +16,7 @@ from search.report.card import NETWORK, Measured
 from search.unrounded import at_full_width
 from workers.environment import processor
 
-PATIENCE = Patience(least=0.5, most=3.0)  # seconds a file: a figure to compare by, the device's own is measured there
+PATIENCE = Patience(least=0.2, most=1.0)  # seconds a file: a figure to compare by, the device's own is measured there
 IN_FLOAT, AT_FULL_WIDTH = "the same network in fp32", "its kernels in fp32 at full width, dense"
 
 
