@@ -36,7 +36,7 @@ from tests.servers.redis import start_redis
 SEEDS = 2  # different jobs; the others repeat them
 FINAL = ("succeeded", "failed", "cancelled")
 SETTINGS = {"LUTNAS_LEASE_SECONDS": "6", "LUTNAS_SWEEP_SECONDS": "0.5", "LUTNAS_REQUEUE_SECONDS": "5"}
-BEGAN, ENDED = re.compile(r"(job_\w+): attempt \d+ begins"), re.compile(r"(job_\w+): succeeded with")
+BEGAN, ENDED = re.compile(r"(job_\w+): attempt \d+ begins"), re.compile(r"(job_\w+): succeeded")
 Harms = dict[str, Callable[[], None]]
 
 

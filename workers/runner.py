@@ -269,6 +269,7 @@ class Attempt:
         found = _new_architecture(inputs, result)
         _logger.info("%s: done, with test accuracy %.4f", self.lease.job_id, result.test_metric)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
+        _logger.info("%s: succeeded", self.lease.job_id)
 
     def _measured(self, run: SearchRun, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
         assert run.trainer is not None
