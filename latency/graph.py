@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from latency import space_to_depth
 from latency.integers import integers, steps_of
 from latency.operator import Operator
 from latency.weights import PIXEL, SIGNED, Weights, grid_places, shapes_of
@@ -57,14 +58,22 @@ class GraphBuilder:
                     self.node("Max", f"{name}/apart", self.constant(f"{name}/least", np.array(LEAST, np.float32)))
                 self._round(operator, weights, name, "project")
             case "stem":
-                if operator.is_integer:
-                    self._quantize(f"{name}/pixels", PIXEL, signed=False)
-                self._layer(operator, weights, name, "conv", stride=operator.stride, relu=True)
-                self._round(operator, weights, name, "conv")
+                self._stem(operator, weights, name)
             case "head":
                 self._head(operator, weights, name)
             case "base":
                 self.node("Identity", f"{name}/identity")
+
+    def _stem(self, o: Operator, weights: Weights, name: str) -> None:
+        stride, pads = o.stride, None
+        if o.is_integer:
+            if space_to_depth.pays(o.c_in, o.h, o.w, stride=o.stride):
+                self.node("SpaceToDepth", f"{name}/blocks", blocksize=2)
+                weight, pads = space_to_depth.over_blocks(weights["conv.weight"])
+                weights, stride = {**weights, "conv.weight": weight}, 1
+            self._quantize(f"{name}/pixels", PIXEL, signed=False)
+        self._layer(o, weights, name, "conv", stride=stride, relu=True, pads=pads)
+        self._round(o, weights, name, "conv")
 
     def _mbconv(self, o: Operator, weights: Weights, name: str) -> None:
         came = self.last
@@ -96,21 +105,22 @@ class GraphBuilder:
         self._layer(o, weights, name, "conv", relu=True)
         self._round(o, weights, name, "conv")
         self.node("GlobalAveragePool", f"{name}/pool")
-        self._round(o, weights, name, "pool")
-        grid = self.grid
-        self.node("Flatten", f"{name}/flatten")
-        self.grid = grid
+        if o.is_integer:  # flattened as integers: between their floats and the layer it would hide one from the other
+            self._quantize(f"{name}/pool/grid", float(weights["pool.size"]), signed=False, flattened=f"{name}/flatten")
+        else:
+            self._round(o, weights, name, "pool")
+            self.node("Flatten", f"{name}/flatten")
         inputs = self._weight(o, weights, f"{name}/linear", "linear")
         self.node("Gemm", f"{name}/linear", *inputs, transB=1)
 
     def _layer(
         self, o: Operator, weights: Weights, name: str, layer: str, *, stride: int = 1, groups: int = 1,
-        relu: bool = False,
+        relu: bool = False, pads: list[int] | None = None,
     ) -> None:  # fmt: skip
-        """The convolution `layer` of an operator, padded by half its kernel."""
+        """The convolution `layer` of an operator, padded by half its kernel where `pads` says nothing else."""
         kernel = weights[f"{layer}.weight"].shape[-1]
         inputs = self._weight(o, weights, f"{name}/{layer}", layer)
-        pads, strides, window = [kernel // 2] * 4, [stride] * 2, [kernel] * 2
+        pads, strides, window = pads or [kernel // 2] * 4, [stride] * 2, [kernel] * 2
         self.node("Conv", f"{name}/{layer}", *inputs, kernel_shape=window, strides=strides, pads=pads, group=groups)
         if relu:
             self.node("Relu", f"{name}/{layer}/relu")
@@ -155,11 +165,15 @@ class GraphBuilder:
         self.node("Clip", f"{grid}/clip", least, greatest)
         self.node("Mul", f"{grid}/values", step)
 
-    def _quantize(self, name: str, size: float, *, signed: bool) -> None:
-        """To uint8 and back: signed values about 128, which integer kernels are quicker with than with int8."""
+    def _quantize(self, name: str, size: float, *, signed: bool, flattened: str | None = None) -> None:
+        """To uint8 and back: signed values about 128, which integer kernels are quicker with than with int8. A node
+        named `flattened` makes (N, C) of them between.
+        """
         scale = self.constant(f"{name}.scale", np.array(size, np.float32))
         zero = self.constant(f"{name}.zero", np.array(128 if signed else 0, np.uint8))
         self.node("QuantizeLinear", f"{name}/quantized", scale, zero)
+        if flattened is not None:
+            self.node("Flatten", flattened)
         self.node("DequantizeLinear", f"{name}/values", scale, zero)
         self.grid = float(np.float32(size))
 

@@ -64,7 +64,7 @@ class Executor:
             "QuantizeLinear": self._quantize, "DequantizeLinear": self._dequantize, "Conv": self._conv,
             "Gemm": self._gemm, "Relu": self._relu, "Add": self._add, "GlobalAveragePool": self._pool,
             "Reshape": self._reshape, "Transpose": self._transpose, "Flatten": self._flatten,
-            "Concat": self._concat, "Identity": lambda node, inputs: inputs[0],
+            "SpaceToDepth": self._blocks, "Concat": self._concat, "Identity": lambda node, inputs: inputs[0],
         }  # fmt: skip
 
     def __call__(self, pixels_NCHW: np.ndarray) -> np.ndarray:
@@ -167,6 +167,15 @@ class Executor:
     def _flatten(self, node: Any, inputs: list[Value]) -> Value:
         (x,) = self._stored(node, inputs)
         return x._replace(steps=x.steps.reshape(len(x.steps), -1))
+
+    def _blocks(self, node: Any, inputs: list[Value]) -> np.ndarray:
+        """Of pixels, before they become integers."""
+        (pixels,), size = inputs, _attributes(node)["blocksize"]
+        if not isinstance(pixels, np.ndarray):
+            raise NotExecutable(f"{node.name}: SpaceToDepth stands behind the input")
+        n, c, h, w = pixels.shape
+        split = pixels.reshape(n, c, h // size, size, w // size, size)
+        return split.transpose(0, 3, 5, 1, 2, 4).reshape(n, size * size * c, h // size, w // size)
 
     def _concat(self, node: Any, inputs: list[Value]) -> Value:
         """Tensors of one grid; others have to be brought there before (Jacob 2017, appendix A.3)."""

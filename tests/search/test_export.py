@@ -186,17 +186,30 @@ def test_a_deep_integer_network_with_many_sums_is_exported(seed: int, tmp_path: 
     write_onnx(network, tmp_path / "model.onnx", digits())
 
 
+def optimised(network: Network, folder: Path) -> dict[str, str]:
+    """What onnxruntime makes of the exported file: the kind of each node."""
+    write_onnx(network, folder / "model.onnx", digits())
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    return {node.name: node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node}
+
+
+def test_nothing_of_an_integer_network_is_computed_in_floats(tmp_path: Path) -> None:
+    space = tiny_space().offering(Choices(precision=("w8a8",), ends="w8a8"))
+    network = untrained(space, [("k3_e3", "w8a8")] * len(space.layers), 0)
+    kinds = set(optimised(network, tmp_path).values())
+    assert {"QLinearConv", "QLinearGlobalAveragePool", "QGemm"} <= kinds
+    assert kinds.isdisjoint({"Conv", "FusedConv", "Gemm", "MatMul", "Add", "GlobalAveragePool", "DequantizeLinear"})
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_float_projection_between_integer_blocks_stays_float(seed: int, tmp_path: Path) -> None:
     stages = [{"channels": 12, "layers": 1, "stride": 2}, {"channels": 16, "layers": 1, "stride": 2}]
     space = tiny_space(stages=stages).offering(Choices(precision=("fp32", "w8a8"), ends="w8a8"))
     network = untrained(space, [("skip", "fp32"), ("k3_e3", "w8a8")], seed)
-    write_onnx(network, tmp_path / "model.onnx", digits())
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(tmp_path / "model.onnx", options, providers=["CPUExecutionProvider"])
-    kinds = {node.name: node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
+    kinds = optimised(network, tmp_path)
     floats = [name for name, kind in kinds.items() if "Conv" in kind and not kind.startswith("QLinear")]
     assert len(floats) == 1
     assert "layers.0/project" in floats[0]
