@@ -2,11 +2,10 @@
 
 from search.kernels.activations import norm_act, rounded
 from search.kernels.depthwise import depthwise
-from search.kernels.grids import CLIP, Grids, on_grids, rounded_rows, row_sizes
+from search.kernels.grids import Grids, on_grids, rounded_rows, row_sizes
 from search.kernels.views import Views, mix_views, plain_mix_views
 
 __all__ = [
-    "CLIP",
     "Grids",
     "Views",
     "depthwise",

@@ -12,12 +12,22 @@ from torch import Tensor
 
 from latency.integers import steps_of
 
-# Clips in standard deviations of a Gaussian, near the least squared error of a uniform grid (Banner 2019, table 1).
-CLIP = {2: 1.7, 3: 2.2, 4: 2.8, 5: 3.3, 6: 3.8, 7: 4.3, 8: 4.8}
+# Clips of activations in standard deviations of a Gaussian: of least squared error up to 5 bits (as in Banner 2019,
+# table 1, but numerically and for grids with 0 on them: two's complement has less above 0 than below, at 2 bits one
+# step), wider from there on, where tails cost more than steps do.
+SIGNED_CLIP = {2: 1.05, 3: 1.81, 4: 2.37, 5: 2.83, 6: 3.5, 7: 4.2, 8: 4.8}
+UNSIGNED_CLIP = {2: 1.95, 3: 2.47, 4: 2.9, 5: 3.27, 6: 3.8, 7: 4.3, 8: 4.8}
 # The same for weights, whose grids are symmetric with 0 on them: 3 steps at 2 bits, 15 at 4. Found numerically.
 # Sized on all weights of a row: where most of them become zeros, survivors are clipped a little early at 3 and 4 bits.
 WEIGHT_CLIP = {2: 1.22, 3: 1.95, 4: 2.47, 5: 2.9, 6: 3.27, 7: 3.61, 8: 3.92}
 HALF_NORMAL = 0.5**0.5  # root mean square of max(x, 0) for a standard Gaussian x
+
+
+def clip_of(bits: int, rms: float, *, signed: bool) -> float:
+    """Where a grid of activations of this root mean square ends above: with `signed` a Gaussian's, else that of the
+    part of one that a ReLU leaves.
+    """
+    return SIGNED_CLIP[bits] * rms if signed else UNSIGNED_CLIP[bits] * rms / HALF_NORMAL
 
 
 def weight_top(bits: int) -> float:
@@ -47,8 +57,8 @@ class Grids:
     @property
     def sizes(self) -> tuple[float, ...]:
         """Size of a step of each grid."""
-        deviation = max(self.rms, 1e-6) / (1.0 if self.signed else HALF_NORMAL)
-        return tuple(CLIP[b] * deviation / top for b, top in zip(self.bits, self.tops, strict=True))
+        rms = max(self.rms, 1e-6)
+        return tuple(clip_of(b, rms, signed=self.signed) / top for b, top in zip(self.bits, self.tops, strict=True))
 
 
 def row_sizes(w_OM: Tensor, bits: int) -> Tensor:

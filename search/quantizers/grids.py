@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from search.blocks import Head, MobileBlock, Skip, Stem
-from search.kernels.grids import CLIP, HALF_NORMAL
+from search.kernels.grids import clip_of
 from search.network import Network
 from search.norms import NormAct, Rounding
 from search.quantizers.affine import Affine, Range
@@ -65,5 +65,6 @@ def gaussian(seen: Observer, affine: Affine) -> Range:
     """The clip of a Gaussian, behind a ReLU of half of one, with the root mean square that was seen, to a bin."""
     values, counts = seen.points
     rms = math.sqrt(float((values.square() * counts).sum()) / seen.count)
-    clip = torch.tensor([[CLIP[affine.bits] * rms / (1.0 if affine.kind == "signed" else HALF_NORMAL)]])
-    return Range(-clip if affine.kind == "signed" else torch.zeros_like(clip), clip)
+    signed = affine.kind == "signed"
+    clip = torch.tensor([[clip_of(affine.bits, rms, signed=signed)]])
+    return Range(-clip if signed else torch.zeros_like(clip), clip)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from search.kernels.grids import CLIP, HALF_NORMAL
+from search.kernels.grids import clip_of
 from search.network import Network
 from search.norms import NormAct
 from search.quantizers.calibration import CALIBRATIONS
@@ -34,7 +34,7 @@ def test_the_default_is_the_root_mean_square_that_training_keeps(rounded: Networ
     with torch.no_grad():
         trained_stem = trained().stem(torch.cat(batches))
     assert seen.count == trained_stem.numel()
-    rms = place.step_size(8) * affine.ends[1] / CLIP[8] * HALF_NORMAL
+    rms = place.step_size(8) * affine.ends[1] / clip_of(8, 1.0, signed=False)
     assert rms == pytest.approx(float(trained_stem.square().mean().sqrt()), rel=0.05)
 
 
