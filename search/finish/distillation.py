@@ -3,24 +3,14 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from search.network import MakeHead, Network
 from search.spec import Finish
 from search.task import Classification, Task
-from search.unrounded import in_floats
 
 
 def refuse_unteachable(settings: Finish, task: Task) -> None:
     """Raises ValueError where distillation is asked for and the task is none of classification."""
     if settings.distillation and not isinstance(task, Classification):
         raise ValueError(f"finish.distillation: {type(task).__name__} has no logits of classes to soften: leave it out")
-
-
-def float_twin(network: Network, head: MakeHead) -> Network:
-    """A network of the same blocks and widths, in fp32 and dense, with copies of the weights of `network`."""
-    twin = Network(in_floats(network.architecture, dense=True), head)
-    given = network.state_dict()
-    twin.load_state_dict({name: given[name] for name in twin.state_dict()})
-    return twin
 
 
 def apart(output: Tensor, taught: Tensor, temperature: float) -> Tensor:

@@ -13,7 +13,7 @@ from search.batches import Batches, evaluation, shifted, tensors
 from search.datasets.data import ImageData
 from search.export import settle_biases
 from search.finish.average import Average
-from search.finish.distillation import apart, float_twin, refuse_unteachable
+from search.finish.distillation import apart, refuse_unteachable
 from search.finish.evaluation import Quality, evaluated, quality_of
 from search.finish.optimizers import optimizers
 from search.finish.pruning import pruning_of
@@ -24,7 +24,7 @@ from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
 from search.task import CLASSIFICATION, Task
-from search.unrounded import in_floats, rounds
+from search.unrounded import float_copy, rounds
 
 CALIBRATION_EXAMPLES = 2000
 
@@ -58,8 +58,7 @@ class Trainer:
     def _learner(self) -> Network:
         if self.settings.post_training is None or not rounds(self.network.architecture):
             return self.network
-        plain, given = Network(in_floats(self.network.architecture), self.task.head), self.network.state_dict()
-        plain.load_state_dict({name: given[name] for name in plain.state_dict()})
+        plain = float_copy(self.network, self.task.head)
         return plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # as above
 
     def _start_teacher(self) -> "Trainer | None":
@@ -68,7 +67,7 @@ class Trainer:
         alone = self.settings.model_copy(
             update={"epochs": self.settings.teaching_epochs, "distillation": None, "post_training": None}
         )
-        twin = float_twin(self.network, self.task.head)
+        twin = float_copy(self.network, self.task.head, dense=True)
         return Trainer(twin, data=self.data, settings=alone, seed=self.seed, task=self.task)
 
     def __iter__(self) -> Iterator[StepReport]:

@@ -17,13 +17,14 @@ from search.blocks import MobileBlock
 from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
 from search.finish import Trainer, evaluated, quality_of
-from search.finish.distillation import apart, float_twin
+from search.finish.distillation import apart
 from search.network import Network, recalibrate
 from search.run import SearchRun
 from search.space import Space
 from search.spec import Finish, SearchSpec
 from search.supernet import Supernet
 from search.task import CLASSIFICATION, top5
+from search.unrounded import float_copy
 from tests.search.builders import tiny_digits, tiny_space, tiny_spec, weight_budget
 from tests.search.test_task import HowMuch
 
@@ -168,7 +169,7 @@ def test_the_distance_from_the_teacher_is_that_of_hinton() -> None:
 def test_the_float_twin_has_the_same_blocks_and_weights_without_bits_and_zeros() -> None:
     choices = Choices(precision=("w4a4",), width=(0.5,), width_multiple=4, sparsity=Sparsity(levels=(0.6,)))
     network = network_of(choices)
-    twin = float_twin(network, CLASSIFICATION.head)
+    twin = float_copy(network, CLASSIFICATION.head, dense=True)
     for own, plain in zip(network.architecture.operators(), twin.architecture.operators(), strict=True):
         assert (plain.weight_bits, plain.activation_bits, plain.sparsity, plain.pattern) == (32, 32, 0, "")
         assert (plain.kernel, plain.c_mid, plain.c_out, plain.stride) == (own.kernel, own.c_mid, own.c_out, own.stride)
@@ -196,7 +197,7 @@ def test_the_student_is_drawn_to_its_teacher(digits: ImageData) -> None:
 
 def test_the_teacher_trains_as_the_network_would_alone() -> None:
     network = network_of(UNSTRUCTURED)
-    twin = float_twin(network, CLASSIFICATION.head)
+    twin = float_copy(network, CLASSIFICATION.head, dense=True)
     run = trainer(network, distillation={"epochs": 2})
     for report in run:
         if report.phase == "finish":
