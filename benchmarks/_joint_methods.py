@@ -38,7 +38,7 @@ from search.supernet.pretrained import load_pretrained
 EPOCHS = 12
 FINALISTS = 16
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
-FINISH = Finish(epochs=12, batch_size=64, lr=0.1)
+FINISH = Finish(epochs=12, batch_size=64, lr=0.1, quantizer="lsq")  # statistics leave 2 bits up to 3 points below
 
 
 class Scored(NamedTuple):
