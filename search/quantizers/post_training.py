@@ -1,5 +1,5 @@
 """Rounds a network that was trained in float, without training it again (Nagel 2021, "A white paper on neural network
-quantization", sec. 3.6, leaves the order: equalise, size the grids, correct the biases).
+quantization", sec. 3.6, leaves the order: equalise, size the grids, round the weights, correct the biases).
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from search.network import Network
 from search.quantizers.bias_correction import correct_biases
 from search.quantizers.equalization import equalize
 from search.quantizers.grids import calibrate_grids
+from search.quantizers.roundings import learn_roundings
 from search.quantizers.zero_shot import pictures_from_statistics
 from search.spec import PostTraining
 
@@ -30,6 +31,8 @@ def round_network(
     if settings.pictures == "zero-shot":
         batches = [pictures_from_statistics(plain, count=MADE_UP, seed=seed)]
     calibrate_grids(rounded, batches, settings.calibration)
+    if settings.rounding == "adaround":
+        learn_roundings(rounded, plain, batches, seed=seed)
     if settings.bias_correction:
         with torch.no_grad():
             correct_biases(rounded, plain, batches)

@@ -35,7 +35,9 @@ def done(one: Trainer) -> Trainer:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"calibration": "min-max", "equalization": True}, {"pictures": "zero-shot"}], ids=str
+    "settings",
+    [{}, {"calibration": "min-max", "equalization": True}, {"pictures": "zero-shot"}, {"rounding": "adaround"}],
+    ids=str,
 )
 def test_a_network_of_8_bits_keeps_what_it_learnt_in_float(settings: dict) -> None:
     one = done(trainer(**settings))
