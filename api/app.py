@@ -43,6 +43,8 @@ from api.tables.routes import router as tables
 from api.telemetry import traces
 from api.telemetry.routes import router as telemetry
 from api.telemetry.watch import PROBES, Watch
+from api.webhooks.postman import Postman
+from api.webhooks.routes import router as webhooks
 
 __all__ = ["app", "create_app"]
 assert _models.Base.metadata.tables
@@ -91,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         architectures,
         artifacts,
         audit,
+        webhooks,
     ):
         app.include_router(router)
     document_access(app)
@@ -105,7 +108,9 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
     store.prepare()
     database, bell = Database(settings.database_url, witness=witness), Bell(settings)
     tailer, sweeper = Tailer(database), Sweeper(database, settings, bell.ring)
+    postman = Postman(database, settings)
     sweeper.start()
+    postman.start()
     try:
         with _told_of_end(tailer.close):
             yield Service(
@@ -121,6 +126,7 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
     finally:
         await tailer.wait_closed()
         await asyncio.to_thread(sweeper.stop)
+        await asyncio.to_thread(postman.stop)
         bell.close()
         traces.flush()
         database.close()

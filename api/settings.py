@@ -112,6 +112,18 @@ class Settings(BaseSettings):
     keep_events_days: Annotated[float, Field(ge=0)] = Field(
         90.0, description="Days that other events stay of a job that has ended. Changes of state stay for ever."
     )
+    webhook_private: bool = Field(
+        False, description="Whether webhooks may go to private and loopback addresses, for networks of one's own."
+    )
+    webhook_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        8, description="How often a message is sent to a webhook that does not take it."
+    )
+    webhook_retry_seconds: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="Time until a message is sent again; each pause is four times the one before, up to 12 hours."
+    )
+    webhook_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        10.0, description="Time that a webhook has to answer."
+    )
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(
         6000, description="Requests a token may send to one process of the API in a minute."
     )

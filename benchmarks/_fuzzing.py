@@ -19,7 +19,8 @@ from schemathesis.engine.recorder import ScenarioRecorder
 # Where a request that fits its schema may be refused all the same: (operation, why the schema cannot say it).
 REFUSES = (
     ("GET /v1/.*(tokens|devices|tables|rows|measurements|requests|spaces|datasets|jobs|audit)$", "cursors are opaque"),
-    ("GET /v1/architectures$", "cursors are opaque"),
+    ("GET /v1/(architectures|webhooks|webhooks/[^/]+/deliveries)$", "cursors are opaque"),
+    ("POST /v1/webhooks$", "a URL has to be one of http to a public address"),
     (
         "GET /v1/(spaces|tables)/[^/]+/(operators|architectures|coverage|heatmap)$",
         "choices are words, as 2:4@0.5",
@@ -29,6 +30,7 @@ REFUSES = (
     ("POST /v1/(tables|architectures)/[^/]+/measurements$", "layers have to be those of the space"),
     ("POST /v1/device-requests/[^/]+/finish$", "a result names tables of the device"),
     ("POST /v1/search-jobs/[^/]+/(derive|reproduce)$", "the job decides what can be derived and repeated"),
+    ("POST /v1/search-jobs/[^/]+/clone$", "what comes of a patch has to be a job"),
 )
 _TAKEN = ["2xx", "3xx", "401", "403", "404", "409", "429"]
 # It answers 200 with what is wrong: that is its work.

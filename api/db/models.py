@@ -12,9 +12,10 @@ from api.measurements.models import MeasuredNetwork
 from api.requests.models import DeviceRequest
 from api.spaces.models import SearchSpace
 from api.tables.models import Table, TableRow
+from api.webhooks.models import Webhook, WebhookDelivery
 
 __all__ = [
     "Artifact", "AuditEntry", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "DeviceRequest",
     "JobAttempt", "JobEvent", "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table",
-    "TableRow", "Token",
+    "TableRow", "Token", "Webhook", "WebhookDelivery",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.db.session import at, db_now
 from api.jobs.models import JobEvent, SearchJob
+from api.webhooks import outbox
 
 
 def locked(session: Session, job_id: str) -> SearchJob | None:
@@ -27,9 +28,11 @@ def append(session: Session, job: SearchJob, kind: str, data: dict[str, Any], *,
 
 
 def set_state(session: Session, job: SearchJob, state: str, *, reason: str = "", **more: Any) -> None:
-    """Changes the state of a locked job and says so in an event."""
+    """Changes the state of a locked job and says so in an event, and to the webhooks that want to hear of it."""
     job.state = state
-    append(session, job, "state", {"state": state, **({"reason": reason} if reason else {}), **more})
+    told = {"state": state, **({"reason": reason} if reason else {}), **more}
+    append(session, job, "state", told)
+    outbox.announce(session, job, state, told)
 
 
 def after(session: Session, job_id: str, event_id: int, limit: int) -> list[JobEvent]:

@@ -1,4 +1,4 @@
-"""What is kept of jobs that have ended, and for how long; and files of the store that no row names.
+"""What is kept of jobs that have ended and of messages to webhooks, and for how long; files that no row names.
 
 State changes, attempts, artifacts and architectures stay for ever. A file that is on its way into the store has no row
 yet: files younger than an hour are left alone, and all those of an attempt that still runs.
@@ -18,6 +18,7 @@ from api.artifacts.store import ArtifactStore
 from api.db.session import Database, at, db_now
 from api.jobs.models import FINAL, RUNNING, Checkpoint, JobEvent, SearchJob
 from api.settings import Settings
+from api.webhooks.models import PENDING, WebhookDelivery
 
 ORPHAN_AGE = timedelta(hours=1)
 _JOBS_A_ROUND = 100  # whose events go in one unit of work: on SQLite all other writers wait for it
@@ -33,6 +34,7 @@ class Collected:
     events: int
     files: int
     bytes: int
+    deliveries: int = 0
 
 
 def collect(database: Database, store: ArtifactStore, settings: Settings, *, dry_run: bool = False) -> Collected:
@@ -45,7 +47,8 @@ def collect(database: Database, store: ArtifactStore, settings: Settings, *, dry
     others = JobEvent.kind.not_in(("state", "distribution"))
     events = _events(database, others, now - timedelta(days=settings.keep_events_days), dry_run)
     files = _orphans(database, store, now - ORPHAN_AGE, dry_run)
-    found = Collected(checkpoints, distributions, events, len(files), size + sum(files))
+    told = _deliveries(database, now - timedelta(days=settings.keep_events_days), dry_run)
+    found = Collected(checkpoints, distributions, events, len(files), size + sum(files), told)
     if not dry_run and any(asdict(found).values()):
         _logger.info("collected %s", ", ".join(f"{count} {what}" for what, count in asdict(found).items()))
     return found
@@ -83,6 +86,16 @@ def _events(database: Database, which: ColumnElement[bool], before: datetime, dr
                 return count
             gone = delete(JobEvent).where(which, JobEvent.job_id.in_(job_ids)).returning(JobEvent.id)
             count += len(session.scalars(gone).all())
+
+
+def _deliveries(database: Database, before: datetime, dry_run: bool) -> int:
+    """Messages to webhooks that are at their end."""
+    old = (WebhookDelivery.state != PENDING) & (WebhookDelivery.ended_at < before)
+    if dry_run:
+        with database.read() as session:
+            return session.scalar(select(func.count()).select_from(WebhookDelivery).where(old)) or 0
+    with database.write() as session:
+        return len(session.scalars(delete(WebhookDelivery).where(old).returning(WebhookDelivery.id)).all())
 
 
 def _orphans(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> list[int]:

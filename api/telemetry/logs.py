@@ -19,6 +19,7 @@ Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 # They come with handlers of their own where somebody else set them up.
 _JOINED = ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "celery.task", "celery.redirected")
+_SECRETIVE = ("httpx", "httpcore")  # they log URLs, and those of webhooks may hold what opens them
 _FACTS = "facts"
 
 
@@ -31,6 +32,8 @@ def configure(style: Format, level: Level) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    for name in _SECRETIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

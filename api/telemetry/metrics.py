@@ -19,6 +19,7 @@ ARTIFACT_BYTES = Counter(
 RING_FAILURES = Counter("lutnas_ring_failures", "Jobs that the broker could not announce; the sweeper tries again.")
 LEASE_EXPIRIES = Counter("lutnas_lease_expiries", "Leases of workers or agents that fell silent.", ["kind"])
 ATTEMPTS = Counter("lutnas_attempts", "Attempts of search jobs that ended, by what became of them.", ["outcome"])
+DELIVERIES = Counter("lutnas_webhook_deliveries", "Messages sent to webhooks, by what became of the try.", ["outcome"])
 STEP_SECONDS = Histogram(
     "lutnas_step_duration_seconds",
     "Time of a step of a search job.",
@@ -31,3 +32,5 @@ for _kind in ("search-job", "device-request"):
     LEASE_EXPIRIES.labels(kind=_kind)
 for _outcome in ("succeeded", "failed", "cancelled", "paused", "queued", "lease-lost", "database-away"):
     ATTEMPTS.labels(outcome=_outcome)
+for _outcome in ("delivered", "retry", "failed", "claim-lost"):
+    DELIVERIES.labels(outcome=_outcome)

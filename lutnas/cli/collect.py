@@ -16,7 +16,8 @@ from lutnas.cli.serve import load_settings
 def collect(dry_run: bool, as_json: bool) -> None:
     """Remove what has been kept long enough, as `lutnas serve` does by itself, and tell what.
 
-    Of jobs that have ended: checkpoints, events but for changes of state; and files of the store that nothing names.
+    Of jobs that have ended: checkpoints, events but for changes of state; messages to webhooks that are at their end;
+    and files of the store that nothing names.
     Settings say how long (LUTNAS_KEEP_...). It needs the database and the artifacts, not a running service.
     """
     settings = load_settings()

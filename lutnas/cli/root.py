@@ -17,10 +17,11 @@ from lutnas.cli.spaces import spaces
 from lutnas.cli.tables import tables
 from lutnas.cli.tokens import tokens
 from lutnas.cli.version import version
+from lutnas.cli.webhooks import webhooks
 
 COMMANDS = [
-    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, serve, worker,
-    migrate, collect, demo, version,
+    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, webhooks, serve,
+    worker, migrate, collect, demo, version,
 ]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

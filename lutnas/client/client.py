@@ -30,6 +30,7 @@ from lutnas.client.download import download
 from lutnas.client.requests import DeviceRequests
 from lutnas.client.tokens import Tokens
 from lutnas.client.transport import ATTEMPTS, Transport
+from lutnas.client.webhooks import Webhooks
 
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
 
@@ -39,7 +40,7 @@ class Client:
 
     `timeout_seconds` holds for each single answer; `sleep` waits between `attempts`; None of these is no end of them.
     Lists are iterators that fetch their pages as they go. `requests` is what devices are asked for, `tokens` what opens
-    the service. With `team`, one of the token's, all is asked for that team alone.
+    the service, `webhooks` what is told of jobs. With `team`, one of the token's, all is asked for that team alone.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Client:
         self.url = self._transport.url
         self.requests = DeviceRequests(self._transport)
         self.tokens = Tokens(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -119,10 +119,13 @@ def one_of_each(client: httpx.Client, database: Database, artifacts: Path | str,
     request = client.post("/v1/devices/cpu/requests", json=asked).json()["id"]
     client.post("/v1/devices/cpu/requests/claim", json={"agent": "a"}).raise_for_status()
     made = client.post("/v1/tokens", json={"name": "made", "scopes": ["read"]}).json()["id"]
+    webhook = client.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()["id"]
+    delivery = client.post(f"/v1/webhooks/{webhook}/ping").json()["id"]
     (artifact,) = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
     return {
         "device": "cpu", "table_id": client.get("/v1/devices/cpu/tables").json()["items"][0]["id"],
         "request_id": request, "job_id": job, "number": "1", "artifact_id": artifact["id"], "token_id": made,
+        "webhook_id": webhook, "delivery_id": delivery,
         "architecture_id": client.get(f"/v1/search-jobs/{job}/architecture").json()["id"],
     }  # fmt: skip
 

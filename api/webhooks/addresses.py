@@ -1,0 +1,74 @@
+"""Where a webhook may go: what the service can reach, and people who use it cannot, must not be reached through it.
+
+A name may change what it stands for between a look and a connection, so the connection is made to the address that was
+looked at.
+
+Errors:
+    AddressRefused (ValueError)   the address is none that webhooks go to, or the name none that is known
+"""
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+import httpx
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+_ALLOW = "LUTNAS_WEBHOOK_PRIVATE=true allows it"
+
+
+class AddressRefused(ValueError):
+    """The address is none that webhooks go to, or the name none that is known."""
+
+
+def check_url(text: str, *, private: bool) -> httpx.URL:
+    """The URL, looked at without asking anybody: names are looked up when something is sent. Raises AddressRefused."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise AddressRefused(f"is no URL: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host or "%" in url.host or not 0 < (url.port or 80) < 2**16:
+        raise AddressRefused("is no URL of http or https")
+    if url.userinfo:
+        raise AddressRefused("holds a password, which lists would show: receivers are sure of us by the signature")
+    if private:
+        return url
+    if url.host == "localhost" or url.host.endswith(".localhost"):
+        raise AddressRefused(f"is of this machine: {_ALLOW}")
+    try:
+        literal = ip_address(url.host)
+    except ValueError:
+        return url
+    _check(literal)
+    return url
+
+
+async def addresses_of(url: httpx.URL, *, private: bool) -> list[str]:
+    """All addresses that the URL's host stands for now, each one that webhooks go to. Raises AddressRefused."""
+    loop, port = asyncio.get_running_loop(), url.port or {"http": 80, "https": 443}[url.scheme]
+    try:
+        found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise AddressRefused("is of a host that is not known") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    if not private:
+        for address in addresses:
+            _check(ip_address(address))
+    return addresses
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Whether it is reached over the public Internet alone. An IPv4 address inside of an IPv6 one is what counts."""
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast
+
+
+def _check(address: IPv4Address | IPv6Address) -> None:
+    if not is_public(address):
+        # Which address is not told: names of an inner network are nobody's to look up by way of us.
+        raise AddressRefused(f"leads to an address that is not public: {_ALLOW}")

@@ -1,0 +1,67 @@
+"""One message sent once: to an address that was looked at, without redirects, within a time."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from api.webhooks.addresses import AddressRefused, addresses_of, check_url
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of it: the receiver's status, or why there is none. Nothing else of an answer is kept: a webhook must
+    not be a way to read what the service can reach.
+    """
+
+    status: int | None
+    error: str | None
+    milliseconds: int
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the receiver took it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+async def send(
+    client: httpx.AsyncClient, target: str, body: bytes, headers: Mapping[str, str], *, timeout_seconds: float,
+    private: bool,
+) -> Outcome:  # fmt: skip
+    """Posts `body`; never raises for what the other side does. `timeout_seconds` is for all of it, names included."""
+    began, status, error = time.monotonic(), None, None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            status = await _post(client, check_url(target, private=private), body, headers, private=private)
+    except TimeoutError:
+        error = f"no answer within {timeout_seconds:g} s"
+    except AddressRefused as refused:
+        error = f"the URL {refused}"
+    except httpx.HTTPError as broken:
+        error = f"{type(broken).__name__}: {broken}".rstrip(": ")
+    if status is not None and not 200 <= status < 300:
+        error = f"the receiver answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
+    return Outcome(status, error, round((time.monotonic() - began) * 1000))
+
+
+async def _post(
+    client: httpx.AsyncClient, url: httpx.URL, body: bytes, headers: Mapping[str, str], *, private: bool
+) -> int:
+    """The status of the answer, whose body is not read. The first address that takes a connection is spoken to."""
+    *others, last = await addresses_of(url, private=private)
+    to_host = {**headers, "Host": url.netloc.decode(), "Content-Type": "application/json"}
+    for address in (*others, last):
+        request = client.build_request(
+            "POST", url.copy_with(host=address), content=body, headers=to_host, extensions={"sni_hostname": url.host}
+        )
+        try:
+            answer = await client.send(request, stream=True)
+        except httpx.ConnectError:
+            if address is last:
+                raise
+            continue
+        await answer.aclose()
+        return answer.status_code
+    raise AssertionError("the last address answers or raises")
