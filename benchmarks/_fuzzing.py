@@ -29,7 +29,7 @@ REFUSES = (
     ("POST /v1/devices/[^/]+/(tables|requests)$", "files have a form of their own; a request names a space"),
     ("POST /v1/(tables|architectures)/[^/]+/measurements$", "layers have to be those of the space"),
     ("POST /v1/device-requests/[^/]+/finish$", "a result names tables of the device"),
-    ("POST /v1/search-jobs/[^/]+/(derive|reproduce)$", "the job decides what can be derived and repeated"),
+    ("POST /v1/search-jobs/[^/]+/(derive|reproduce|extend)$", "the job decides what can be derived and repeated"),
     ("POST /v1/search-jobs/[^/]+/clone$", "what comes of a patch has to be a job"),
 )
 _TAKEN = ["2xx", "3xx", "401", "403", "404", "409", "429"]

@@ -8,6 +8,7 @@ from api.jobs.pins import PinBroken
 from search.datasets import DatasetError, DatasetOutOfReach
 from search.derive import Unreachable
 from search.export import ExportMismatch
+from search.extension import WeightsMisfit
 from search.run import MisfitError
 from search.state import StateError
 from search.supernet.pretrained import PretrainedMisfit
@@ -26,6 +27,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (Unreachable, "budget-unreachable", "Unreachable budget"),
     (WeightsChanged, "weights-changed", "Pretrained weights have changed"),
     (PretrainedMisfit, "pretrained-misfit", "Pretrained weights do not fit"),
+    (WeightsMisfit, "weights-misfit", "The weights to train on do not fit"),
     (FloatingPointError, "training-diverged", "The training diverged"),
     (ExportMismatch, "export-mismatch", "The exported file differs from the network"),
     (TimeLimit, "time-limit", "The job took longer than it may"),

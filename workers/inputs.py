@@ -7,17 +7,22 @@ Errors:
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from torch import Tensor
 
 from api.artifacts.store import ArtifactStore
-from api.jobs.pins import JobInputs
+from api.jobs.pins import JobInputs, StoredWeights
 from api.settings import Settings
 from search.budgets import budgets_of
 from search.datasets import BUILT_IN, ImageData
 from search.datasets import load as load_built_in
 from search.datasets.data import load_npz
 from search.derive import Budget
+from search.extension import ExtensionRun
+from search.run import SearchRun
 from search.supernet.pretrained import read_pretrained
 
 _logger = logging.getLogger(__name__)
@@ -42,16 +47,33 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
 
 
+def make_run(inputs: JobInputs, data: ImageData, store: ArtifactStore) -> SearchRun | ExtensionRun:
+    """What the job does, at its first step. Raises WeightsChanged, PretrainedMisfit, WeightsMisfit, MisfitError."""
+    spec, space, held = inputs.spec, inputs.space, budgets(inputs)
+    if inputs.extended is not None:
+        with _unchanged(inputs.extended, store) as path:
+            return ExtensionRun(spec, space=space, data=data, budgets=held, weights=path)
+    return SearchRun(spec, space=space, data=data, budgets=held, pretrained=load_weights(inputs, store))
+
+
 def load_weights(inputs: JobInputs, store: ArtifactStore) -> dict[str, Tensor] | None:
     """The weights that the search starts from, where it does. Raises WeightsChanged, PretrainedMisfit."""
     if inputs.pretrained is None:
         return None
-    place = inputs.pretrained.artifact_path
-    with store.local(place) as path:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != inputs.pretrained.sha256:
-                raise WeightsChanged(f"{place} is not the file that the job was submitted with: restore it")
+    with _unchanged(inputs.pretrained, store) as path:
         return read_pretrained(path)
+
+
+@contextmanager
+def _unchanged(weights: StoredWeights, store: ArtifactStore) -> Iterator[Path]:
+    """The file of the weights; raises WeightsChanged."""
+    with store.local(weights.artifact_path) as path:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != weights.sha256:
+                raise WeightsChanged(
+                    f"{weights.artifact_path} is not the file that the job was submitted with: restore it"
+                )
+        yield path
 
 
 def budgets(inputs: JobInputs) -> tuple[Budget, ...]:

@@ -11,12 +11,14 @@ from api.jobs.lease import Lease
 from api.jobs.pins import JobInputs
 from latency.table import LatencyTable
 from search.constraints import UNITS, names_of
+from search.extension import ExtensionRun
 from search.report.card import FileRow, Measured, ReportCard
 from search.report.figures import figure_row
 from search.report.filling import Origin, Outcome, UsedTable, report_card
 from search.report.page import page
 from search.run import Result, SearchRun
 
+Run = SearchRun | ExtensionRun
 MEDIA_TYPES = {
     ".html": "text/html",
     ".json": "application/json",
@@ -54,7 +56,7 @@ def versions() -> dict[str, str]:
 
 
 def card_of(
-    lease: Lease, inputs: JobInputs, run: SearchRun, result: Result, files: Sequence[StoredFile], *,
+    lease: Lease, inputs: JobInputs, run: Run, result: Result, files: Sequence[StoredFile], *,
     measured: Sequence[Measured], environment: Mapping[str, str | int], pace: dict[str, Any], made_at: datetime,
 ) -> ReportCard:  # fmt: skip
     """The report card of a job whose `run` gave `result`; `files` are all that it left but reports."""

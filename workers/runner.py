@@ -39,17 +39,17 @@ from search.forecast import workload
 from search.machine import use_threads
 from search.report.card import Measured
 from search.reports import StepReport
-from search.run import Result, SearchRun
+from search.run import Result
 from workers import storing
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import Heart
-from workers.inputs import budgets, load_data, load_weights
+from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
 from workers.pace import Pace
-from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, first_table, write_reports
+from workers.report import MEDIA_TYPES, Run, by_metric, card_of, figure_rows, first_table, write_reports
 from workers.storing import StoreFull
 from workers.timing import measured_here
 
@@ -144,13 +144,7 @@ class Attempt:
     def _search(self, inputs: JobInputs, checkpoint: tuple[str, int] | None) -> None:
         use_threads(inputs.threads)
         data = load_data(inputs, self.settings, self.store)
-        run = SearchRun(
-            inputs.spec,
-            space=inputs.space,
-            data=data,
-            budgets=budgets(inputs),
-            pretrained=load_weights(inputs, self.store),
-        )
+        run = make_run(inputs, data, self.store)
         here = environment(inputs.threads)
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
@@ -162,7 +156,7 @@ class Attempt:
             self._after_step(run, report, inputs, here)
         self._finish(run, inputs, here)
 
-    def _resume(self, run: SearchRun, here: dict[str, Any], path: str, step: int) -> None:
+    def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
         with self.store.local(path) as file:
             kept = state.load(file)
         run.load_state_dict(kept["run"])
@@ -173,7 +167,7 @@ class Attempt:
             )
             self._write("warning", step, {"detail": detail})
 
-    def _after_step(self, run: SearchRun, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
+    def _after_step(self, run: Run, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
         self._obey(run, report, here)
         self.bounds.check()
         self.pace.step(report.phase)
@@ -186,7 +180,7 @@ class Attempt:
         if now - self.kept >= self.settings.checkpoint_seconds:
             self._keep(run, report.step, here)
 
-    def _obey(self, run: SearchRun, report: StepReport, here: dict[str, Any]) -> None:
+    def _obey(self, run: Run, report: StepReport, here: dict[str, Any]) -> None:
         order = self.heart.order
         if order is Order.LOST:
             raise LeaseLost(self.lease.job_id)
@@ -200,7 +194,7 @@ class Attempt:
                 else Stopped("queued", "the worker was told to stop")
             )
 
-    def _tell(self, run: SearchRun, report: StepReport, inputs: JobInputs) -> None:
+    def _tell(self, run: Run, report: StepReport, inputs: JobInputs) -> None:
         left = self.pace.seconds_left(run.steps_left)
         known = {} if left is None else {"seconds_left": round(left, 1)}
         named = _named(inputs, report.data)
@@ -215,7 +209,7 @@ class Attempt:
         with self.database.write() as session:
             door.report(session, self.lease, kind=kind, step=step, data=data)
 
-    def _keep(self, run: SearchRun, step: int, here: dict[str, Any]) -> None:
+    def _keep(self, run: Run, step: int, here: dict[str, Any]) -> None:
         """Writes a checkpoint under a new name, so that a crash between file and row leaves the last one whole. Where
         there is no room for it, the last one stays too: a later one may have.
         """
@@ -246,7 +240,7 @@ class Attempt:
         for path in stale:
             self.store.delete(path)
 
-    def _finish(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
+    def _finish(self, run: Run, inputs: JobInputs, here: dict[str, Any]) -> None:
         steps = run.trainer.steps if run.trainer else 0
         self._write("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
         pace = measured_pace(
@@ -271,7 +265,7 @@ class Attempt:
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
         _logger.info("%s: succeeded", self.lease.job_id)
 
-    def _measured(self, run: SearchRun, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
+    def _measured(self, run: Run, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
         assert run.trainer is not None
         return measured_here(run.trainer.network, result.files, folder, threads=threads)
 

@@ -18,6 +18,10 @@ def patched(job: SearchJob, patch: dict[str, Any]) -> JobDocument:
     """The document of `job` with a JSON merge patch (RFC 7396) applied: null takes a field back to its default, a list
     replaces a list. Raises InvalidRequest.
     """
+    if job.extends is not None:
+        raise InvalidRequest(
+            f"{job.id} trains the network of {job.extends} on and searches nothing: clone that one, or extend it again."
+        )
     document = {**job.spec, "priority": job.priority, "limits": job.limits}
     try:
         return JobDocument.model_validate(_merged(document, patch))

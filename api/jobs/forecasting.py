@@ -1,5 +1,6 @@
 """What a job is expected to take, at the pace that finished jobs of this service had."""
 
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -16,9 +17,13 @@ _MOST_JOBS = 10  # whose median counts: machines change
 _LOOKED_AT = 100
 
 
-def forecast(session: Session, spec: SearchSpec, space: Space, *, examples: Examples, threads: int) -> dict[str, Any]:
-    """A `ForecastView` as JSON."""
+def forecast(
+    session: Session, spec: SearchSpec, space: Space, *, examples: Examples, threads: int, trains_only: bool = False
+) -> dict[str, Any]:
+    """A `ForecastView` as JSON. A job that `trains_only` does no more than the finish of `spec`."""
     work = workload(spec, space, examples=examples.train, test_examples=examples.test)
+    if trains_only:
+        work = replace(work, search_steps=0, trial_steps=0, teach_steps=0, compare_steps=0, scoring_macs=0.0)
     pace = pace_of_service(session, threads)
     return {
         "expected_seconds": round(work.seconds(pace), 1), "expected_memory_bytes": work.memory_bytes,

@@ -22,7 +22,8 @@ class SearchJob(Keyed):
     since the last checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts
     announcements since it was queued, and `next_ring_us` is when the sweeper makes the next. `forecast` is what was
     expected of it at submission, `pace` what its steps were measured at (`api.jobs.forecasting`). `reproduces` is the
-    job that it repeats (`api.jobs.reproduction`). `priority` and `limits` are its terms (`api.jobs.document`).
+    job that it repeats (`api.jobs.reproduction`), `extends` the one whose network it trains on (`api.jobs.extension`).
+    `priority` and `limits` are its terms (`api.jobs.document`).
     """
 
     __tablename__ = "search_jobs"
@@ -43,6 +44,7 @@ class SearchJob(Keyed):
     forecast: Mapped[dict[str, Any] | None]
     pace: Mapped[dict[str, Any] | None]
     reproduces: Mapped[str | None]
+    extends: Mapped[str | None]
     priority: Mapped[int]
     limits: Mapped[dict[str, Any]]
     wish: Mapped[str]

@@ -51,7 +51,7 @@ class PinnedTable(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class JobInputs:
     """All that a worker needs to run a job. `tables`, corrected, and `pinned_tables` by the number of the constraint
-    that names a device.
+    that names a device. `extended` are the weights of a derived network that is trained on, where nothing is searched.
     """
 
     spec: SearchSpec
@@ -61,6 +61,7 @@ class JobInputs:
     dataset: DatasetSource
     threads: int
     pretrained: StoredWeights | None = None
+    extended: StoredWeights | None = None
     limits: Limits = field(default_factory=Limits)
     forecast: dict[str, Any] | None = None
 
@@ -79,7 +80,8 @@ def load(session: Session, job_id: str) -> JobInputs:
         },
         dataset=_dataset(session, job),
         threads=job.pins["threads"],
-        pretrained=_pretrained(session, job),
+        pretrained=_weights(session, job, "pretrained"),
+        extended=_weights(session, job, "weights"),
         limits=Limits.model_validate(job.limits),
         forecast=job.forecast,
     )
@@ -99,8 +101,8 @@ def _correction(pin: dict[str, Any]) -> Correction | None:
     return None if found is None else Correction(**found)
 
 
-def _pretrained(session: Session, job: SearchJob) -> StoredWeights | None:
-    artifact_id = job.pins.get("pretrained")
+def _weights(session: Session, job: SearchJob, pin: str) -> StoredWeights | None:
+    artifact_id = job.pins.get(pin)
     if artifact_id is None:
         return None
     artifact = session.get_one(Artifact, artifact_id)

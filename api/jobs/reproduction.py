@@ -53,7 +53,9 @@ class NotAReproduction(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A job whose inputs are all there as they were. `standing` is what the idempotency key made before, if any."""
+    """A job whose inputs are all there as they were, to be repeated, or continued where `extends` names it
+    (`api.jobs.extension`). `standing` is what the idempotency key made before, if any.
+    """
 
     first: SearchJob
     owner: str
@@ -62,7 +64,10 @@ class Repetition:
     examples: Examples
     key: str | None
     digest: str
-    standing: SearchJob | None = None
+    standing: SearchJob | None
+    pins: dict[str, Any]
+    extends: str | None
+    reproduces: str | None = None
 
 
 def prepare(session: Session, store: ArtifactStore, owner: Owner, job_id: str, *, key: str | None) -> Repetition:
@@ -75,12 +80,15 @@ def prepare(session: Session, store: ArtifactStore, owner: Owner, job_id: str, *
     standing = made_before(session, SearchJob, owner.name, key, digest)
     if first.state != SUCCEEDED:
         raise JobNotSucceeded(f"The job {first.id} is {first.state}: only a job that succeeded can be repeated.")
-    wrong = [] if standing else list(_changed(session, store, first))
+    wrong = [] if standing else list(changed(session, store, first))
     if wrong:
         told = "; ".join(f"{problem.field}: {problem.detail}" for problem in wrong)
         raise InputsChanged(f"The job {first.id} cannot be repeated as it was: {told}", errors=wrong)
     spec, space = SearchSpec.model_validate(first.spec), Space.model_validate(first.space)
-    return Repetition(first, owner.name, spec, space, _examples(session, first), key, digest, standing)
+    return Repetition(
+        first, owner.name, spec, space, examples_of(session, first), key, digest, standing,
+        pins=dict(first.pins), extends=first.extends, reproduces=first.id,
+    )  # fmt: skip
 
 
 def submit(
@@ -92,8 +100,8 @@ def submit(
         return r.standing, False
     jobs.check_room(session, r.owner, max_open_jobs)
     job = jobs.new_row(
-        session, r.owner, r.spec, r.space, dict(r.first.pins), examples=r.examples, key=r.key, digest=r.digest,
-        requeue_seconds=requeue_seconds, reproduces=r.first.id, priority=r.first.priority,
+        session, r.owner, r.spec, r.space, r.pins, examples=r.examples, key=r.key, digest=r.digest,
+        requeue_seconds=requeue_seconds, reproduces=r.reproduces, extends=r.extends, priority=r.first.priority,
         limits=Limits.model_validate(r.first.limits),
     )  # fmt: skip
     return jobs.queue(session, job, digest=r.digest, ring=ring)
@@ -107,7 +115,9 @@ def verdict(session: Session, store: ArtifactStore, job: SearchJob) -> dict[str,
     if job.state != SUCCEEDED:
         return {**answer, "same": None, "files": [], "environment": []}
     pair = [{a.name: a for a in artifacts.of_job(session, job_id)} for job_id in (job.reproduces, job.id)]
-    files = [_compared(name, *(left.get(name) for left in pair)) for name in COMPARED]
+    # A job that trains another's network on has searched nothing, and leaves no evidence.
+    names = [name for name in COMPARED if name != EVIDENCE or job.extends is None]
+    files = [_compared(name, *(left.get(name) for left in pair)) for name in names]
     environments = [_environment(store, left.get(REPORT)) for left in pair]
     return {
         **answer, "same": all(file["same"] for file in files), "files": files,
@@ -115,7 +125,7 @@ def verdict(session: Session, store: ArtifactStore, job: SearchJob) -> dict[str,
     }  # fmt: skip
 
 
-def _changed(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[FieldProblem]:
+def changed(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[FieldProblem]:
     """All that is not as it was when the job was submitted."""
     for place, model, document in (("spec", SearchSpec, job.spec), ("space", Space, job.space)):
         try:
@@ -132,7 +142,9 @@ def _changed(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator
             yield FieldProblem(place, f"the table {pin['table']} is not what it was: its content hash is another")
     yield from _changed_dataset(session, store, job)
     if job.pins.get("pretrained") is not None:
-        yield from _changed_file(store, "search.pretrained", session.get(Artifact, job.pins["pretrained"]))
+        yield from changed_file(store, "search.pretrained", session.get(Artifact, job.pins["pretrained"]))
+    if job.pins.get("weights") is not None:
+        yield from changed_file(store, WEIGHTS, session.get(Artifact, job.pins["weights"]))
 
 
 def _changed_dataset(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[FieldProblem]:
@@ -143,10 +155,10 @@ def _changed_dataset(session: Session, store: ArtifactStore, job: SearchJob) -> 
     elif known.content_hash != content_hash:
         yield FieldProblem("dataset", f"the data set {name} is not what it was: its content hash is another")
     elif isinstance(known, Dataset):
-        yield from _changed_file(store, "dataset", session.get(Artifact, known.artifact_id))
+        yield from changed_file(store, "dataset", session.get(Artifact, known.artifact_id))
 
 
-def _changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) -> Iterator[FieldProblem]:
+def changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) -> Iterator[FieldProblem]:
     if artifact is None:
         yield FieldProblem(place, "its file is gone")
         return
@@ -160,7 +172,7 @@ def _changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) -
         yield FieldProblem(place, str(error))
 
 
-def _examples(session: Session, job: SearchJob) -> Examples:
+def examples_of(session: Session, job: SearchJob) -> Examples:
     """Training pictures, for the forecast."""
     if job.pins["dataset_id"] is None:
         facts = BUILT_IN[job.spec["dataset"]]

@@ -97,6 +97,8 @@ def _evidence(session: Session, store: ArtifactStore, job: SearchJob) -> "Eviden
         then = "submit it again" if job.state in FINAL else "ask again when it has succeeded"
         raise JobNotSucceeded(f"The job {job.id} is {job.state}, so nothing is known of its choices: {then}.")
     kept = [artifact for artifact in artifacts.of_job(session, job.id) if artifact.name == EVIDENCE]
+    if job.extends is not None:
+        raise NoEvidence(f"The job {job.id} searched nothing: ask {job.extends}, whose network it trains on.")
     if not kept:
         raise NoEvidence(f"The job {job.id} left no {EVIDENCE}, as jobs did not always: submit it again.")
     try:

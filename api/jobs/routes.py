@@ -17,7 +17,7 @@ from api.artifacts.quota import check_quota
 from api.artifacts.schemas import ArtifactView
 from api.auth.callers import Caller
 from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Service, Submitter
-from api.jobs import attempts, cloning, events, reproduction, retargeting, submission
+from api.jobs import attempts, cloning, events, extension, reproduction, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.document import JobDocument
 from api.jobs.forecasting import forecast
@@ -162,6 +162,23 @@ def reproduce_job(
     """Submit a job that succeeded once more, pinned to exactly its inputs. Refused where one is gone or changed."""
     with service.database.read() as session:
         found = reproduction.prepare(session, service.store, caller.owner, job_id, key=idempotency_key)
+    return _again(found, caller, service, response)
+
+
+@router.post("/{job_id}/extend", status_code=201, responses={200: {"model": JobView}})
+def extend_job(
+    job_id: str, wanted: extension.Extension, caller: Submitter, service: Parts, response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> JobView:  # fmt: skip
+    """Submit a job that trains the network of one that succeeded for more epochs, from the weights that it left. The
+    results of that one stay as they are.
+    """
+    with service.database.read() as session:
+        found = extension.prepare(session, service.store, caller.owner, job_id, wanted, key=idempotency_key)
+    return _again(found, caller, service, response)
+
+
+def _again(found: reproduction.Repetition, caller: Caller, service: Service, response: Response) -> JobView:
     with service.database.write() as session:
         job, created = reproduction.submit(
             session, found, requeue_seconds=service.settings.requeue_seconds,

@@ -60,7 +60,8 @@ class ForecastView(BaseModel):
 
 class JobView(BaseModel):
     """A search job. `asked` is what its user wants of a running one and the worker has not done yet; `forecast` is
-    that of its submission, `reproduces` the job that it repeats.
+    that of its submission, `reproduces` the job that it repeats, `extends` the one whose network it trains on: of the
+    search in `spec` it does the finish alone.
     """
 
     id: str
@@ -80,6 +81,7 @@ class JobView(BaseModel):
     architecture: str | None
     labels: dict[str, str]
     reproduces: str | None
+    extends: str | None
     priority: int
     limits: Limits
 
@@ -93,7 +95,7 @@ class JobView(BaseModel):
                 "progress": job.progress,
                 "created_at": job.created_at, "started_at": job.started_at, "finished_at": job.finished_at,
                 "error": job.error, "architecture": architecture, "labels": job.spec["labels"],
-                "reproduces": job.reproduces, "priority": job.priority, "limits": job.limits,
+                "reproduces": job.reproduces, "extends": job.extends, "priority": job.priority, "limits": job.limits,
             }
         )  # fmt: skip
 

@@ -222,16 +222,17 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
 def new_row(
     session: Session, owner: str, spec: SearchSpec, space: Space, pins: dict[str, Any], *, examples: Examples,
     priority: int, limits: Limits, key: str | None, digest: str, requeue_seconds: float,
-    reproduces: str | None = None,
+    reproduces: str | None = None, extends: str | None = None,
 ) -> SearchJob:  # fmt: skip
     """A job that waits for a worker, not kept yet. `digest` is of what was asked."""
-    now = db_now(session)
+    now, threads, trains_only = db_now(session), pins["threads"], extends is not None
     return SearchJob(
         id=new_id("job"), owner=owner, name=spec.name, state=QUEUED, spec=spec.model_dump(mode="json"),
         space=space.model_dump(mode="json"), pins=pins, progress={}, error=None, wish="", attempt=0,
-        forecast=forecast(session, spec, space, examples=examples, threads=pins["threads"]), pace=None,
+        forecast=forecast(session, spec, space, examples=examples, threads=threads, trains_only=trains_only), pace=None,
         barren_attempts=0, lease_worker=None, lease_expires_us=None, rings=1,
         next_ring_us=now + round(requeue_seconds * 1_000_000), last_event_id=0, reproduces=reproduces,
+        extends=extends,
         priority=priority, limits=limits.model_dump(mode="json", exclude_none=True),
         idempotency_key=key, idempotency_hash=digest if key is not None else None, created_at=at(now),
         started_at=None, finished_at=None,

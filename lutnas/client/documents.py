@@ -158,7 +158,7 @@ class Forecast(TypedDict):
 
 class Job(TypedDict):
     """A search job. `asked` is what a running one was asked and has not done yet; `error` is a problem document;
-    `reproduces` is the job that it repeats.
+    `reproduces` is the job that it repeats, `extends` the one whose network it trains on.
     """
 
     id: str
@@ -177,6 +177,7 @@ class Job(TypedDict):
     architecture: str | None
     labels: dict[str, str]
     reproduces: NotRequired[str | None]
+    extends: NotRequired[str | None]
     priority: NotRequired[int]
     limits: NotRequired[Document]
 

@@ -96,6 +96,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/v1/search-jobs/{job_id}/resume"): Row(SUBMIT),
     ("POST", "/v1/search-jobs/{job_id}/derive"): Row(READ, {"json": {"constraints": a_job()["constraints"]}}),
     ("POST", "/v1/search-jobs/{job_id}/reproduce"): Row(SUBMIT),
+    ("POST", "/v1/search-jobs/{job_id}/extend"): Row(SUBMIT, {"json": {"finish_epochs": 2}}),
     ("POST", "/v1/search-jobs/{job_id}/clone"): Row(SUBMIT, {"json": {"seed": 1}}),
     ("GET", "/v1/search-jobs/{job_id}/reproduction"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/events"): Row(READ),

@@ -1,0 +1,124 @@
+"""A derived network trained for longer: from the weights that a job left, by the finish of `search.run` alone.
+
+The training is a new one (`search.finish.Trainer`): its own cosine from `finish.lr` to 0 with a warm-up, its momentum
+empty, as a warm restart has it (Loshchilov & Hutter 2017, SGDR). Zeros stay where they are. Pictures come in an order
+that follows from the weights: the epochs of before are not gone through once more.
+
+Errors:
+    WeightsMisfit (ValueError)   the weights are no network of the job's space
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from search.architecture import Architecture
+from search.batches import evaluation, tensors
+from search.budget import Budget
+from search.datasets.data import ImageData
+from search.files import ARCHITECTURE, WEIGHTS
+from search.finish import Quality, Trainer, evaluated, quality_of
+from search.loading import NotLoadable, load
+from search.network import save_weights
+from search.reports import StepReport
+from search.run import PROBE_EXAMPLES, Result
+from search.shipping import write_models
+from search.space import Space
+from search.spec import SearchSpec
+from search.state import State, StateError
+
+FORMAT = 1  # of `state_dict`: another one was written by another version
+
+
+class WeightsMisfit(ValueError):
+    """The weights are no network of the job's space."""
+
+
+class ExtensionRun:
+    """The finish of `spec` from the network in the file `weights`; `state_dict()` between any two reports.
+
+    The same file, spec and data give the same result, through any interruption. Driven as a `search.run.SearchRun` is.
+    Raises WeightsMisfit.
+    """
+
+    def __init__(
+        self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget], weights: Path
+    ) -> None:
+        try:
+            network = load(weights)
+        except NotLoadable as error:
+            raise WeightsMisfit(str(error)) from error
+        if network.architecture.space != space:
+            raise WeightsMisfit(f"{weights}: is a network of {network.architecture.space.name}, not of {space.name}")
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self.spec, self.data, self.budgets = spec, data, tuple(budgets)
+        self.trainer = Trainer(network, data=data, settings=spec.finish, seed=int(digest[:7], 16))
+        self.before: Quality | None = None
+        self.origin = (
+            f"The network was trained before, into weights of sha256 {digest}; this training went on from them for "
+            f"{spec.finish.epochs} epochs, from a learning rate of {spec.finish.lr:g}."
+        )
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Does what remains, as reports of phase `finish`."""
+        if self.before is None:
+            self.before = self.trainer.quality_as_given()
+        yield from self.trainer
+
+    @property
+    def steps_left(self) -> dict[str, int]:
+        """Steps that remain of each phase."""
+        return {"finish": self.trainer.steps - self.trainer.step}
+
+    @property
+    def architecture(self) -> Architecture:
+        """That of the weights: it does not change."""
+        return self.trainer.network.architecture
+
+    def predicted(self) -> dict[str, float]:
+        """The architecture's total of each budget, by the budget's name and in its unit."""
+        return {budget.name: budget.total(self.architecture.indices) for budget in self.budgets}
+
+    def export(self, folder: Path) -> Result:
+        """Settles the trained network, tests it and writes architecture.json, weights.safetensors and the models of
+        `search.shipping`, all or none. Raises ExportMismatch.
+        """
+        trainer, network = self.trainer, self.trainer.network
+        assert trainer.step == trainer.steps, "the training is not done"
+        trainer.settle()
+        after = quality_of(network, self.data)
+        probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as beside:
+            written = Path(beside)
+            models = write_models(network, written, probe_NCHW=probe, calibration=trainer.calibration())
+            (written / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
+            save_weights(network, written / WEIGHTS)
+            files = [written / ARCHITECTURE, written / WEIGHTS, *models.files]
+            files = [file.replace(folder / file.name) for file in files]
+        return Result(
+            network.architecture, self.predicted(), after.metric, models.difference, tuple(files),
+            top5=after.top5,
+            before=self.before.metric if self.before else None,
+            top5_before=self.before.top5 if self.before else None,
+            float_metric=evaluated(models.plain, self.data) if models.plain else None,
+            notes=(self.origin, *trainer.notes, *models.notes),
+        )  # fmt: skip
+
+    def state_dict(self) -> State:
+        """All that the remaining work depends on, beside the weights that it began from."""
+        assert self.before is not None, "no step was done yet"
+        return {
+            "format": FORMAT,
+            "phase": "extension",
+            "before": asdict(self.before),
+            "trainer": self.trainer.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on where `state_dict` was taken, bit for bit. Raises StateError on a state of another version."""
+        if (state.get("phase"), state.get("format")) != ("extension", FORMAT):
+            raise StateError("the checkpoint is of another version of lutnas: extend the job again")
+        self.before = Quality(**state["before"])
+        self.trainer.load_state_dict(state["trainer"])
