@@ -4,6 +4,7 @@ import click
 
 from lutnas.cli.agent import agent
 from lutnas.cli.architectures import architectures
+from lutnas.cli.audit import audit
 from lutnas.cli.calibrate import calibrate, verify
 from lutnas.cli.collect import collect
 from lutnas.cli.datasets import datasets
@@ -20,8 +21,8 @@ from lutnas.cli.version import version
 from lutnas.cli.webhooks import webhooks
 
 COMMANDS = [
-    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, webhooks, serve,
-    worker, migrate, collect, demo, version,
+    profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, webhooks, audit,
+    serve,    worker, migrate, collect, demo, version,
 ]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
@@ -14,6 +15,7 @@ from lutnas.client.documents import (
     Architecture,
     Artifact,
     Attempt,
+    AuditEntry,
     Coverage,
     Dataset,
     Derivation,
@@ -80,6 +82,15 @@ class Client:
     def whoami(self) -> Token:
         """The token that this client shows: whose it is, and what it may do."""
         return cast(Token, self._transport.json("GET", "/v1/tokens/self"))
+
+    def audit(
+        self, *, since: datetime | None = None, actor: str | None = None, object: str | None = None
+    ) -> Iterator[AuditEntry]:
+        """Who wrote what, newest first: from a time on (with its zone), by a token's id or an owner, to the thing of an
+        id. Needs the scope admin.
+        """
+        params = {"since": None if since is None else since.isoformat(), "actor": actor, "object": object}
+        return self._transport.items("/v1/audit", params)
 
     # --- devices and their tables
 

@@ -110,6 +110,29 @@ def test_a_write_that_was_undone_leaves_the_row_of_its_failure_alone(
         assert [entry.status for entry in session.scalars(select(AuditEntry))] == [500]
 
 
+def test_the_trail_is_asked_by_time_by_who_and_by_what(
+    client: TestClient, database: Database, stranger: httpx.Headers, job: str
+) -> None:
+    me = client.get("/v1/tokens/self").json()["id"]
+    client.post(f"/v1/search-jobs/{job}/pause").raise_for_status()
+    client.post("/v1/devices", json={"name": "theirs"}, headers=stranger).raise_for_status()
+
+    def asked(**params: str) -> list[str]:
+        answer = client.get("/v1/audit", params=params)
+        assert answer.status_code == 200, answer.text
+        return [one["route"].rpartition("/")[2] for one in answer.json()["items"]]
+
+    assert asked(actor="stranger") == ["devices"]
+    assert asked(actor=me) == asked(actor="main") == ["pause", "search-jobs", "tables", "devices"]
+    assert asked(object=job) == ["pause", "search-jobs"]
+    assert asked(object=job, actor="stranger") == []
+    paused_at = next(one["at"] for one in trail(client) if one["route"].endswith("/pause"))
+    assert asked(since=paused_at) == ["devices", "pause"]
+    assert asked(since="2100-01-01T00:00:00+01:00") == []
+    for wrong in ("2026-11-24T10:00:00", "yesterday"):  # whose clock?
+        assert client.get("/v1/audit", params={"since": wrong}).status_code == 422
+
+
 def test_the_trail_is_for_admins(client: TestClient, database: Database) -> None:
     with database.write() as session:
         weak = make_token(session, owner="main", name="weak", scopes=["read", "submit", "profile"])
