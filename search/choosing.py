@@ -1,33 +1,21 @@
 """From a finished search to the one architecture that is derived: finalists are scored, the best are tried, one is
 measured where there is a device, and while it takes too much there, budgets are tightened and it all begins anew.
-
-Errors:
-    OverBudget (RuntimeError)   every finalist that was measured exceeds a budget on the device
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 from search.budget import Indices
 from search.contributions import Assessor
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
-from search.network import Network
+from search.measuring import Measure, Measuring
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.spec import SearchSpec
 from search.state import State
 from search.task import Task
 from search.trials import Trials, training_part
-
-Measure = Callable[[Network], Mapping[str, float]]  # what a device takes, by the budget's name and in its unit
-MOST_MEASURED = 8  # finalists that may exceed a budget on the device before the job gives up
-WELL_WITHIN = 1 - 1e-6  # a bound is tightened below what exceeded it
-
-
-class OverBudget(RuntimeError):
-    """Every finalist that was measured exceeds a budget on the device."""
 
 
 class Choosing:
@@ -37,28 +25,26 @@ class Choosing:
         self, spec: SearchSpec, *, searcher: Searcher, data: ImageData, budgets: Sequence[Budget], task: Task,
         measure: Measure | None = None,
     ) -> None:  # fmt: skip
-        self.spec, self.searcher, self.data, self.budgets = spec, searcher, data, tuple(budgets)
-        self.task, self.measure = task, measure
-        self.bounds = tuple(budgets)  # the budgets, tightened by what measured finalists took
-        self.measurements: list[dict[str, float]] = []
-        self.holds = False  # whether the best finalist holds the budgets, as far as anybody measured
+        self.spec, self.searcher, self.data, self.task = spec, searcher, data, task
+        self.measuring = Measuring(budgets, measure)
         self.assessor: Assessor | None = None
         self.evidence: Evidence | None = None
         self.trials: Trials | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains. Raises OverBudget, Unreachable."""
-        while not self.holds:
+        while not self.measuring.holds:
             self.assessor = self.assessor or self._start_assessing()
             yield from self.assessor
             self.evidence = self.evidence or self.assessor.evidence()
             if self.spec.tried:
                 self.trials = self.trials or self._start_trials(self.assessor)
                 yield from self.trials
-            if self.measure is None:
-                self.holds = True
-            else:
-                yield self._measured(self.measure)
+            report = self.measuring.judge(self.best(), self.searcher.supernet.inherit)
+            if not self.measuring.holds:
+                self.assessor = self.trials = None
+            if report is not None:
+                yield report
 
     def best(self) -> Indices:
         """The finalist that is best as far as it went."""
@@ -66,31 +52,11 @@ class Choosing:
         assert chosen is not None
         return chosen.best()
 
-    def _measured(self, measure: Measure) -> StepReport:
-        best = self.best()
-        measured = dict(measure(self.searcher.supernet.inherit(best)))
-        exceeded = [b for b in self.budgets if measured.get(b.name, 0.0) > b.maximum]
-        self.holds = not exceeded
-        if exceeded:
-            self._tighten(best, measured, exceeded)
-        count = len(self.measurements) + self.holds
-        return StepReport("measure", count, MOST_MEASURED, {"measured": measured, "held": self.holds})
-
-    def _tighten(self, indices: Indices, measured: dict[str, float], exceeded: Sequence[Budget]) -> None:
-        """Lowers each exceeded bound by the factor that prediction fell short."""
-        self.measurements.append(measured)
-        if len(self.measurements) == MOST_MEASURED:
-            told = "; ".join(f"{b.name}: {measured[b.name]:g} of {b.maximum:g}" for b in exceeded)
-            raise OverBudget(f"{MOST_MEASURED} finalists exceed on the device ({told}): profile it again")
-        tight = {b.name: b.maximum * b.total(indices) / measured[b.name] * WELL_WITHIN for b in exceeded}
-        self.bounds = tuple(replace(b, maximum=tight.get(b.name, b.maximum)) for b in self.bounds)
-        self.assessor = self.trials = None
-
     def _start_assessing(self) -> Assessor:
         return Assessor(
             self.searcher.supernet,
             held_out=self.searcher.theta_batches,
-            finalists=self.searcher.finalists(self.spec.finalists, self.bounds),
+            finalists=self.searcher.finalists(self.spec.finalists, self.measuring.bounds),
             samples=self.spec.search.evidence_samples if self.evidence is None else 0,
             seed=self.spec.seed,
             task=self.task,
@@ -124,17 +90,13 @@ class Choosing:
             "assessor": None if self.assessor is None else self.assessor.state_dict(),
             "evidence": None if self.evidence is None else self.evidence.model_dump_json(),
             "trials": None if self.trials is None else self.trials.state_dict(),
-            "measurements": [dict(measured) for measured in self.measurements],
-            "holds": self.holds,
-            "maxima": [bound.maximum for bound in self.bounds],
+            **self.measuring.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit; the searcher has its own state by then."""
         self.evidence = Evidence.model_validate_json(state["evidence"]) if state["evidence"] else None
-        self.measurements = [dict(measured) for measured in state["measurements"]]
-        self.holds = state["holds"]
-        self.bounds = tuple(replace(b, maximum=m) for b, m in zip(self.budgets, state["maxima"], strict=True))
+        self.measuring.load_state_dict(state)
         if state["assessor"] is not None:
             self.assessor = self._start_assessing()
             self.assessor.load_state_dict(state["assessor"])

@@ -7,16 +7,18 @@ SHARED_OVERHEAD for mixing views; the reference form runs every choice.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from latency.operator import Operator
 from search.costs import macs, parameters
 from search.evidence import parts_scored
 from search.space import Layer, Space
-from search.spec import SearchSpec
+from search.spec import Hawq, SearchSpec
 
 MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
 SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
 TRAINING = 3
+SECOND_ORDER = 4  # passes: the gradient of a gradient's product with a vector
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs torch
@@ -35,9 +37,9 @@ class Pace:
 
 @dataclass(frozen=True)
 class Workload:
-    """Steps of search, trials, teaching, finish and comparison with the multiply-adds of one each, on average (of
-    trials and teaching the same: `plain_step_macs`; of comparison those of the finish), and those of scoring all
-    finalists and evidence, and of judging what is compared.
+    """Steps of search (of strategy hawq: of its float network, and vectors), trials, teaching, finish and comparison
+    with the multiply-adds of one each, on average (of trials and teaching the same: `plain_step_macs`; of comparison
+    those of the finish), and those of scoring all finalists and evidence, and of judging what is compared.
     """
 
     search_steps: int
@@ -79,8 +81,45 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
     """
     finish = spec.finish
     pixels = space.input.channels * space.input.height * space.input.width
-    searching = _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size)
+    batches = max(1, examples // finish.batch_size)
+    found = _sensing(spec, space, batches) if spec.strategy == "hawq" else _searching(spec, space, examples)
     finishing = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
+    searched = min(spec.search.examples or examples, examples)
+    held_out = max(1, round(searched * spec.search.theta_share))
+    pictures, parts = parts_scored(held_out)
+    average = _average_macs(space) * finish.batch_size
+    scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
+    scores = spec.strategy == "differentiable"
+    # While others are trained, the result stays, with its momentum and its pictures.
+    kept = _network_bytes(_largest(space)) + examples * pixels if spec.compared else 0
+    judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
+    return Workload(
+        search_steps=found.steps,
+        trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
+        teach_steps=finish.teaching_epochs * batches,
+        finish_steps=finish.epochs * batches,
+        compare_steps=spec.compare_steps((finish.teaching_epochs + finish.epochs) * batches),
+        search_step_macs=found.macs / found.steps,
+        plain_step_macs=TRAINING * average,
+        finish_step_macs=(TRAINING + (finish.distillation is not None)) * average,  # the twin's answers
+        scoring_macs=scores * scored * _average_macs(space),
+        judging_macs=judged * _average_macs(space),
+        # The arrays stay, and the searcher has tensors of its own of them.
+        memory_bytes=round(
+            PROCESS_BYTES + RESIDENT_SHARE * max(found.tensor_bytes, finishing) + 2 * examples * pixels + kept
+        ),
+    )
+
+
+class _Found(NamedTuple):
+    """What it takes to come to an architecture: steps, multiply-adds of all, bytes of the tensors of one."""
+
+    steps: int
+    macs: float
+    tensor_bytes: float
+
+
+def _searching(spec: SearchSpec, space: Space, examples: int) -> _Found:
     is_shared = spec.search.supernet == "shared"
     mixed = sum(map(macs, _supernet(space, "shared"))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
     alone = {
@@ -90,28 +129,20 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
     }.get(spec.search.weight_sampler, _average_macs(space))
     weight_steps, theta_steps = _search_steps(spec, examples)
     trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
-    searched = min(spec.search.examples or examples, examples)
-    held_out = max(1, round(searched * spec.search.theta_share))
-    pictures, parts = parts_scored(held_out)
-    batches, average = max(1, examples // finish.batch_size), _average_macs(space) * finish.batch_size
-    scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
-    # While others are trained, the result stays, with its momentum and its pictures.
-    kept = _network_bytes(_largest(space)) + examples * pixels if spec.compared else 0
-    judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
-    return Workload(
-        search_steps=weight_steps + theta_steps,
-        trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
-        teach_steps=finish.teaching_epochs * batches,
-        finish_steps=finish.epochs * batches,
-        compare_steps=spec.compare_steps((finish.teaching_epochs + finish.epochs) * batches),
-        search_step_macs=trained / (weight_steps + theta_steps),
-        plain_step_macs=TRAINING * average,
-        finish_step_macs=(TRAINING + (finish.distillation is not None)) * average,  # the twin's answers
-        scoring_macs=scored * _average_macs(space),
-        judging_macs=judged * _average_macs(space),
-        # The arrays stay, and the searcher has tensors of its own of them.
-        memory_bytes=round(PROCESS_BYTES + RESIDENT_SHARE * max(searching, finishing) + 2 * examples * pixels + kept),
+    held = _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size)
+    return _Found(weight_steps + theta_steps, trained, held)
+
+
+def _sensing(spec: SearchSpec, space: Space, batches: int) -> _Found:
+    """A vector is asked twice, by weights and by what layers read; each is a backward pass through a backward pass."""
+    hawq = spec.hawq or Hawq()
+    steps, one = hawq.epochs * batches, _average_macs(space)
+    passes = steps * TRAINING * spec.finish.batch_size + hawq.vectors * 2 * SECOND_ORDER * hawq.pictures
+    held = max(
+        _tensor_bytes(_largest(space), spec.finish.batch_size),
+        2 * SECOND_ORDER * _tensor_bytes(_largest(space), hawq.pictures),
     )
+    return _Found(steps + hawq.vectors, passes * one, held)
 
 
 def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ class StepReport:
     `assess`: the score of one sub-network; the finalists come first. Phase `measure`: what
     the best finalist took on the device, by budget, and whether that holds. Phase `derive`: one report, with candidates
     and predicted (by budget). Phases `teach` (the float twin, where there is one) and `finish`: epoch, loss, accuracy.
+    Of strategy hawq: phase `float` as `finish`, phase `trace`: v' H v of one vector, over all layers.
     Phase `compare`: network (of so many `networks`), method, share and seed, with what `finish` has while it is
     trained, then with its metric before and after.
     """

@@ -8,7 +8,7 @@ result = run.export(folder)
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,14 +18,15 @@ from search.architecture import Architecture
 from search.baselines import misfits
 from search.baselines.methods import Learnt
 from search.batches import evaluation, tensors
-from search.choosing import Choosing, Measure
+from search.choosing import Choosing
 from search.comparison import Comparison
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
-from search.files import ARCHITECTURE, EVIDENCE, PRETRAINED, WEIGHTS
+from search.files import ARCHITECTURE, EVIDENCE, WEIGHTS
 from search.finish import Quality, Trainer, evaluated, quality_of
 from search.finish.distillation import refuse_unteachable
+from search.measuring import Measure
 from search.network import Network, save_weights
 from search.points import operating_points
 from search.randomness import seeded
@@ -36,11 +37,14 @@ from search.shipping import Models, write_models
 from search.space import Space
 from search.spec import SearchSpec
 from search.state import State, StateError
-from search.supernet.pretrained import save_pretrained
+from search.strategies import Strategy
+from search.strategies.differentiable import Differentiable
+from search.strategies.hawq import HawqSearch
 from search.task import CLASSIFICATION, Task
 
 PROBE_EXAMPLES = 64
-FORMAT = 5  # of `state_dict`: another one was written by another version
+STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
+FORMAT = 6  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):
@@ -91,21 +95,19 @@ class SearchRun:
             for _, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
                 raise MisfitError(f"baselines: {reason}")
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
-        self.searcher = Searcher(
-            space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task, pretrained=pretrained
-        )
         self.task = task
-        self.choosing = Choosing(spec, searcher=self.searcher, data=data, budgets=budgets, task=task, measure=measure)
+        self.strategy = STRATEGIES[spec.strategy](
+            spec, space=space, data=data, budgets=budgets, task=task, measure=measure, pretrained=pretrained
+        )
         self.trainer: Trainer | None = None
         self.comparison: Comparison | None = None
         self.before: Quality | None = None
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains; the report of phase `derive` stands between the choice of a finalist and its training."""
-        yield from self.searcher
         if self.trainer is None:
-            yield from self.choosing
-            self.trainer = self._start_training(self.choosing.best())
+            yield from self.strategy
+            self.trainer = self._start_training(self.strategy.best())
             if self.spec.finish.weights == "inherited":
                 self.before = self.trainer.quality_as_given()
             yield self._derived()
@@ -116,7 +118,7 @@ class SearchRun:
 
     @property
     def steps_left(self) -> dict[str, int]:
-        """Steps that remain of each phase: search, assess, trial, teach, finish, compare."""
+        """Steps that remain of each phase: those of the strategy, teach, finish, compare."""
         finish = self.spec.finish
         batches = max(1, len(self.data.y_train) // finish.batch_size)
         teach, steps = finish.teaching_epochs * batches, finish.epochs * batches
@@ -124,14 +126,21 @@ class SearchRun:
         if self.trainer is not None:
             teach = self.trainer.teacher.steps - self.trainer.teacher.step if self.trainer.teacher else 0
             left = self.trainer.steps - self.trainer.step
-            return {"search": 0, "assess": 0, "trial": 0, "teach": teach, "finish": left, "compare": compare}
-        return {
-            "search": len(self.searcher.plan) - self.searcher.step,
-            **self.choosing.steps_left,
-            "teach": teach,
-            "finish": steps,
-            "compare": compare,
-        }
+            done = dict.fromkeys(self.strategy.steps_left, 0)
+            return {**done, "teach": teach, "finish": left, "compare": compare}
+        return {**self.strategy.steps_left, "teach": teach, "finish": steps, "compare": compare}
+
+    @property
+    def searcher(self) -> Searcher:
+        """Of the differentiable strategy."""
+        assert isinstance(self.strategy, Differentiable), "no supernet is searched"
+        return self.strategy.searcher
+
+    @property
+    def choosing(self) -> Choosing:
+        """Of the differentiable strategy."""
+        assert isinstance(self.strategy, Differentiable), "no finalists are chosen among"
+        return self.strategy.choosing
 
     @property
     def architecture(self) -> Architecture:
@@ -146,7 +155,7 @@ class SearchRun:
     def _to_train(self, indices: Sequence[int], seed: int) -> Network:
         """With the weights that the job wants its training to start from; `seed` is for new ones."""
         if self.spec.finish.weights == "inherited":
-            return self.searcher.supernet.inherit(indices)
+            return self.strategy.inherit(tuple(indices))
         with seeded(seed, "scratch"):
             return Network(Architecture.from_indices(self.space, indices), self.task.head)
 
@@ -155,8 +164,8 @@ class SearchRun:
         return Comparison(self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task)
 
     def _evidence(self) -> Evidence:
-        assert self.choosing.evidence is not None
-        return self.choosing.evidence
+        assert self.strategy.evidence is not None
+        return self.strategy.evidence
 
     def predicted(self) -> dict[str, float]:
         """The derived architecture's total of each budget, by the budget's name and in its unit."""
@@ -164,14 +173,14 @@ class SearchRun:
         return {budget.name: budget.total(indices) for budget in self.budgets}
 
     def _derived(self) -> StepReport:
-        steps = len(self.searcher.plan)
+        steps = self.strategy.steps
         candidates = [choice.name for choice in self.architecture.layers]
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path, *, onnx: bool = True) -> Result:
         """Settles the trained network, tests it and writes architecture.json, weights.safetensors, the models of
-        `search.shipping`, evidence.json, from which other budgets are answered (search.evidence), and
-        supernet.safetensors, from which other searches may start. No file is in `folder` before all are written and
+        `search.shipping`, evidence.json, from which other budgets are answered (search.evidence), and of a search
+        supernet.safetensors, from which others may start. No file is in `folder` before all are written and
         checked. Raises ExportMismatch, and ValueError where the head of the task has no `folded` that a model could be
         made of: leave `onnx` out then.
         """
@@ -192,7 +201,7 @@ class SearchRun:
             top5_before=self.before.top5 if self.before else None,
             float_metric=evaluated(models.plain, self.data, self.task) if models and models.plain else None,
             teacher=self.trainer.teacher_metric,
-            notes=(*self.trainer.notes, *(models.notes if models else ())),
+            notes=(*self.strategy.notes(), *self.trainer.notes, *(models.notes if models else ())),
             compared=compared,
         )  # fmt: skip
 
@@ -201,9 +210,8 @@ class SearchRun:
         (folder / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS)
         (folder / EVIDENCE).write_text(self._evidence().model_dump_json() + "\n")
-        save_pretrained(self.searcher.supernet, folder / PRETRAINED)
-        given = [] if models is None else models.files
-        return [folder / ARCHITECTURE, folder / WEIGHTS, *given, folder / EVIDENCE, folder / PRETRAINED], models
+        given, kept = [] if models is None else models.files, self.strategy.write(folder)
+        return [folder / ARCHITECTURE, folder / WEIGHTS, *given, folder / EVIDENCE, *kept], models
 
     def _models(self, network: Network, folder: Path) -> Models:
         assert self.trainer is not None
@@ -218,8 +226,7 @@ class SearchRun:
                 "format": FORMAT,
                 "phase": "finish",
                 "indices": list(self.architecture.indices),
-                "evidence": self._evidence().model_dump_json(),
-                "supernet": dict(self.searcher.supernet.state_dict()),
+                "learnt": self.strategy.learnt(),
                 "before": None if self.before is None else asdict(self.before),
                 "trainer": self.trainer.state_dict(),
                 "comparison": None if self.comparison is None else self.comparison.state_dict(),
@@ -227,8 +234,7 @@ class SearchRun:
         return {
             "format": FORMAT,
             "phase": "search",
-            "searcher": self.searcher.state_dict(),
-            "choosing": self.choosing.state_dict(),
+            "strategy": self.strategy.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -236,12 +242,9 @@ class SearchRun:
         if state.get("format") != FORMAT:
             raise StateError("the checkpoint is of another version of lutnas: submit the job again")
         if state["phase"] == "search":
-            self.searcher.load_state_dict(state["searcher"])
-            self.choosing.load_state_dict(state["choosing"])
+            self.strategy.load_state_dict(state["strategy"])
         else:
-            self.searcher.step = len(self.searcher.plan)
-            self.searcher.supernet.load_state_dict(state["supernet"])
-            self.choosing.evidence = Evidence.model_validate_json(state["evidence"])
+            self.strategy.load_learnt(state["learnt"])
             self.before = Quality(**state["before"]) if state["before"] else None
             self.trainer = self._start_training(state["indices"])
             self.trainer.load_state_dict(state["trainer"])

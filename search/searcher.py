@@ -23,7 +23,8 @@ from search.spec import Search
 from search.state import State
 from search.supernet import Sample, Supernet
 from search.supernet.pretrained import load_pretrained
-from search.task import CLASSIFICATION, Task
+from search.supernet.warm_start import start_from_omega
+from search.task import CLASSIFICATION, Classification, Task
 
 CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
 SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
@@ -52,6 +53,8 @@ class Searcher:
     ) -> None:  # fmt: skip
         self.space, self.budgets, self.settings, self.seed = space, tuple(budgets), settings, seed
         self.task = task
+        if settings.warm_start and (len(space.choices.precisions) == 1 or not isinstance(task, Classification)):
+            raise ValueError("search.warm_start: needs a classifier and more than one precision to choose from")
         self.weight_batches, self.theta_batches = split_for_search(
             data,
             examples=settings.examples,
@@ -135,6 +138,8 @@ class Searcher:
     def _begin_epoch(self, step: Step) -> None:
         if step.epoch == self.settings.warmup_epochs:
             self._sort_widths()
+            if self.settings.warm_start:
+                start_from_omega(self.supernet, self.weight_batches, seed=self.seed, task=self.task)
         if step.progress > SURE_AFTER:
             self.supernet.theta.close_below(CLOSED_BELOW)
             self.even = even_within(self.supernet.theta, self.expected_cost)

@@ -34,7 +34,8 @@ class Search(Document):
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
     as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3).
     `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later. `pretrained` names a
-    job that succeeded: its supernet's weights are where this one starts.
+    job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta's precisions start
+    from HAWQ's Omega behind the warm-up (search.supernet.warm_start).
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -50,6 +51,7 @@ class Search(Document):
     objective: Literal["constrained", "fbnet"] = "constrained"
     evidence_samples: Annotated[int, Field(ge=0, le=100_000)] = 128
     pretrained: Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,64}$")] | None = None
+    warm_start: Literal["hawq"] | None = None
     temperature: Temperature = Temperature()
 
     @model_validator(mode="after")
@@ -57,6 +59,18 @@ class Search(Document):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} leaves none of the {self.epochs} epochs to search in")
         return self
+
+
+class Hawq(Document):
+    """What `strategy: hawq` starts from (docs/concepts/sensitivity.md). `candidates` names each layer's block, at full
+    width; empty, it is the largest that the layer is offered. A float network of them is trained for `epochs`, from new
+    weights or those of `search.pretrained`; then `vectors` of random signs estimate traces on so many `pictures`.
+    """
+
+    candidates: Annotated[tuple[str, ...], Field(max_length=4096)] = ()
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 10
+    pictures: Annotated[int, Field(ge=1, le=10_000)] = 256
+    vectors: Annotated[int, Field(ge=2, le=10_000)] = 64
 
 
 class Pruning(Document):
@@ -181,6 +195,7 @@ class Comparison(Document):
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
+    `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities.
     The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best is
     trained, or the best of those that are tried before (`trials`). `baselines` (search.baselines) are trained as it is,
     within the same budgets.
@@ -192,6 +207,8 @@ class SearchSpec(Document):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     choices: Choices | None = None
     constraints: Constraints
+    strategy: Literal["differentiable", "hawq"] = "differentiable"
+    hawq: Hawq | None = None
     search: Search = Search()
     finish: Finish = Finish()
     finalists: Annotated[int, Field(ge=1, le=64)] = 16
@@ -199,6 +216,20 @@ class SearchSpec(Document):
     baselines: tuple[str, ...] = ()
     comparison: Comparison = Comparison()
     labels: Labels = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_its_strategy(self) -> "SearchSpec":
+        if self.strategy != "hawq":
+            if self.hawq is not None:
+                raise ValueError("hawq: is asked for by strategy hawq alone; set it, or leave these out")
+            return self
+        if self.search.model_copy(update={"pretrained": None}) != Search():
+            raise ValueError("search: strategy hawq trains no supernet; of search it takes pretrained alone")
+        if self.trials.finalists:
+            raise ValueError("trials: strategy hawq has no finalists to try; leave it out")
+        if self.hawq is not None and not self.hawq.epochs and self.search.pretrained is None:
+            raise ValueError("hawq.epochs: 0 leaves new weights as they are, which have no sensitivity worth the name")
+        return self
 
     @property
     def tried(self) -> int:

@@ -6,7 +6,11 @@ from api.telemetry.metrics import STEP_SECONDS
 
 # A step of another phase in steps of the search, until one was seen: of the derived network, of a scored sub-network.
 SHARES = {"finish": 0.5, "teach": 0.5, "compare": 0.5, "trial": 0.5, "assess": 1.0}
-LIKE = {"compare": "finish"}  # steps of a phase that are those of another, where that was seen
+LIKE = {
+    "compare": "finish",
+    "finish": "float",
+    "trace": "float",
+}  # steps of a phase that are those of another, where that was seen
 
 
 class Pace:

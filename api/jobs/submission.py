@@ -12,6 +12,7 @@ from api.jobs.feasibility import assess_constraints
 from api.jobs.models import SearchJob
 from api.spaces import service as spaces
 from search.baselines import misfits
+from search.given import space_of
 from search.points import operating_points
 from search.pretrained import PRETRAINED, misfit
 from search.space import Space
@@ -69,11 +70,12 @@ def _pretrained(session: Session, owner: Owner, found: Assessment, job_id: str, 
 
 
 def _offering(found: Assessment, space: Space, spec: SearchSpec) -> Space | None:
-    """The space with the job's choices; notes why it cannot have them."""
+    """The space that the job searches; notes why there is none."""
     try:
-        return space.offering(spec.choices)
+        return space_of(spec, space)
     except ValueError as error:
-        found.refuse("space-does-not-fit", "choices", f"{space.name} cannot offer them: {error}")
+        place = {"hawq": "hawq.candidates", "search": "search.warm_start"}.get(str(error).split(".")[0], "choices")
+        found.refuse("space-does-not-fit", place, f"{space.name} cannot offer it: {error}")
         return None
 
 

@@ -19,6 +19,8 @@ from lutnas.client.documents import Document, Event, Job
 
 PHASES = {
     "search": "searching",
+    "float": "training in float",
+    "trace": "asking sensitivities",
     "assess": "scoring",
     "trial": "trying finalists",
     "derive": "deriving",

@@ -15,11 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from search.choices import DENSE, Level
 from search.compression.layers import Loss, inputs_seen, weighted
 from search.compression.plain import plain
 from search.kernels import Grids, on_grids, rounded_rows
 from search.norms import ONLY_GRID
 from search.randomness import generator
+from search.sparsity import survivors
 
 
 class Precise(NamedTuple):
@@ -57,16 +59,25 @@ def weight_traces(model: nn.Module, loss: Loss, *, seed: int = 0, precise: Preci
     """The trace of each layer's weights. `model` in evaluation mode; a network of ours is taken in fp32, dense
     (search.compression.plain). `loss` is the mean over some pictures, the same at each call.
     """
+    return _traces(weight_curvature(model, loss, seed=seed), precise)
+
+
+def weight_curvature(model: nn.Module, loss: Loss, *, seed: int = 0) -> "Curvature":
+    """That of each layer's weights, as `weight_traces` takes it."""
     model = plain(model)
     points = {name: layer.weight for name, layer in weighted(model).items()}
-    products_VL = _products(loss(model), list(points.values()), seed, precise)
-    return _estimates(products_VL, {name: point.numel() for name, point in points.items()}, precise)
+    return Curvature(loss(model), points, {name: point.numel() for name, point in points.items()}, seed)
 
 
 def activation_traces(model: nn.Module, loss: Loss, *, seed: int = 0, precise: Precise = PRECISE) -> dict[str, Trace]:
     """The trace by what each layer reads, of one picture in the mean over those of `loss`: pictures do not meet in
     evaluation mode, so the Hessian of a mean loss is made of theirs, each divided by their number.
     """
+    return _traces(activation_curvature(model, loss, seed=seed), precise)
+
+
+def activation_curvature(model: nn.Module, loss: Loss, *, seed: int = 0) -> "Curvature":
+    """That of what each layer reads, as `activation_traces` takes it."""
     model, points = plain(model), dict[str, Tensor]()
 
     def perturbed(name: str, read: Tensor) -> Tensor:
@@ -75,21 +86,32 @@ def activation_traces(model: nn.Module, loss: Loss, *, seed: int = 0, precise: P
 
     with inputs_seen(model, perturbed):
         value = loss(model)
-    products_VL = _products(value, list(points.values()), seed, precise)
-    return _estimates(products_VL, {name: point[0].numel() for name, point in points.items()}, precise)
+    return Curvature(value, points, {name: point[0].numel() for name, point in points.items()}, seed)
 
 
-def _products(loss: Tensor, points: Sequence[Tensor], seed: int, precise: Precise) -> Tensor:
-    """v' H v of each vector and each point, (V, L), float64."""
-    gradients = torch.autograd.grad(loss, points, create_graph=True)
+class Curvature:
+    """The Hessian of `loss` by each of `points`, asked by vectors of random signs. `row(n)` is the same whenever it is
+    asked for, so that what was interrupted goes on with the next; `sizes` are the numbers of values by name.
+    """
+
+    def __init__(self, loss: Tensor, points: Mapping[str, Tensor], sizes: Mapping[str, int], seed: int) -> None:
+        self.points, self.sizes, self.seed = list(points.values()), dict(sizes), seed
+        self.gradients = torch.autograd.grad(loss, self.points, create_graph=True)
+
+    def row(self, number: int) -> Tensor:
+        """v' H v of each point for vector `number`, (L,), float64."""
+        signs = _signs(self.points, self.seed, number)
+        products = torch.autograd.grad(self.gradients, self.points, signs, retain_graph=True, materialize_grads=True)
+        return torch.stack([(v * p).double().sum() for v, p in zip(signs, products, strict=True)]).detach()
+
+
+def _traces(curvature: Curvature, precise: Precise) -> dict[str, Trace]:
     rows = list[Tensor]()
     for number in range(precise.most_vectors):
-        signs = _signs(points, seed, number)
-        products = torch.autograd.grad(gradients, points, signs, retain_graph=True, materialize_grads=True)
-        rows.append(torch.stack([(v * p).double().sum() for v, p in zip(signs, products, strict=True)]))
+        rows.append(curvature.row(number))
         if number + 1 >= precise.least_vectors and bool(_settled(torch.stack(rows), precise).all()):
             break
-    return torch.stack(rows).detach()
+    return estimates(torch.stack(rows), curvature.sizes, precise)
 
 
 def _signs(points: Sequence[Tensor], seed: int, number: int) -> list[Tensor]:
@@ -106,7 +128,8 @@ def _errors(products_VL: Tensor) -> Tensor:
     return products_VL.std(0) / math.sqrt(len(products_VL))
 
 
-def _estimates(products_VL: Tensor, sizes: Mapping[str, int], precise: Precise) -> dict[str, Trace]:
+def estimates(products_VL: Tensor, sizes: Mapping[str, int], precise: Precise = PRECISE) -> dict[str, Trace]:
+    """Traces by name from v' H v of at least two vectors."""
     columns = zip(
         sizes.items(),
         products_VL.mean(0).tolist(),
@@ -121,15 +144,16 @@ def _estimates(products_VL: Tensor, sizes: Mapping[str, int], precise: Precise) 
 def weight_omegas(model: nn.Module, traces: Mapping[str, Trace], bits: Sequence[int]) -> dict[str, list[float]]:
     """Omega of each layer's weights at each of `bits`, 32 among them at no loss."""
     layers = weighted(model)
-    return {name: [trace.mean * _moved(layers[name].weight, b) for b in bits] for name, trace in traces.items()}
+    return {name: [trace.mean * moved(layers[name].weight, b) for b in bits] for name, trace in traces.items()}
 
 
-def _moved(weight: Tensor, bits: int) -> float:
-    """||Q_b(W) - W||^2."""
-    if bits == 32:
-        return 0.0
+def moved(weight: Tensor, bits: int, level: Level = DENSE) -> float:
+    """||Q_b(W) - W||^2, with what `level` makes zero counted as moved."""
     rows = weight.detach().flatten(1)
-    return (rounded_rows(rows, bits) - rows).double().square().sum().item()
+    kept = rows if bits == 32 else rounded_rows(rows, bits)
+    if level.sparsity:
+        kept = kept * survivors(rows, level)
+    return (kept - rows).double().square().sum().item()
 
 
 def activation_omegas(

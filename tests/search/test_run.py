@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from search import state
 from search.batches import pixels
 from search.choices import Choices, Sparsity
-from search.choosing import OverBudget
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.finish import Trainer
+from search.measuring import OverBudget
 from search.network import Network
 from search.objective import expected_shares
 from search.run import MisfitError, Result, SearchRun
