@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
-from search.baselines.methods import METHODS, Learnt
+from search.baselines import BASELINES
+from search.baselines.methods import METHODS, PROPOSALS, Learnt, Setting, finish_of
+from search.baselines.near import best_near
+from search.baselines.setting import Proposal
 from search.budget import Budget
 from search.datasets.data import ImageData
 from search.finish import Quality, Trainer, quality_of
@@ -45,9 +48,10 @@ class Comparison:
         points = operating_points(budgets, wanted.points)
         methods = (SEARCHED, *spec.baselines)
         self.plan = [Planned(m, p, seed) for m in methods for p in points for seed in range(wanted.seeds)]
-        self.steps = spec.compare_steps(own.steps + (own.teacher.steps if own.teacher else 0))
+        self.steps = spec.compare_steps(len(own.batches))
         self.step = 0
         self.compared: list[ComparedRun] = []
+        self.proposal: Proposal | None = None  # what learns which network is next
         self.trainer: Trainer | None = None  # of the network that is next
         self.before: Quality | None = None  # how good it is without training
 
@@ -58,9 +62,12 @@ class Comparison:
         while len(self.compared) < len(self.plan):
             planned = self.plan[len(self.compared)]
             if self.trainer is None or self.before is None:
-                network = self._network(planned)
-                trainer = self._trainer(network, planned)
-                self.before = trainer.quality_as_given()
+                if planned.method in PROPOSALS:
+                    self.proposal = self.proposal or PROPOSALS[planned.method](self._setting(planned))
+                    for data in self.proposal:
+                        yield self._reported(planned, {"proposing": True, **data})
+                trainer = self._trainer(self._network(planned), planned)
+                self.before, self.proposal = trainer.quality_as_given(), None
                 self.trainer = self.own if self._is_own(planned) else trainer
             for report in self.trainer:
                 yield self._reported(planned, report.data)
@@ -79,16 +86,22 @@ class Comparison:
     def _is_own(self, planned: Planned) -> bool:
         return planned is self.plan[0]
 
+    def _setting(self, planned: Planned) -> Setting:
+        """What the method has at hand; the search's own choice at share 1 is the job's, whatever came to it."""
+        worth, budgets = self.learnt.evidence.worth, planned.point.budgets
+        is_own = planned.point.share == 1.0
+        indices = self.own.network.architecture.indices if is_own else best_near(worth, budgets).indices
+        seed = self.spec.seed + planned.seed
+        return Setting(self.learnt, indices, budgets, seed, self.data, self.spec.finish, self.task)
+
     def _network(self, planned: Planned) -> Network:
         """With the weights that its training starts from."""
-        seed = self.spec.seed + planned.seed
-        if planned.method == SEARCHED and planned.point.share == 1.0:  # the job's own choice, whatever came to it
-            return self.learnt.start(self.own.network.architecture.indices, seed)
-        return METHODS[planned.method](self.learnt, planned.point.budgets, seed)
+        return self.proposal.network() if self.proposal else METHODS[planned.method](self._setting(planned))
 
     def _trainer(self, network: Network, planned: Planned) -> Trainer:
-        seed = self.spec.seed + planned.seed
-        return Trainer(network, data=self.data, settings=self.spec.finish, seed=seed, task=self.task)
+        length = 1 if planned.method == SEARCHED else BASELINES[planned.method].length
+        settings = finish_of(planned.method, self.spec.finish.lasting(length))
+        return Trainer(network, data=self.data, settings=settings, seed=self.spec.seed + planned.seed, task=self.task)
 
     def _run(self, planned: Planned, trainer: Trainer, before: Quality) -> ComparedRun:
         trainer.settle()
@@ -108,19 +121,27 @@ class Comparison:
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on, beside what was learnt and the job's own trainer."""
+        trainer = None if self.trainer is self.own else self.trainer
         return {
             "step": self.step,
             "compared": [run.model_dump(mode="json") for run in self.compared],
             "before": None if self.before is None else asdict(self.before),
-            "trainer": None if self.trainer is None or self.trainer is self.own else self.trainer.state_dict(),
+            "proposal": None if self.proposal is None else self.proposal.state_dict(),
+            "indices": None if trainer is None else list(trainer.network.architecture.indices),
+            "trainer": None if trainer is None else trainer.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
         self.step = state["step"]
         self.compared = [ComparedRun.model_validate(run) for run in state["compared"]]
+        if state["proposal"] is not None:
+            planned = self.plan[len(self.compared)]
+            self.proposal = PROPOSALS[planned.method](self._setting(planned))
+            self.proposal.load_state_dict(state["proposal"])
         if state["trainer"] is not None:
             planned = self.plan[len(self.compared)]
             self.before = Quality(**state["before"])
-            self.trainer = self._trainer(self._network(planned), planned)
+            network = self.learnt.start(tuple(state["indices"]), self.spec.seed + planned.seed)
+            self.trainer = self._trainer(network, planned)
             self.trainer.load_state_dict(state["trainer"])

@@ -98,7 +98,7 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
         trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
         teach_steps=finish.teaching_epochs * batches,
         finish_steps=finish.epochs * batches,
-        compare_steps=spec.compare_steps((finish.teaching_epochs + finish.epochs) * batches),
+        compare_steps=spec.compare_steps(batches),
         search_step_macs=found.macs / found.steps,
         plain_step_macs=TRAINING * average,
         finish_step_macs=(TRAINING + (finish.distillation is not None)) * average,  # the twin's answers

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from search.architecture import Architecture
-from search.baselines import misfits
+from search.baselines import BASELINES, misfits
 from search.baselines.methods import Learnt
 from search.batches import evaluation, tensors
 from search.choosing import Choosing
@@ -40,7 +40,7 @@ from search.state import State, StateError
 from search.strategies import Strategy
 from search.strategies.differentiable import Differentiable
 from search.strategies.hawq import HawqSearch
-from search.task import CLASSIFICATION, Task
+from search.task import CLASSIFICATION, Classification, Task
 
 PROBE_EXAMPLES = 64
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
@@ -94,6 +94,9 @@ class SearchRun:
         if spec.baselines:
             for _, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
                 raise MisfitError(f"baselines: {reason}")
+        for name in spec.baselines:
+            if BASELINES[name].classifies and not isinstance(task, Classification):
+                raise MisfitError(f"baselines: {name} looks into the head of a classifier, which this task has not")
         self.spec, self.space, self.data, self.budgets = spec, space, data, tuple(budgets)
         self.task = task
         self.strategy = STRATEGIES[spec.strategy](
@@ -122,7 +125,7 @@ class SearchRun:
         finish = self.spec.finish
         batches = max(1, len(self.data.y_train) // finish.batch_size)
         teach, steps = finish.teaching_epochs * batches, finish.epochs * batches
-        compare = self.spec.compare_steps(teach + steps) - (self.comparison.step if self.comparison else 0)
+        compare = self.spec.compare_steps(batches) - (self.comparison.step if self.comparison else 0)
         if self.trainer is not None:
             teach = self.trainer.teacher.steps - self.trainer.teacher.step if self.trainer.teacher else 0
             left = self.trainer.steps - self.trainer.step
@@ -156,11 +159,14 @@ class SearchRun:
         """With the weights that the job wants its training to start from; `seed` is for new ones."""
         if self.spec.finish.weights == "inherited":
             return self.strategy.inherit(tuple(indices))
+        return self._new(indices, seed)
+
+    def _new(self, indices: Sequence[int], seed: int) -> Network:
         with seeded(seed, "scratch"):
             return Network(Architecture.from_indices(self.space, indices), self.task.head)
 
     def _start_comparing(self, own: Trainer) -> Comparison:
-        learnt = Learnt(self._evidence(), self._to_train)
+        learnt = Learnt(self._evidence(), self._to_train, self.strategy.inherit, self._new)
         return Comparison(self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task)
 
     def _evidence(self) -> Evidence:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from search.baselines import BASELINES
+from search.baselines import BASELINES, Baseline
 from search.choices import Choices
 from search.constraints import Constraints
 from search.document import Document, Name
@@ -169,6 +169,14 @@ class Finish(Document):
         """How long the float twin is trained; 0 where there is none."""
         return (self.distillation.epochs or self.epochs) if self.distillation else 0
 
+    def steps(self, batches: int) -> int:
+        """Steps of the training and of its teacher's, at so many batches an epoch."""
+        return (self.teaching_epochs + self.epochs) * batches
+
+    def lasting(self, times: int) -> "Finish":
+        """The same, so many times as long."""
+        return self.model_copy(update={"epochs": self.epochs * times})
+
     def of_trial(self, epochs: int) -> "Finish":
         """How a finalist is tried for `epochs`: by itself, and judged by what its last step left."""
         return self.model_copy(update={"epochs": epochs, "distillation": None, "ema": None})
@@ -243,9 +251,31 @@ class SearchSpec(Document):
         count = (1 + len(self.baselines)) * self.comparison.points * self.comparison.seeds
         return count if count > 1 else 0
 
-    def compare_steps(self, finish_steps: int) -> int:
-        """Steps of the comparison: `finish_steps` for each network but the job's own, and one for each to judge it."""
-        return max(0, self.compared - 1) * finish_steps + self.compared
+    def compare_steps(self, batches: int) -> int:
+        """Steps of the comparison, at so many batches an epoch: what each network but the job's own takes until it is
+        there and trained, and one for each to judge it.
+        """
+        if not self.compared:
+            return 0
+        each = self.comparison.points * self.comparison.seeds
+        own = self.finish.steps(batches)
+        found = [each * self._steps_of(BASELINES[name], batches) for name in self.baselines]
+        return (each - 1) * own + sum(found) + self.compared
+
+    def _steps_of(self, baseline: Baseline, batches: int) -> int:
+        rehearsed = baseline.rehearsals * self.finish.epochs * batches + baseline.vectors
+        return rehearsed + self.finish.lasting(baseline.length).steps(batches)
+
+    @model_validator(mode="after")
+    def _worth_comparing(self) -> "SearchSpec":
+        for name in self.baselines:
+            if BASELINES[name].trains and not self.finish.epochs:
+                raise ValueError(f"baselines: {name} needs training, and finish.epochs is 0")
+        if "scratch" in self.baselines and self.finish.weights == "scratch":
+            raise ValueError("baselines: scratch is what finish.weights asks of the job itself; leave one of them out")
+        if "hawq" in self.baselines and self.strategy == "hawq":
+            raise ValueError("baselines: hawq is the strategy of the job itself; leave it out")
+        return self
 
     @field_validator("baselines")
     @classmethod

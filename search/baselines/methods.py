@@ -1,46 +1,46 @@
 """How the search itself and each baseline come to a network at one operating point."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 from search.baselines import uniform_magnitude
+from search.baselines.magnitude import by_gradient, by_magnitude
 from search.baselines.near import best_near
+from search.baselines.proposals.bits import Bits
+from search.baselines.proposals.gates import Gates
+from search.baselines.proposals.noise import Noise
+from search.baselines.proposals.ticket import Ticket
 from search.baselines.random_draw import draw
+from search.baselines.setting import Learnt, Method, Proposal, Setting
 from search.baselines.uniform_int8 import only_int8
-from search.budget import Budget, Indices
-from search.evidence import Evidence
 from search.network import Network
 from search.report.compared import SEARCHED
+from search.spec import Finish, Pruning
+
+__all__ = ["METHODS", "PROPOSALS", "Learnt", "Setting", "finish_of"]
 
 
-class Learnt(NamedTuple):
-    """What a finished search has: the worth of every choice, and the network of one choice a layer with the weights
-    that the job's training starts from; the seed is for new ones.
-    """
-
-    evidence: Evidence
-    start: Callable[[Indices, int], Network]
+def _searched(setting: Setting) -> Network:
+    return setting.learnt.start(setting.indices, setting.seed)
 
 
-Method = Callable[[Learnt, Sequence[Budget], int], Network]  # within the budgets, near them; the seed is for draws
+def _random(setting: Setting) -> Network:
+    return setting.learnt.start(draw(setting.budgets, setting.seed), setting.seed)
 
 
-def _searched(learnt: Learnt, budgets: Sequence[Budget], seed: int) -> Network:
-    return learnt.start(best_near(learnt.evidence.worth, budgets).indices, seed)
+def _uniform_magnitude(setting: Setting) -> Network:
+    evidence = setting.learnt.evidence
+    chosen = uniform_magnitude.choose(evidence.space, evidence.worth, setting.budgets)
+    return setting.learnt.start(chosen, setting.seed)
 
 
-def _random(learnt: Learnt, budgets: Sequence[Budget], seed: int) -> Network:
-    return learnt.start(draw(budgets, seed), seed)
+def _uniform_int8(setting: Setting) -> Network:
+    evidence = setting.learnt.evidence
+    chosen = best_near(only_int8(evidence.space, evidence.worth), setting.budgets)
+    return setting.learnt.start(chosen.indices, setting.seed)
 
 
-def _uniform_magnitude(learnt: Learnt, budgets: Sequence[Budget], seed: int) -> Network:
-    evidence = learnt.evidence
-    return learnt.start(uniform_magnitude.choose(evidence.space, evidence.worth, budgets), seed)
-
-
-def _uniform_int8(learnt: Learnt, budgets: Sequence[Budget], seed: int) -> Network:
-    evidence = learnt.evidence
-    return learnt.start(best_near(only_int8(evidence.space, evidence.worth), budgets).indices, seed)
+def _scratch(setting: Setting) -> Network:
+    return setting.learnt.scratch(setting.indices, setting.seed)
 
 
 METHODS: dict[str, Method] = {
@@ -48,4 +48,20 @@ METHODS: dict[str, Method] = {
     "random": _random,
     "uniform-magnitude": _uniform_magnitude,
     "uniform-int8": _uniform_int8,
+    "magnitude-global": by_magnitude,
+    "magnitude-gradient": by_gradient,
+    "scratch": _scratch,
+    "scratch-2x": _scratch,
 }
+PROPOSALS: dict[str, Callable[[Setting], Proposal]] = {
+    "hawq": Bits,
+    "variational-dropout": Noise,
+    "hard-concrete": Gates,
+    "lottery-ticket": Ticket,
+}
+OWN_MASKS = ("magnitude-gradient", "lottery-ticket")  # which no pruning by today's magnitudes may replace
+
+
+def finish_of(method: str, finish: Finish) -> Finish:
+    """How the network of a method is trained: as the job's own, but for what the method is about."""
+    return finish.model_copy(update={"pruning": Pruning(schedule="one-shot")}) if method in OWN_MASKS else finish

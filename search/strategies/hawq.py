@@ -21,7 +21,7 @@ from search.datasets.data import ImageData
 from search.evidence import Evidence
 from search.finish import Trainer
 from search.measuring import Measure, Measuring
-from search.network import Network
+from search.network import Network, recalibrate
 from search.randomness import seeded
 from search.reports import StepReport
 from search.sensitivity import Sensitivity
@@ -117,12 +117,13 @@ class HawqSearch:
         return self.chosen
 
     def inherit(self, indices: Indices) -> Network:
-        """With the float network's weights; what rounds has statistics of its own, which calibration takes."""
+        """With the float network's weights; statistics are taken anew, as what rounds has some that it had not."""
         network = Network(Architecture.from_indices(self.space, indices), self.task.head)
         network.load_state_dict({**network.state_dict(), **self.trainer.network.state_dict()})
         for block in network.layers:
             if isinstance(block, MobileBlock) and block.level.sparsity:
                 block.choose_survivors()
+        recalibrate(network, self.trainer.calibration())
         return network
 
     def notes(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from search.baselines import BASELINES, misfits, uniform_magnitude
-from search.baselines.methods import METHODS
+from search.baselines.methods import METHODS, PROPOSALS
 from search.baselines.near import best_near
 from search.baselines.random_draw import draw
 from search.baselines.uniform_int8 import only_int8
@@ -45,7 +45,8 @@ def size_budget(space: Space, share: float) -> Budget:
 
 
 def test_every_baseline_that_can_be_asked_for_has_a_method() -> None:
-    assert set(METHODS) == {SEARCHED, *BASELINES}
+    assert {*METHODS, *PROPOSALS} == {SEARCHED, *BASELINES}
+    assert not set(METHODS) & set(PROPOSALS)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -191,7 +192,8 @@ def test_a_baseline_that_cannot_apply_says_why() -> None:
     tight = [sum_budget("macs", plain, macs, 1.0)]
     tight = [replace(tight[0], maximum=1.01 * reach(tight[0]).least)]
     loose = operating_points([weight_budget(mixed, 0.9)], 2)
-    assert list(misfits(BASELINES, mixed, loose)) == []
+    sparse = mixed.offering(WIDE.model_copy(update={"sparsity": Sparsity(levels=(0, 0.5))}))
+    assert list(misfits(BASELINES, sparse, loose)) == []
     found = dict(misfits(("random", "uniform-magnitude", "uniform-int8"), plain, [Point(1.0, tuple(tight))]))
     assert set(found) == {1, 2}
     assert "in every layer holds the budgets at share 1 (the least, each alone: macs:" in found[1]

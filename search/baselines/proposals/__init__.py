@@ -1,0 +1,1 @@
+"""Baselines that learn which network they propose before it is trained."""
