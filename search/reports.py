@@ -15,7 +15,7 @@ class StepReport:
     and predicted (by budget). Phases `teach` (the float twin, where there is one) and `finish`: epoch, loss, accuracy.
     Of strategy hawq: phase `float` as `finish`, phase `trace`: v' H v of one vector, over all layers.
     Phase `compare`: network (of so many `networks`), method, share and seed, with what `finish` has while it is
-    trained, then with its metric before and after.
+    trained, then with its metric before and after; `proposing` is true while a baseline learns which network it has.
     """
 
     phase: str

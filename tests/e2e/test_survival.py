@@ -5,6 +5,8 @@ import subprocess
 from functools import partial
 from typing import Any
 
+import pytest
+
 from lutnas.client import Client
 from search.choices import Choices
 from search.space import preset
@@ -187,3 +189,45 @@ def test_a_job_is_compared_within_its_budgets_and_the_report_has_all_rows(sqlite
     assert (steps[-1]["network"], steps[-1]["networks"]) == (6, 6)
     assert forecast is not None
     assert forecast["compare_steps"] == steps[-1]["steps"]
+
+
+SHORT = {"epochs": 1, "batch_size": 256}
+FIVE = {
+    "differentiable": (
+        {"search": {"epochs": 2, "warmup_epochs": 1, "batch_size": 256, "evidence_samples": 16}, "finalists": 4},
+        ("hawq", "magnitude-global", "hard-concrete", "lottery-ticket", "scratch"),
+        8000,
+    ),
+    "hawq": (
+        {"search": {}, "hawq": {"epochs": 1, "vectors": 4, "pictures": 64}},
+        ("random", "magnitude-gradient", "variational-dropout", "uniform-int8", "scratch-2x"),
+        20_000,  # the blocks that are given are of the greatest width
+    ),
+}
+
+
+@pytest.mark.parametrize("strategy", FIVE)
+def test_a_job_of_either_strategy_has_one_report_with_a_row_for_each_of_five_baselines(
+    sqlite_site: Site, strategy: str
+) -> None:
+    """Under a size alone, so that no table has to know every precision and level of zeros."""
+    given, baselines, most = FIVE[strategy]
+    choices = {"precision": ["fp32", "w8a8"], "width": [1, 0.5], "sparsity": {"levels": [0, 0.5]}}
+    document = {
+        **spec(**given), "strategy": strategy, "finish": SHORT, "choices": choices, "baselines": baselines,
+        "constraints": [{"metric": "size", "max_bytes": most}],
+    }  # fmt: skip
+    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
+        job = client.submit(document)["id"]
+        until(lambda: client.job(job)["state"] in ("succeeded", "failed"))
+        assert client.job(job)["state"] == "succeeded", client.job(job)["problem"]
+        by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
+        report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
+        steps = [event["data"] for event in client.events(job) if event["data"].get("phase") == "compare"]
+        forecast = client.job(job)["forecast"]
+    rows = {row["method"]: row for row in report["comparison"]}
+    assert set(rows) == {"search", *baselines}
+    assert all(row["predicted"]["size"] <= most for row in rows.values())
+    assert rows["search"]["accuracy"]["mean"] == report["test_accuracy"]
+    assert forecast is not None
+    assert forecast["compare_steps"] == steps[-1]["steps"] == steps[-1]["step"]
