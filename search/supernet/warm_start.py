@@ -12,11 +12,11 @@ from torch import Tensor
 
 from search.batches import Batches, evaluation
 from search.budget import Matrix
-from search.finish.distillation import float_twin
 from search.network import recalibrate
 from search.sensitivity import Sensitivity
 from search.supernet.network import Supernet
 from search.task import Task
+from search.unrounded import float_copy
 
 SPREAD = 1.0  # of the logits of an average layer
 PICTURES, VECTORS = 256, 32
@@ -27,7 +27,7 @@ def start_from_omega(supernet: Supernet, batches: Batches, *, seed: int, task: T
     """Sets the logits of the precisions by pictures of `batches`."""
     theta = supernet.theta
     indices = theta.per_choice(theta.largest()).argmax(1).tolist()
-    network = float_twin(supernet.inherit(indices), task.head)
+    network = float_copy(supernet.inherit(indices), task.head, dense=True)
     chosen = batches.order(0)[:PICTURES]
     x_NCHW, y_N = batches.x_NCHW[chosen], batches.y_N[chosen]
     recalibrate(network, evaluation(x_NCHW))
