@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol
 from search.budget import Budget, Indices
 from search.datasets.data import ImageData
 from search.evidence import Evidence
-from search.finish.distillation import float_twin
 from search.network import Network
 from search.spec import Finish
 from search.state import State
 from search.task import Task
+from search.unrounded import float_copy
 
 
 class Learnt(NamedTuple):
@@ -37,7 +37,7 @@ class Setting(NamedTuple):
 
     def floats(self, indices: Indices) -> Network:
         """In fp32 and dense, with what the search learnt."""
-        return float_twin(self.learnt.inherit(indices), self.task.head)
+        return float_copy(self.learnt.inherit(indices), self.task.head, dense=True)
 
     @property
     def rehearsal(self) -> Finish:
