@@ -89,7 +89,8 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
     pictures, parts = parts_scored(held_out)
     average = _average_macs(space) * finish.batch_size
     scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
-    scores = spec.strategy == "differentiable"
+    if spec.strategy == "hawq":
+        scored = 0.0
     # While others are trained, the result stays, with its momentum and its pictures.
     kept = _network_bytes(_largest(space)) + examples * pixels if spec.compared else 0
     judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
@@ -102,7 +103,7 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
         search_step_macs=found.macs / found.steps,
         plain_step_macs=TRAINING * average,
         finish_step_macs=(TRAINING + (finish.distillation is not None)) * average,  # the twin's answers
-        scoring_macs=scores * scored * _average_macs(space),
+        scoring_macs=scored * _average_macs(space),
         judging_macs=judged * _average_macs(space),
         # The arrays stay, and the searcher has tensors of its own of them.
         memory_bytes=round(

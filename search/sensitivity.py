@@ -29,9 +29,7 @@ from search.space import Layer, Space
 from search.state import State
 from search.task import Task
 
-GREATEST = (
-    1000.0  # what the greatest Omega of a network counts as: its unit follows from how well the network is trained
-)
+GREATEST = 1000.0  # what the greatest Omega counts as: its own unit depends on how well the network is trained
 MASKED = ("expand", "project")  # the convolutions that levels of zeros act on
 
 

@@ -12,7 +12,7 @@ from api.jobs.feasibility import assess_constraints
 from api.jobs.models import SearchJob
 from api.spaces import service as spaces
 from search.baselines import misfits
-from search.given import space_of
+from search.given import NotOffered, space_of
 from search.points import operating_points
 from search.pretrained import PRETRAINED, misfit
 from search.space import Space
@@ -74,8 +74,8 @@ def _offering(found: Assessment, space: Space, spec: SearchSpec) -> Space | None
     try:
         return space_of(spec, space)
     except ValueError as error:
-        place = {"hawq": "hawq.candidates", "search": "search.warm_start"}.get(str(error).split(".")[0], "choices")
-        found.refuse("space-does-not-fit", place, f"{space.name} cannot offer it: {error}")
+        field = error.field if isinstance(error, NotOffered) else "choices"
+        found.refuse("space-does-not-fit", field, f"{space.name} cannot offer them: {error}")
         return None
 
 

@@ -102,9 +102,9 @@ class HawqSearch:
         omega_LK = [[-worth for worth in row] for row in self._evidence.worth]
         while not self.measuring.holds:
             self.chosen = allocate(omega_LK, self.measuring.bounds)
-            report_or_none = self.measuring.judge(self.chosen, self.inherit)
-            if report_or_none is not None:
-                yield report_or_none
+            measured = self.measuring.judge(self.chosen, self.inherit)
+            if measured is not None:
+                yield measured
 
     def _found(self) -> Evidence:
         omega_LK = self.sensitivity.omegas(self.space, self.blocks)
@@ -130,13 +130,8 @@ class HawqSearch:
         """How the bits were found, and how sure their figures are."""
         return (
             f"The blocks were given. Bits and zeros are the least sum of HAWQ's Omega within the budgets, by "
-            f"{self.settings.vectors} vectors (standard error of the traces' sum {self.error:.1%}).",
+            f"{self.settings.vectors} vectors (standard error of the traces' sum {self.sensitivity.error:.1%}).",
         )
-
-    @property
-    def error(self) -> float:
-        """The standard error of the traces of all weights together, as a share of them."""
-        return self.sensitivity.error
 
     def write(self, folder: Path) -> list[Path]:
         """None: there is no supernet that another search could start from."""
