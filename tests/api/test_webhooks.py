@@ -1,16 +1,22 @@
 """Webhooks: told of what happened and of nothing else, signed, again after a failure, and never by two at once."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
@@ -71,6 +77,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Not on the test's output."""
+
+
+def certificate(host: str, folder: Path) -> Path:
+    """A file with a key and a certificate for `host` that it signed itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    today = datetime.now(UTC)
+    made = x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1)
+    made = made.not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    form, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file = folder / f"{host}.pem"
+    secret = key.private_bytes(form, pkcs8, serialization.NoEncryption())
+    file.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(form))
+    return file
 
 
 @pytest.fixture
@@ -259,6 +280,28 @@ def test_a_postman_that_died_is_followed_by_another_and_his_late_word_is_not_tak
         assert record(session, letter, Outcome(None, "late", 1), attempts=1, retry_seconds=1) is None
     (delivery,) = deliveries(client, webhook)
     assert (delivery["state"], delivery["attempts"], len(delivery["tries"])) == ("delivered", 2, 1)
+
+
+@pytest.mark.parametrize(("host", "is_taken"), [("localhost", True), ("elsewhere.test", False)])
+def test_tls_is_spoken_with_the_host_of_the_url_and_its_certificate_is_checked(
+    client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, host: str, is_taken: bool,
+) -> None:  # fmt: skip
+    """The connection goes to an address, and the certificate is still that of the name."""
+    file = certificate(host, tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    lead(database, webhook["id"], receiver.url.replace("http://127.0.0.1", "https://localhost"))
+    client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
+    assert Postman(database, near).round() == 1
+    ((told,),) = (one["tries"] for one in deliveries(client, webhook))
+    assert (told["status"], len(receiver.arrived)) == ((204, 1) if is_taken else (None, 0))
+    if is_taken:
+        assert receiver.arrived[0][0]["Host"] == f"localhost:{receiver.server_address[1]}"
+    else:
+        assert "certificate" in told["error"]
 
 
 def test_without_the_setting_nothing_is_sent_to_this_machine_even_by_name(
