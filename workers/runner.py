@@ -181,18 +181,24 @@ class Attempt:
             self._keep(run, report.step, here)
 
     def _obey(self, run: Run, report: StepReport, here: dict[str, Any]) -> None:
+        try:
+            self._listen()
+        except Stopped as stop:
+            if stop.becomes != "cancelled":
+                self._keep(run, report.step, here)
+            raise
+
+    def _listen(self) -> None:
+        """Raises LeaseLost, or Stopped, where the attempt is to end here."""
         order = self.heart.order
         if order is Order.LOST:
             raise LeaseLost(self.lease.job_id)
         if order is Order.CANCEL:
             raise Stopped("cancelled", "cancelled by its user")
-        if order is Order.PAUSE or self.drain():
-            self._keep(run, report.step, here)
-            raise (
-                Stopped("paused", "paused by its user")
-                if order is Order.PAUSE
-                else Stopped("queued", "the worker was told to stop")
-            )
+        if order is Order.PAUSE:
+            raise Stopped("paused", "paused by its user")
+        if self.drain():
+            raise Stopped("queued", "the worker was told to stop")
 
     def _tell(self, run: Run, report: StepReport, inputs: JobInputs) -> None:
         left = self.pace.seconds_left(run.steps_left)
@@ -228,7 +234,9 @@ class Attempt:
     def _store(self, name: str, file: Path, *, patience_seconds: float = STORE_SECONDS) -> StoredFile:
         path = attempt_path(self.lease.job_id, self.lease.attempt, name)
         media_type = MEDIA_TYPES[file.suffix or Path(name).suffix]
-        return storing.put(self.store, path, file, media_type=media_type, patience_seconds=patience_seconds)
+        return storing.put(
+            self.store, path, file, media_type=media_type, patience_seconds=patience_seconds, listen=self._listen
+        )
 
     def _end(self, write: Callable[[Session], list[str]]) -> None:
         """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the
@@ -252,7 +260,7 @@ class Attempt:
         with tempfile.TemporaryDirectory() as folder:
             result = run.export(Path(folder))
             for note in result.notes:
-                self._write("warning", steps, {"detail": note})
+                self._write("note", steps, {"detail": note})
             files = [self._store(file.name, file) for file in result.files]
             measured = self._measured(run, result, Path(folder), inputs.threads)
             card = card_of(

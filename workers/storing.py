@@ -23,9 +23,12 @@ class StoreFull(Exception):
 
 def put(
     store: ArtifactStore, path_in_store: str, file: Path, *, media_type: str, patience_seconds: float,
-    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    listen: Callable[[], None], clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> StoredFile:  # fmt: skip
-    """Keeps `file`; where there is no room, again and again for `patience_seconds`. Raises StoreFull."""
+    """Keeps `file`; where there is no room, again and again for `patience_seconds`. Raises StoreFull, and what `listen`
+    raises between two tries: who waits can be told to end.
+    """
     deadline = clock() + patience_seconds
     while True:
         try:
@@ -35,5 +38,6 @@ def put(
                 raise
             if clock() >= deadline:
                 raise StoreFull(f"{path_in_store}: {error.strerror}: make room in the store of artifacts") from error
+            listen()
             _logger.warning("no room for %s: trying again in %g s", path_in_store, PAUSE_SECONDS)
             sleep(PAUSE_SECONDS)

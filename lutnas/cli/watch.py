@@ -58,8 +58,8 @@ class View:
                 return self._progress({"step": event["step"], **data})
             case "derived":
                 return "derived " + " ".join(name.replace(" ", ",") for name in data.get("candidates", []))
-            case "warning":
-                return f"warning: {data.get('detail', '')}"
+            case "warning" | "note" as kind:
+                return f"{kind}: {data.get('detail', '')}"
         return None
 
     def _progress(self, data: Document) -> str | None:

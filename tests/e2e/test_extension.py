@@ -72,7 +72,7 @@ def test_an_extension_whose_worker_is_killed_ends_bit_identical_and_is_told(
         assert files(client, first) == left
         assert client.job(job)["extends"] == first
         assert client.job(job)["attempt"] == 2
-        notes = [event["data"] for event in client.events(job) if event["kind"] == "warning"]
+        notes = [event["data"] for event in client.events(job) if event["kind"] == "note"]
     same = {"architecture.json", "weights.safetensors", "model.onnx", "model.tflite"}
     assert {name: again[name] for name in same} == {name: calm[name] for name in same}
     assert set(calm) == {*same, "report.json", "report.html"}

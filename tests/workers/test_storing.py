@@ -1,6 +1,7 @@
 """A store that is full: results wait for room, and whoever has no patience is told what to do."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,11 +34,17 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def kept(store: ArtifactStore, file: Path, patience: float) -> tuple[StoredFile, list[float]]:
+class Told(Exception):
+    """Whoever waits is told to end."""
+
+
+def kept(
+    store: ArtifactStore, file: Path, patience: float, listen: Callable[[], None] = lambda: None
+) -> tuple[StoredFile, list[float]]:
     slept: list[float] = []
     found = put(
-        store, "jobs/j/1/weights", file, media_type="x/y", patience_seconds=patience, clock=lambda: sum(slept),
-        sleep=slept.append,
+        store, "jobs/j/1/weights", file, media_type="x/y", patience_seconds=patience, listen=listen,
+        clock=lambda: sum(slept), sleep=slept.append,
     )  # fmt: skip
     return found, slept
 
@@ -57,3 +64,11 @@ def test_other_failures_of_the_disk_are_not_waited_for(tmp_path: Path, file: Pat
     with pytest.raises(OSError, match="No space") as caught:
         kept(FullFor(tmp_path / "store", 1, errno.EIO), file, 600.0)
     assert caught.value.errno == errno.EIO
+
+
+def test_who_waits_for_room_hears_that_the_job_is_cancelled(tmp_path: Path, file: Path) -> None:
+    def cancelled() -> None:
+        raise Told
+
+    with pytest.raises(Told):
+        kept(FullFor(tmp_path / "store", 9), file, 600.0, cancelled)
