@@ -1,5 +1,6 @@
 """`lutnas serve` and `lutnas migrate`: how they start, what they leave and how they end."""
 
+import http.client
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -52,6 +54,19 @@ def test_it_makes_a_token_that_only_its_owner_reads_and_says_where(tmp_path: Pat
         headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
         assert httpx.get(f"{ready['address']}/v1/tokens/self", headers=headers).is_success
         assert httpx.get(f"{ready['address']}/v1/tokens/self").status_code == 401
+
+
+def test_an_answer_goes_out_whole_without_waiting_for_the_client_to_acknowledge_its_head(tmp_path: Path) -> None:
+    took = list[float]()
+    with serving(tmp_path) as (_, ready):
+        connection = http.client.HTTPConnection(urlsplit(ready["address"]).netloc, timeout=60)
+        for _ in range(60):  # a new connection is acknowledged at once for a while
+            begin = time.monotonic()
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+            took.append(time.monotonic() - begin)
+        connection.close()
+    assert min(took[30:]) < 0.03  # 0.04 s is what Linux waits before it acknowledges
 
 
 def test_the_command_of_this_machine_finds_it_without_being_told(tmp_path: Path) -> None:
