@@ -5,7 +5,6 @@ Errors:
     MeasuredTooOften (DomainError)   422  measured-too-often
 """
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -67,12 +66,6 @@ def add_measured(session: Session, owner: Owner, architecture_id: str, new: NewM
 def id_of_job(session: Session, job_id: str) -> str | None:
     """The id of what a job gave."""
     return session.scalars(select(DerivedArchitecture.id).where(DerivedArchitecture.job_id == job_id)).one_or_none()
-
-
-def ids_of_jobs(session: Session, job_ids: Sequence[str]) -> dict[str, str]:
-    """The ids of what jobs gave, by job."""
-    rows = select(DerivedArchitecture.job_id, DerivedArchitecture.id).where(DerivedArchitecture.job_id.in_(job_ids))
-    return {row.job_id: row.id for row in session.execute(rows)}
 
 
 def of_job(session: Session, job_id: str, state: str) -> DerivedArchitecture:

@@ -60,5 +60,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         reads = bool(connection.get_execution_options().get(READ_ONLY))
-        connection.exec_driver_sql(f"PRAGMA query_only = {int(reads)}")
+        if connection.info.get(READ_ONLY) is not reads:  # the pool's connections serve both
+            connection.exec_driver_sql(f"PRAGMA query_only = {int(reads)}")
+            connection.info[READ_ONLY] = reads
         connection.exec_driver_sql("BEGIN DEFERRED" if reads else "BEGIN IMMEDIATE")

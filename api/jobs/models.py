@@ -12,6 +12,7 @@ from api.idempotency import Keyed
 QUEUED, RUNNING, PAUSED = "queued", "running", "paused"
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 STATES = (QUEUED, RUNNING, PAUSED, SUCCEEDED, FAILED, CANCELLED)
+OPEN = (QUEUED, RUNNING, PAUSED)
 FINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
 
@@ -32,6 +33,8 @@ class SearchJob(Keyed):
         Index(None, "state", "next_ring_us"),
         Index(None, "state", "lease_expires_us"),
         Index(None, "state", "priority", "id"),
+        Index(None, "owner", "id"),  # an owner's newest
+        Index(None, "owner", "state"),  # and how many are open
     )
 
     name: Mapped[str]

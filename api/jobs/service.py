@@ -18,16 +18,15 @@ from api.audit.trail import about
 from api.auth.callers import Owner
 from api.datasets.schemas import Examples
 from api.db.session import after_commit, at, db_now, insert
-from api.errors import DomainError, FieldProblem, InvalidRequest, NotFound
+from api.errors import DomainError, NotFound
 from api.idempotency import body_hash, made_before
 from api.ids import new_id
 from api.jobs import events
 from api.jobs.assessment import Assessment
 from api.jobs.document import JobDocument, Limits
 from api.jobs.forecasting import forecast
-from api.jobs.models import CANCELLED, FINAL, PAUSED, QUEUED, RUNNING, STATES, JobLabel, SearchJob
+from api.jobs.models import CANCELLED, FINAL, OPEN, PAUSED, QUEUED, RUNNING, JobLabel, SearchJob
 from api.jobs.submission import assess
-from api.paging import page
 from api.tables.models import Table
 from api.tables.rows import correction_of
 from search.constraints import DeviceConstraint
@@ -42,6 +41,11 @@ class JobUnknown(NotFound):
 
     slug = "unknown-job"
     title = "Unknown job"
+
+    @classmethod
+    def of(cls, job_id: str) -> "JobUnknown":
+        """The error for an id that leads nowhere, or to what is not seen."""
+        return cls(f"There is no job {job_id!r}: `GET /v1/search-jobs` lists yours.")
 
 
 class JobFinished(DomainError):
@@ -106,28 +110,8 @@ def get(session: Session, owner: Owner, job_id: str) -> SearchJob:
     """A job that `owner` sees; raises JobUnknown."""
     job = session.get(SearchJob, job_id)
     if job is None or not owner.sees(job.owner):
-        raise JobUnknown(f"There is no job {job_id!r}: `GET /v1/search-jobs` lists yours.")
+        raise JobUnknown.of(job_id)
     return job
-
-
-def list_page(
-    session: Session, owner: Owner, *, state: str | None, label: str | None, cursor: str | None, limit: int
-) -> tuple[list[SearchJob], str | None]:
-    """The jobs that `owner` sees, newest first, in one state or with one label (`name:value`) if wanted."""
-    jobs = select(SearchJob).where(SearchJob.owner.in_(owner.visible))
-    if state is not None:
-        if state not in STATES:
-            raise InvalidRequest(
-                "There is no such state.", errors=[FieldProblem("state", f"is none of {', '.join(STATES)}")]
-            )
-        jobs = jobs.where(SearchJob.state == state)
-    if label is not None:
-        name, colon, value = label.partition(":")
-        if not colon:
-            raise InvalidRequest("The label cannot be read.", errors=[FieldProblem("label", "write it as name:value")])
-        labelled = select(JobLabel.job_id).where(JobLabel.name == name, JobLabel.value == value)
-        jobs = jobs.where(SearchJob.id.in_(labelled))
-    return page(session, jobs, SearchJob.id, cursor=cursor, limit=limit, newest_first=True)
 
 
 def cancel(session: Session, owner: Owner, job_id: str) -> SearchJob:
@@ -172,7 +156,7 @@ def check_room(session: Session, owner: str, most: int) -> None:
     """Raises TooManyJobs. Two that are submitted at one moment may exceed it by one: it keeps a runaway script out, and
     is no budget.
     """
-    open_jobs = select(func.count()).where(SearchJob.owner == owner, SearchJob.state.not_in(FINAL))
+    open_jobs = select(func.count()).where(SearchJob.owner == owner, SearchJob.state.in_(OPEN))
     if (session.scalar(open_jobs) or 0) >= most:
         raise TooManyJobs(
             f"{owner} has {most} jobs that are not at their end, and may have no more: cancel some, or wait."

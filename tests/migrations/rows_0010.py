@@ -1,6 +1,6 @@
 """A webhook with a message that waits and one that was taken."""
 
-from tests.migrations import rows_0008
+from tests.migrations import rows_0009
 from tests.migrations.plain import Rows
 
 TIME = "2026-11-20 10:00:00+00:00"
@@ -18,4 +18,4 @@ TAKEN = {
     "tries": [{"at": "2026-11-20T10:00:00+00:00", "status": 200, "error": None, "milliseconds": 5}],
 }  # fmt: skip
 
-ROWS: Rows = {**rows_0008.ROWS, "webhooks": [WEBHOOK], "webhook_deliveries": [WAITS, TAKEN]}
+ROWS: Rows = {**rows_0009.ROWS, "webhooks": [WEBHOOK], "webhook_deliveries": [WAITS, TAKEN]}
