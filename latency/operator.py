@@ -54,12 +54,9 @@ class Operator:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise OperatorError("kind", f"{self.kind!r} is none of {', '.join(KINDS)}")
-        for name in COUNTS:
-            if getattr(self, name) < 0:
-                raise OperatorError(name, f"{getattr(self, name)} is negative")
-        for name in NEEDED[self.kind]:
-            if getattr(self, name) == 0:
-                raise OperatorError(name, f"a {self.kind} needs it, and at least 1")
+        counts = self.h, self.w, self.c_in, self.c_mid, self.c_out, self.stride, self.kernel, self.groups
+        if min(counts) <= 0:  # nearly no row of a table, and a table has many: one look for all
+            self._check_counts(counts)
         for name in ("weight_bits", "activation_bits"):
             if not 1 <= getattr(self, name) <= 32:
                 raise OperatorError(name, f"{getattr(self, name)} is not between 1 and 32")
@@ -71,6 +68,14 @@ class Operator:
             raise OperatorError(
                 "groups", f"{self.groups} does not divide the channels {self.c_in}, {self.c_mid}, {self.c_out}"
             )
+
+    def _check_counts(self, counts: tuple[int, ...]) -> None:
+        for name, count in zip(COUNTS, counts, strict=True):
+            if count < 0:
+                raise OperatorError(name, f"{count} is negative")
+        for name in NEEDED[self.kind]:
+            if getattr(self, name) == 0:
+                raise OperatorError(name, f"a {self.kind} needs it, and at least 1")
 
     @property
     def keeps_shape(self) -> bool:

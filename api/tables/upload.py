@@ -12,14 +12,14 @@ Errors:
 import codecs
 import gzip
 import io
-import json
+import marshal
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from api.db.types import Unstorable, check_text
 from api.errors import DomainError, FieldProblem
@@ -32,6 +32,7 @@ from search.space import Space
 
 PARQUET = "application/vnd.apache.parquet"
 _IN_MEMORY = 1 << 20
+_SIZE = 8  # bytes that tell how long a group is
 _LONGEST_LINE = 1 << 20
 JSON_BYTES = 256 << 20  # a JSON table is read whole: a million rows have that, CSV and Parquet pass by
 
@@ -78,7 +79,7 @@ class CheckedTable:
     """A table that is right in every row. Close it to drop its rows."""
 
     info: TableInfo
-    file: IO[str]
+    file: BinaryIO
     rows: int = 0
     content_hash: str = ""
     warnings: list[FieldProblem] = field(default_factory=list)
@@ -87,7 +88,8 @@ class CheckedTable:
     def groups(self) -> Iterator[list[Cells]]:
         """The rows, in groups."""
         self.file.seek(0)
-        return (json.loads(line) for line in self.file)
+        while size := self.file.read(_SIZE):
+            yield marshal.loads(self.file.read(int.from_bytes(size)))
 
     def close(self) -> None:
         """Drops the rows."""
@@ -96,10 +98,10 @@ class CheckedTable:
 
 def check(upload: Upload) -> CheckedTable:
     """Reads the whole upload; raises TableRefused, SpaceNotCovered."""
-    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, mode="w+", encoding="utf-8")  # noqa: SIM115 - closed by its owner
+    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by its owner
     try:
         with ExitStack() as until_read:
-            return _checked_table(_open(upload, until_read), upload, cast(IO[str], file))
+            return _checked_table(_open(upload, until_read), upload, cast(BinaryIO, file))
     except TableErrors as error:
         file.close()
         raise _refused(error) from error
@@ -108,7 +110,7 @@ def check(upload: Upload) -> CheckedTable:
         raise
 
 
-def _checked_table(stream: TableStream, upload: Upload, file: IO[str]) -> CheckedTable:
+def _checked_table(stream: TableStream, upload: Upload, file: BinaryIO) -> CheckedTable:
     if stream.info.device != upload.device_name:
         wrong = FieldProblem(
             "device", f"the table says {stream.info.device!r}, but it was sent to {upload.device_name!r}"
@@ -153,12 +155,14 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
                 )
             content.add(operator, entry)
             checked.passed.add(stream.place, operator, entry)
-            missing.pop(operator, None)
+            if missing:
+                missing.pop(operator, None)
             knows_boundaries = knows_boundaries or operator.kind == "boundary"
             yield operator, entry
 
     for group in grouped(counted()):
-        checked.file.write(json.dumps(group) + "\n")
+        dumped = marshal.dumps(group)  # this process alone reads it, once, and four times as fast as JSON
+        checked.file.write(len(dumped).to_bytes(_SIZE) + dumped)
     if not knows_boundaries:
         missing = {operator: None for operator in missing if operator.kind != "boundary"}
     if missing and upload.space is not None:

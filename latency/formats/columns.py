@@ -9,8 +9,9 @@ p10, p90, samples, provenance, energy_uj    optional; provenance is measured, pu
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, cast
 
 from latency.formats.errors import ErrorList
@@ -48,17 +49,18 @@ class RowParser:
     """Turns the cells of one row into an operator and its entry. `columns` have passed `check_columns`."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._at = {name: index for index, name in enumerate(columns)}
-        self._latency = "latency_us" if "latency_us" in self._at else "latency_ms"
+        self._names = tuple(columns)
+        self._latency = "latency_us" if "latency_us" in columns else "latency_ms"
         self._scale = UNITS_US[self._latency]
 
     def parse(self, cells: Sequence[Value]) -> tuple[Operator, Entry]:
         """Raises OperatorError or FieldError at the first field that is wrong."""
-        at = self._at
-        cell = {name: cells[index] for name, index in at.items() if cells[index] not in (None, "")}
+        cell = {
+            name: value for name, value in zip(self._names, cells, strict=True) if value != "" and value is not None
+        }
         return self._operator(cell), self._entry(cell)
 
-    def _operator(self, cell: dict[str, Value]) -> Operator:
+    def _operator(self, cell: Mapping[str, Value]) -> Operator:
         counts = {name: _count(name, cell[name]) for name in COUNTS if name in cell}
         if "expansion" in cell:
             c_mid = _count("expansion", cell["expansion"]) * counts.get("c_in", 0)
@@ -75,14 +77,16 @@ class RowParser:
             sparsity=sparsity,
             pattern=_text("pattern", cell.get("pattern", "")),
         )
-        for name, count in counts.items():
-            if count and name not in NEEDED[operator.kind] and operator.kind != "boundary":
-                raise FieldError(name, f"does not apply to a {operator.kind}: leave it blank")
+        needed = NEEDED[operator.kind]
+        if len(needed) < len(COUNTS) and operator.kind != "boundary":
+            for name, count in counts.items():
+                if count and name not in needed:
+                    raise FieldError(name, f"does not apply to a {operator.kind}: leave it blank")
         if bool(operator.sparsity) != bool(operator.pattern):
             raise FieldError("pattern", "sparsity and pattern go together: fill in both, or leave both blank")
         return operator
 
-    def _entry(self, cell: dict[str, Value]) -> Entry:
+    def _entry(self, cell: Mapping[str, Value]) -> Entry:
         if self._latency not in cell:
             raise FieldError(self._latency, "is missing")
         times = {name: _number(name, cell[name]) for name in (self._latency, "p10", "p90", "energy_uj") if name in cell}
@@ -178,11 +182,12 @@ def _number(name: str, value: Value) -> float:
     return number
 
 
+@lru_cache(maxsize=4096, typed=True)  # a table of 100,000 rows has a million, and few that differ
 def _count(name: str, value: Value) -> int:
     if type(value) is int and 0 <= value <= _LARGEST:
         return value
     if isinstance(value, str) and len(value) < 10 and value.isascii() and value.isdecimal():
-        return int(value)  # nearly all of them: a table of 100,000 rows has a million
+        return int(value)  # nearly all of them
     number = _number(name, value)
     # 16.0 is what a data frame makes of 16 in a column with blanks.
     if number != int(number) or not 0 <= number <= _LARGEST:

@@ -59,7 +59,7 @@ def test_jobs_alone_and_in_pages_look_as_their_model_says(client: TestClient, da
 def test_pages_of_one_state_or_label_follow_one_another(client: TestClient, database: Database, device: str) -> None:
     ids = sorted((submit(client, labels={"kind": "odd" if n % 2 else "even"}) for n in range(5)), reverse=True)
     path, found = "/v1/search-jobs?limit=2&state=queued", list[str]()
-    following = ""
+    following: str | None = ""
     while following is not None:
         page = client.get(path + (f"&cursor={following}" if following else "")).json()
         found += [job["id"] for job in page["items"]]

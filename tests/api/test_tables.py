@@ -1,17 +1,22 @@
 """Uploads of tables: whole or not at all, with problems that name field and row."""
 
 import gzip
+import hashlib
 import io
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.settings import Settings
+from api.tables.rows import operator_hash, operator_json
 from api.tables.upload import JSON_BYTES, TableRefused, Upload, check
 from latency.formats import read_csv, read_json, read_parquet
+from latency.operator import Operator
 from latency.table import LatencyTable
 from tests.api.making import CSV, a_long_csv, a_table_csv, row_counts
 
@@ -218,3 +223,10 @@ def test_latencies_that_no_device_has_are_refused(client: TestClient, cpu: str) 
     for wrong in ("5e-324", "1e300"):
         answer = client.post(cpu, content=HEAD + COLUMNS + BASE + BLOCK.format(wrong), headers=CSV)
         assert (answer.status_code, answer.json()["errors"][0]["row"]) == (422, 7)
+
+
+def test_an_operator_is_found_by_the_hash_of_its_json_as_rows_of_before_were() -> None:
+    operator = Operator("mbconv", 14, 14, 16, 48, 24, 1, 3, 1, 8, 8, 0.5, "2:4")
+    for one in (operator, replace(operator, sparsity=0, pattern="")):  # 0 and 0.0 are one
+        values = [float(value) if name == "sparsity" else value for name, value in operator_json(one).items()]
+        assert operator_hash(one) == hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

@@ -1,4 +1,6 @@
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +18,22 @@ ROWS = {BASE: Entry(12.5), BLOCK: Entry(104.25, 103.0, 110.0, 96), SKIP: Entry(7
 def test_an_identity_costs_nothing_unless_the_table_says_so() -> None:
     assert LatencyTable(INFO, ROWS).latency_us(IDENTITY) == 0.0
     assert LatencyTable(INFO, {**ROWS, IDENTITY: Entry(0.5)}).latency_us(IDENTITY) == 0.5
+
+
+def test_the_content_hash_is_of_rows_as_json_writes_them() -> None:
+    sparse = Operator("mbconv", 14, 14, 16, 48, 24, 1, 3, 1, 8, 8, 0.5, "2:4")
+    rows = {**ROWS, sparse: Entry(1e-7, 0.1, 3, 2**31 - 1, "simulated", 0.1 + 0.2), IDENTITY: Entry(1e15, p90_us=1e15)}
+    digest = hashlib.sha256(json.dumps(["pi4", "onnxruntime", "1.23", 1, 1]).encode())
+    digests = []
+    for operator, entry in rows.items():
+        *exact, sparsity, pattern = astuple(operator)
+        latency, p10, p90, samples, provenance, energy = astuple(entry)
+        floats = (sparsity, latency, p10, p90, energy)
+        written = [*exact, pattern, samples, provenance, *(None if v is None else float(v) for v in floats)]
+        digests.append(hashlib.sha256(json.dumps(written).encode()).digest())
+    for row in sorted(digests):
+        digest.update(row)
+    assert LatencyTable(INFO, rows).content_hash == digest.hexdigest()
 
 
 def test_a_missing_operator_is_named() -> None:
