@@ -53,7 +53,7 @@ def _budget(name: str, space: Space, constraint: Constraint, table: LatencyTable
             return sum_budget(name, space, lambda o: stored_bytes(o, constraint.format), constraint.maximum)
         case _ if constraint.metric == "macs":
             return sum_budget(name, space, macs, constraint.maximum)
-    costs = [[activation_bytes(layer.operator(choice)) for choice in layer.choices] for layer in space.layers]
+    costs = [list(map(activation_bytes, operators)) for operators in space.operators_LK]
     ends = max(activation_bytes(space.stem_operator), activation_bytes(space.head_operator))
     return Budget(name, costs, ends, constraint.maximum, kind="peak")
 
@@ -61,9 +61,8 @@ def _budget(name: str, space: Space, constraint: Constraint, table: LatencyTable
 def sum_budget(name: str, space: Space, cost: Callable[[Operator], float], maximum: float) -> Budget:
     """`cost` summed over a network: base, stem and head are fixed, changes of format stand between layers."""
     fixed = cost(BASE) + cost(space.stem_operator) + cost(space.head_operator)
-    positions = [[layer.operator(choice) for choice in layer.choices] for layer in space.layers]
-    costs = [list(map(cost, operators)) for operators in positions]
-    return Budget(name, costs, fixed, maximum, boundaries=_boundaries(positions, space.head_operator, cost))
+    costs = [list(map(cost, operators)) for operators in space.operators_LK]
+    return Budget(name, costs, fixed, maximum, boundaries=_boundaries(space.operators_LK, space.head_operator, cost))
 
 
 def _boundaries(
@@ -103,5 +102,5 @@ def energies_uj(table: LatencyTable, space: Space) -> dict[Operator, float]:
             missing.append(operator)
     if missing:
         raise MissingEnergy(missing, table.info.device)
-    identities = (layer.operator(choice) for layer in space.layers for choice in layer.choices)
+    identities = (operator for operators in space.operators_LK for operator in operators)
     return {**dict.fromkeys(identities, 0.0), **found}

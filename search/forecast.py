@@ -12,7 +12,7 @@ from typing import NamedTuple
 from latency.operator import Operator
 from search.costs import macs, parameters
 from search.evidence import parts_scored
-from search.space import Layer, Space
+from search.space import Space
 from search.spec import Hawq, SearchSpec
 
 MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
@@ -158,7 +158,7 @@ def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:
 
 def _largest(space: Space) -> list[Operator]:
     """Operators of the network of the most multiply-adds."""
-    layers = [max(map(layer.operator, layer.choices), key=macs) for layer in space.layers]
+    layers = [max(operators, key=macs) for operators in space.operators_LK]
     return [space.stem_operator, *layers, space.head_operator]
 
 
@@ -166,12 +166,11 @@ def _supernet(space: Space, form: str) -> list[Operator]:
     """Operators that a supernet step computes: of the shared form one block that holds all, and skip; of the reference
     every one.
     """
-    layers = [operator for layer in space.layers for operator in _paths(layer, form)]
+    layers = [operator for operators in space.operators_LK for operator in _paths(operators, form)]
     return [space.stem_operator, *layers, space.head_operator]
 
 
-def _paths(layer: Layer, form: str) -> list[Operator]:
-    operators = [layer.operator(choice) for choice in layer.choices]
+def _paths(operators: Sequence[Operator], form: str) -> Sequence[Operator]:
     if form == "reference":
         return operators
     blocks = [operator for operator in operators if operator.kind == "mbconv"]
@@ -188,9 +187,7 @@ def _macs_of_all(space: Space) -> int:
 
 def _average_macs(space: Space) -> float:
     fixed = macs(space.stem_operator) + macs(space.head_operator)
-    return fixed + sum(
-        sum(macs(layer.operator(choice)) for choice in layer.choices) / len(layer.choices) for layer in space.layers
-    )
+    return fixed + sum(sum(map(macs, operators)) / len(operators) for operators in space.operators_LK)
 
 
 def _tensor_bytes(operators: Sequence[Operator], batch: int) -> float:

@@ -145,6 +145,11 @@ class Space(Document):
                 h, w, c_in = -(-h // stride), -(-w // stride), stage.channels
         return tuple(layers)
 
+    @cached_property
+    def operators_LK(self) -> tuple[tuple[Operator, ...], ...]:
+        """The operator of each choice at each searchable position."""
+        return tuple(tuple(map(layer.operator, layer.choices)) for layer in self.layers)
+
     @property
     def stem_operator(self) -> Operator:
         """The stem as an operator."""
@@ -164,7 +169,7 @@ class Space(Document):
         """Every distinct operator that a table needs an entry for, boundaries last. An identity costs nothing and needs
         none; `identities` gives them too, as a table may have an entry all the same.
         """
-        positions = [[layer.operator(choice) for choice in layer.choices] for layer in self.layers]
+        positions = self.operators_LK
         seen = dict.fromkeys([Operator("base"), self.stem_operator, self.head_operator])
         for operators in positions:
             seen.update(dict.fromkeys(operators))
