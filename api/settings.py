@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     worker_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         None, description="Port by which a worker tells its metrics to whoever asks. Default: none."
     )
+    worker_niceness: Annotated[int, Field(ge=0, le=19)] = Field(
+        5, description="How far a training gives way to other processes of its machine, such as the API: see nice(1)."
+    )
     worker_metrics_host: str = Field("127.0.0.1", description="Address that a worker's metrics are told at.")
 
     @model_validator(mode="after")

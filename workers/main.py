@@ -59,11 +59,16 @@ def run(settings: Settings, *, loglevel: logs.Level) -> int:
         _tell_metrics(settings)
         traces.begin("lutnas-worker")
 
+    def step_back(**_: object) -> None:
+        os.nice(settings.worker_niceness)
+
     def end_telling(**_: object) -> None:
         traces.flush()
 
     # Somebody answers to it, so Celery leaves the loggers alone.
     signals.setup_logging.connect(_already_set_up)
+    # The child trains. Before any thread of it: on Linux each has a niceness of its own, that of who began it.
+    signals.worker_process_init.connect(step_back)
     signals.worker_process_init.connect(begin_telling)
     signals.worker_process_shutdown.connect(end_telling)
     signals.worker_shutting_down.connect(drain.raise_)

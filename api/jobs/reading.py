@@ -121,7 +121,8 @@ def _job(row: Sequence[Any]) -> str:
         f'"forecast":{_shown(ForecastView, forecast)},"attempt":{attempt},"progress":{_shown(Progress, progress)},'
         f'"created_at":{_time(created_at)},"started_at":{_time(started_at)},"finished_at":{_time(finished_at)},'
         f'"error":{error or "null"},"architecture":{_quoted(architecture)},"labels":{labels},'
-        f'"reproduces":{_quoted(reproduces)},"extends":{_quoted(extends)},"priority":{priority},"limits":{_shown(Limits, limits)}}}'
+        f'"reproduces":{_quoted(reproduces)},"extends":{_quoted(extends)},"priority":{priority},'
+        f'"limits":{_shown(Limits, limits)}}}'
     )
 
 

@@ -1,0 +1,26 @@
+"""A worker as a process."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from api.db.migrate import upgrade
+from tests.servers.running import running
+
+PATIENCE_SECONDS = 60.0
+
+
+def test_the_child_that_trains_gives_way_to_others_and_its_parent_does_not(tmp_path: Path) -> None:
+    upgrade(f"sqlite:///{tmp_path / 'lutnas.db'}")
+    environ = {**os.environ, "LUTNAS_HOME": str(tmp_path), "LUTNAS_WORKER_NICENESS": "3"}
+    command = [sys.executable, "-P", "-m", "lutnas", "worker"]
+    mine = os.nice(0)
+    with running(command, lambda: True, cwd=tmp_path, env=environ, log=tmp_path / "worker.log") as process:
+        parent, deadline = psutil.Process(process.pid), time.monotonic() + PATIENCE_SECONDS
+        while [child.nice() for child in parent.children()] != [mine + 3]:
+            assert time.monotonic() < deadline, (tmp_path / "worker.log").read_text()
+            time.sleep(0.1)
+        assert parent.nice() == mine
