@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(middleware)
     problems.install(app)
     for router in (
+        jobs,  # first, as most requests are for them: each route in front would be tried
         health.router,
         telemetry,
         tokens,
@@ -89,7 +90,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         requests,
         spaces,
         datasets,
-        jobs,
         architectures,
         artifacts,
         audit,

@@ -68,8 +68,10 @@ def _submitted(spec: JobDocument, caller: Caller, service: Service, response: Re
         spec=spec, idempotency_key=key, threads=settings.threads, requeue_seconds=settings.requeue_seconds,
         max_open_jobs=settings.max_open_jobs,
     )  # fmt: skip
+    with service.database.read() as session:
+        found = jobs.prepare(session, caller.owner, wanted)
     with service.database.write() as session:
-        job, created = jobs.submit(session, caller.owner, wanted, service.bell.ring)
+        job, created = jobs.submit(session, caller.owner, wanted, found, service.bell.ring)
         if created:
             check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
         session.flush()

@@ -77,18 +77,33 @@ class Submission:
     max_open_jobs: int
 
 
-def submit(session: Session, owner: Owner, submission: Submission, ring: Ring) -> tuple[SearchJob, bool]:
-    """Queues a job and rings for it once committed. The second part is False where the key's first job answers instead.
+def prepare(session: Session, owner: Owner, submission: Submission) -> Assessment | None:
+    """What the job needs, looked up in a unit of work that only reads: one that writes keeps others out meanwhile, and
+    nothing that is found here goes away. None where the key's first job is the answer.
 
     Raises JobRefused, KeyReused, TooManyJobs.
     """
-    key, spec_hash = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
-    if (standing := made_before(session, SearchJob, owner.name, key, spec_hash)) is not None:
-        return standing, False
+    key, digest = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
+    if made_before(session, SearchJob, owner.name, key, digest) is not None:
+        return None
     check_room(session, owner.name, submission.max_open_jobs)
-    assessment = assess(session, owner, submission.spec)
-    assessment.raise_any()
-    return queue(session, _new_job(session, owner.name, submission, assessment, spec_hash), digest=spec_hash, ring=ring)
+    found = assess(session, owner, submission.spec)
+    found.raise_any()
+    return found
+
+
+def submit(
+    session: Session, owner: Owner, submission: Submission, found: Assessment | None, ring: Ring
+) -> tuple[SearchJob, bool]:
+    """Queues a job for which `prepare` has `found` what it needs, and rings for it once committed. The second part is
+    False where the key's first job answers instead. Raises KeyReused, TooManyJobs.
+    """
+    key, digest = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
+    if (standing := made_before(session, SearchJob, owner.name, key, digest)) is not None:
+        return standing, False
+    assert found is not None  # jobs are never deleted
+    check_room(session, owner.name, submission.max_open_jobs)
+    return queue(session, _new_job(session, owner.name, submission, found, digest), digest=digest, ring=ring)
 
 
 def queue(session: Session, job: SearchJob, *, digest: str, ring: Ring) -> tuple[SearchJob, bool]:

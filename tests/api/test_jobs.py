@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
@@ -252,3 +253,13 @@ def test_the_same_key_sent_at_once_makes_one_job(client: TestClient, database: D
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert row_counts(database)["search_jobs"] == 1
+
+
+def test_what_a_job_needs_is_looked_up_without_keeping_writers_out(
+    client: TestClient, database: Database, device: str
+) -> None:
+    assert client.get("/v1/search-jobs").is_success  # the use of the token is noted
+    with database.write() as session:
+        session.execute(text("UPDATE devices SET description = 'somebody writes'"))
+        answer = client.post("/v1/search-jobs", json=a_job(space="none"))
+        assert answer.json()["type"] == "urn:lutnas:problem:unknown-space"
