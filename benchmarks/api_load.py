@@ -1,6 +1,6 @@
 """One process of the API on loopback while a worker trains: requests a second, the slowest of them, readers of events.
 
-Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of its own sends
+Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of its own
 sends them, each thread the next as soon as it has its answer. Meanwhile readers follow the job that trains, and have to
 get every event. Then a table of 100,000 rows is loaded. Linux only.
 """
