@@ -112,6 +112,9 @@ class Settings(BaseSettings):
     keep_events_days: Annotated[float, Field(ge=0)] = Field(
         90.0, description="Days that other events stay of a job that has ended. Changes of state stay for ever."
     )
+    keep_unnamed_seconds: Annotated[float, Field(gt=0)] = Field(
+        3600.0, description="Seconds that a file of the store stays that no row names, or not yet."
+    )
     webhook_private: bool = Field(
         False, description="Whether webhooks may go to private and loopback addresses, for networks of one's own."
     )

@@ -35,7 +35,11 @@ from tests.servers.redis import start_redis
 
 SEEDS = 2  # different jobs; the others repeat them
 FINAL = ("succeeded", "failed", "cancelled")
-SETTINGS = {"LUTNAS_LEASE_SECONDS": "6", "LUTNAS_SWEEP_SECONDS": "0.5", "LUTNAS_REQUEUE_SECONDS": "5"}
+SETTINGS = {
+    "LUTNAS_LEASE_SECONDS": "6", "LUTNAS_SWEEP_SECONDS": "0.5", "LUTNAS_REQUEUE_SECONDS": "5",
+    "LUTNAS_KEEP_UNNAMED_SECONDS": "10", "LUTNAS_COLLECT_SECONDS": "5",
+}  # fmt: skip
+COLLECTED_SECONDS = 30.0  # behind the last job: what was killed on its way into the store is removed in that time
 BEGAN, ENDED = re.compile(r"(job_\w+): attempt \d+ begins"), re.compile(r"(job_\w+): succeeded")
 Harms = dict[str, Callable[[], None]]
 
@@ -132,7 +136,15 @@ def orphans(site: Site, database_url: str) -> list[str]:
     return sorted(there - named)
 
 
-def verdict(site: Site, made: list[str], calm: dict[int, str], database_url: str) -> dict[str, Any]:
+def uncollected(site: Site, database_url: str) -> dict[str, int]:
+    """Files that no row names: as the last job left them, and those that the service did not collect since."""
+    left_behind, end = orphans(site, database_url), time.monotonic() + COLLECTED_SECONDS
+    while (found := orphans(site, database_url)) and time.monotonic() < end:
+        time.sleep(1.0)
+    return {"left_behind": len(left_behind), "orphan_artifacts": len(found)}
+
+
+def verdict(site: Site, made: list[str], calm: dict[int, str]) -> dict[str, Any]:
     """What became of the jobs."""
     said = "".join(path.read_text(errors="replace") for path in site.folder.glob("worker-*.log"))
     begins, ends = Counter(BEGAN.findall(said)), Counter(ENDED.findall(said))
@@ -142,7 +154,7 @@ def verdict(site: Site, made: list[str], calm: dict[int, str], database_url: str
         same = sum(weights(client, row["id"]) == calm[row["spec"]["seed"]] for row in good)
     return {
         "jobs": len(made), "succeeded": len(good), "finished_twice": sum(count > 1 for count in ends.values()),
-        "results_identical_to_calm_run": same, "orphan_artifacts": len(orphans(site, database_url)),
+        "results_identical_to_calm_run": same,
         "begun_more_than_once": sum(begins[one] > 1 for one in made), "attempts": sum(begins.values()),
         "failed": [row["error"] for row in rows if row["state"] == "failed"],
     }  # fmt: skip
@@ -176,7 +188,7 @@ def main() -> None:
                 say("calm now")
                 until(lambda: is_over(crew, made), "the jobs end", 3600)
                 url = site.settings.get("LUTNAS_DATABASE_URL", f"sqlite:///{site.folder / 'lutnas.db'}")
-                figures = verdict(site, made, calm, url)
+                figures = {**verdict(site, made, calm), **uncollected(site, url)}
             finally:
                 crew.stop()
     figures |= {"harms": dict(done), "workers_gone_by_themselves": crew.gone_by_themselves}

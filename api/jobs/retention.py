@@ -1,7 +1,7 @@
 """What is kept of jobs that have ended and of messages to webhooks, and for how long; files that no row names.
 
 State changes, attempts, artifacts and architectures stay for ever. A file that is on its way into the store has no row
-yet: files younger than an hour are left alone, and all those of an attempt that still runs.
+yet: files younger than a while are left alone, and all those of an attempt that still runs.
 """
 
 import logging
@@ -20,7 +20,6 @@ from api.jobs.models import FINAL, RUNNING, Checkpoint, JobEvent, SearchJob
 from api.settings import Settings
 from api.webhooks.models import PENDING, WebhookDelivery
 
-ORPHAN_AGE = timedelta(hours=1)
 _JOBS_A_ROUND = 100  # whose events go in one unit of work: on SQLite all other writers wait for it
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def collect(database: Database, store: ArtifactStore, settings: Settings, *, dry
     distributions = _events(database, is_distribution, now - timedelta(days=settings.keep_distributions_days), dry_run)
     others = JobEvent.kind.not_in(("state", "distribution"))
     events = _events(database, others, now - timedelta(days=settings.keep_events_days), dry_run)
-    files = _orphans(database, store, now - ORPHAN_AGE, dry_run)
+    files = _orphans(database, store, now - timedelta(seconds=settings.keep_unnamed_seconds), dry_run)
     told = _deliveries(database, now - timedelta(days=settings.keep_events_days), dry_run)
     found = Collected(checkpoints, distributions, events, len(files), size + sum(files), told)
     if not dry_run and any(asdict(found).values()):
