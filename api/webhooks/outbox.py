@@ -26,7 +26,7 @@ def announce(session: Session, job: SearchJob, state: str, more: dict[str, Any])
     of_owner = select(Webhook).where(Webhook.owner == job.owner).with_for_update(read=True, key_share=True)
     wanting = [webhook for webhook in session.scalars(of_owner) if state in webhook.events]
     data = {
-        "job": job.id, "name": job.name, "owner": job.owner, "labels": job.spec["labels"], "state": state,
+        "job": job.id, "name": job.name, "owner": job.owner, "labels": job.spec.get("labels", {}), "state": state,
         "attempt": job.attempt, "event": job.last_event_id, "reason": more.get("reason"),
         "architecture": more.get("architecture"), "error": job.error,
     }  # fmt: skip

@@ -14,10 +14,10 @@ def test_a_job_is_extended_once_a_key_and_refused_before_its_end(
     early = service.lutnas("jobs", "extend", job, "--epochs", "3")
     assert (early.exit_code, "only a job that succeeded" in early.stderr) == (1, True)
     finish(service, database, take(database, job), files={"weights.safetensors": b"weights"})
-    made = service.data("jobs", "extend", job, "--epochs", "3", "--lr", "0.25", "--key", "once")
+    made = service.data("jobs", "extend", job, "--epochs", "3", "--lr", "0.25", "--key", "longer")
     assert (made["extends"], made["state"]) == (job, "queued")
     assert (made["spec"]["finish"]["epochs"], made["spec"]["finish"]["lr"]) == (3, 0.25)
-    again = service.lutnas("jobs", "extend", job, "--epochs", "3", "--lr", "0.25", "--key", "once")
+    again = service.lutnas("jobs", "extend", job, "--epochs", "3", "--lr", "0.25", "--key", "longer")
     assert again.stdout.strip() == made["id"]
     assert f"lutnas jobs watch {made['id']}" in again.stderr
     with service.client() as client:
