@@ -1,8 +1,9 @@
 """One process of the API on loopback while a worker trains: requests a second, the slowest of them, readers of events.
 
 Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of its own
-sends them, each thread the next as soon as it has its answer. Meanwhile readers follow the job that trains, and have to
-get every event. Then a table of 100,000 rows is loaded. Linux only.
+sends them, each of four threads the next as soon as it has its answer: the API is never idle, and more threads would only
+wait longer. Meanwhile readers follow the job that trains, and have to get every event; what the API's memory grows by
+is counted once all of them do. Then a table of 100,000 rows is loaded. Linux only.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks._clients import SHARES, Asked, follow, load
 from benchmarks._reporting import parser, say, show
@@ -59,6 +61,7 @@ def loaded(client: Client, token: str, pid: int, given: Any) -> dict[str, Any]:
     document = json.dumps(job())
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         streams = pool.submit(follow, client.url, token, given.trained, given.readers)
+        until(lambda: len(psutil.Process(pid).net_connections()) > given.readers, "all readers follow")
         ask = partial(load, client.url, token, jobs, document, threads=given.threads)
         pool.submit(ask, seconds=WARM_UP_SECONDS).result()
         before = resident_mb(pid)
@@ -80,7 +83,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=30.0)
     options.add_argument("--jobs", type=int, default=1000)
     options.add_argument("--readers", type=int, default=300)
-    options.add_argument("--threads", type=int, default=8, help="requests under way at once")
+    options.add_argument("--threads", type=int, default=4, help="requests under way at once")
     options.add_argument("--rows", type=int, default=100_000)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
