@@ -1,9 +1,9 @@
 """One process of the API on loopback while a worker trains: requests a second, the slowest of them, readers of events.
 
-Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of its own
-sends them, each of four threads the next as soon as it has its answer: the API is never idle, and more threads would only
-wait longer. Meanwhile readers follow the job that trains, and have to get every event; what the API's memory grows by
-is counted once all of them do. Then a table of 100,000 rows is loaded. Linux only.
+Of the requests 40 % list jobs among a thousand, 40 % read one, 15 % read events, 5 % submit; a process of its own sends
+them, each of four threads the next as soon as it has its answer: the API is never idle, and more would only wait
+longer. Meanwhile readers follow the job that trains, and have to get every event; what the API's memory grows by is
+counted once all of them do. Then a table of 100,000 rows is loaded. Linux only.
 """
 
 import json
