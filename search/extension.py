@@ -9,22 +9,17 @@ Errors:
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from search.architecture import Architecture
-from search.batches import evaluation, tensors
 from search.budget import Budget
 from search.datasets.data import ImageData
-from search.files import ARCHITECTURE, WEIGHTS
-from search.finish import Quality, Trainer, evaluated, quality_of
+from search.finish import Quality, Trainer
 from search.loading import NotLoadable, load
-from search.network import save_weights
+from search.outcome import Result, export_trained, predicted
 from search.reports import StepReport
-from search.run import PROBE_EXAMPLES, Result
-from search.shipping import write_models
 from search.space import Space
 from search.spec import SearchSpec
 from search.state import State, StateError
@@ -79,32 +74,13 @@ class ExtensionRun:
 
     def predicted(self) -> dict[str, float]:
         """The architecture's total of each budget, by the budget's name and in its unit."""
-        return {budget.name: budget.total(self.architecture.indices) for budget in self.budgets}
+        return predicted(self.budgets, self.architecture.indices)
 
     def export(self, folder: Path) -> Result:
-        """Settles the trained network, tests it and writes architecture.json, weights.safetensors and the models of
-        `search.shipping`, all or none. Raises ExportMismatch.
+        """`search.outcome.export_trained`; nothing was searched, so there is nothing beside the network. Raises
+        ExportMismatch.
         """
-        trainer, network = self.trainer, self.trainer.network
-        assert trainer.step == trainer.steps, "the training is not done"
-        trainer.settle()
-        after = quality_of(network, self.data)
-        probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as beside:
-            written = Path(beside)
-            models = write_models(network, written, probe_NCHW=probe, calibration=trainer.calibration())
-            (written / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
-            save_weights(network, written / WEIGHTS)
-            files = [written / ARCHITECTURE, written / WEIGHTS, *models.files]
-            files = [file.replace(folder / file.name) for file in files]
-        return Result(
-            network.architecture, self.predicted(), after.metric, models.difference, tuple(files),
-            top5=after.top5,
-            before=self.before.metric if self.before else None,
-            top5_before=self.before.top5 if self.before else None,
-            float_metric=evaluated(models.plain, self.data) if models.plain else None,
-            notes=(self.origin, *trainer.notes, *models.notes),
-        )  # fmt: skip
+        return export_trained(self.trainer, folder, budgets=self.budgets, before=self.before, notes=[self.origin])
 
     def state_dict(self) -> State:
         """All that the remaining work depends on, beside the weights that it began from."""

@@ -7,9 +7,8 @@ for report in run:            # stop at any report, keep run.state_dict(), go on
 result = run.export(folder)
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
@@ -17,23 +16,21 @@ from torch import Tensor
 from search.architecture import Architecture
 from search.baselines import BASELINES, misfits
 from search.baselines.methods import Learnt
-from search.batches import evaluation, tensors
 from search.choosing import Choosing
 from search.comparison import Comparison
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
-from search.files import ARCHITECTURE, EVIDENCE, WEIGHTS
-from search.finish import Quality, Trainer, evaluated, quality_of
+from search.files import EVIDENCE
+from search.finish import Quality, Trainer
 from search.finish.distillation import refuse_unteachable
 from search.measuring import Measure
-from search.network import Network, save_weights
+from search.network import Network
+from search.outcome import Result, export_trained, predicted
 from search.points import operating_points
 from search.randomness import seeded
-from search.report.compared import ComparedRun
 from search.reports import StepReport
 from search.searcher import Searcher
-from search.shipping import Models, write_models
 from search.space import Space
 from search.spec import SearchSpec
 from search.state import State, StateError
@@ -49,30 +46,6 @@ FORMAT = 6  # of `state_dict`: another one was written by another version
 
 class MisfitError(ValueError):
     """The space does not fit the data (its input shape or classes), or what the job compares with."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a finished run leaves: its files, and the figures of its report.
-
-    `before` is the metric of the derived network as inherited, with its zeros and bits and BatchNorm recalibrated; None
-    where it was trained from scratch. Those of top 5 are None but for classifiers of more than five classes.
-    `float_metric` is that of the network of model-float.onnx where there is one, `teacher` what the float twin reached
-    that taught it. `notes` are sentences on how it was trained, and on what was not written.
-    """
-
-    architecture: Architecture
-    predicted: dict[str, float]
-    test_metric: float
-    export_difference: float | None
-    files: tuple[Path, ...]
-    top5: float | None = None
-    before: float | None = None
-    top5_before: float | None = None
-    float_metric: float | None = None
-    teacher: float | None = None
-    notes: tuple[str, ...] = ()
-    compared: tuple[ComparedRun, ...] = ()
 
 
 class SearchRun:
@@ -175,8 +148,7 @@ class SearchRun:
 
     def predicted(self) -> dict[str, float]:
         """The derived architecture's total of each budget, by the budget's name and in its unit."""
-        indices = self.architecture.indices
-        return {budget.name: budget.total(indices) for budget in self.budgets}
+        return predicted(self.budgets, self.architecture.indices)
 
     def _derived(self) -> StepReport:
         steps = self.strategy.steps
@@ -184,46 +156,20 @@ class SearchRun:
         return StepReport("derive", steps, steps, {"candidates": candidates, "predicted": self.predicted()})
 
     def export(self, folder: Path, *, onnx: bool = True) -> Result:
-        """Settles the trained network, tests it and writes architecture.json, weights.safetensors, the models of
-        `search.shipping`, evidence.json, from which other budgets are answered (search.evidence), and of a search
-        supernet.safetensors, from which others may start. No file is in `folder` before all are written and
-        checked. Raises ExportMismatch, and ValueError where the head of the task has no `folded` that a model could be
-        made of: leave `onnx` out then.
+        """`search.outcome.export_trained`, with evidence.json, from which other budgets are answered (search.evidence),
+        and of a search supernet.safetensors, from which others may start. Raises what that raises.
         """
         assert self.trainer is not None, "the search has not derived yet"
-        assert self.trainer.step == self.trainer.steps, "the training is not done"
         compared = () if self.comparison is None else tuple(self.comparison.compared)
         assert len(compared) == self.spec.compared, "the comparison is not done"
-        self.trainer.settle()
-        network = self.trainer.network
-        after = quality_of(network, self.data, self.task)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as beside:
-            files, models = self._write(network, Path(beside), onnx)
-            files = [file.replace(folder / file.name) for file in files]
-        return Result(
-            network.architecture, self.predicted(), after.metric, models.difference if models else None, tuple(files),
-            top5=after.top5,
-            before=self.before.metric if self.before else None,
-            top5_before=self.before.top5 if self.before else None,
-            float_metric=evaluated(models.plain, self.data, self.task) if models and models.plain else None,
-            teacher=self.trainer.teacher_metric,
-            notes=(*self.strategy.notes(), *self.trainer.notes, *(models.notes if models else ())),
-            compared=compared,
+        return export_trained(
+            self.trainer, folder, budgets=self.budgets, before=self.before, notes=self.strategy.notes(), onnx=onnx,
+            others=self._write, compared=compared,
         )  # fmt: skip
 
-    def _write(self, network: Network, folder: Path, onnx: bool) -> tuple[list[Path], Models | None]:
-        models = self._models(network, folder) if onnx else None
-        (folder / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
-        save_weights(network, folder / WEIGHTS)
+    def _write(self, folder: Path) -> list[Path]:
         (folder / EVIDENCE).write_text(self._evidence().model_dump_json() + "\n")
-        given, kept = [] if models is None else models.files, self.strategy.write(folder)
-        return [folder / ARCHITECTURE, folder / WEIGHTS, *given, folder / EVIDENCE, *kept], models
-
-    def _models(self, network: Network, folder: Path) -> Models:
-        assert self.trainer is not None
-        probe = next(evaluation(tensors(self.data.x_test, self.data.y_test)[0], PROBE_EXAMPLES))
-        calibration = self.trainer.calibration()
-        return write_models(network, folder, probe_NCHW=probe, calibration=calibration, head=self.task.head)
+        return [folder / EVIDENCE, *self.strategy.write(folder)]
 
     def state_dict(self) -> State:
         """All that the remaining work depends on."""

@@ -12,11 +12,12 @@ from api.jobs.pins import JobInputs
 from latency.table import LatencyTable
 from search.constraints import UNITS, names_of
 from search.extension import ExtensionRun
+from search.outcome import Result
 from search.report.card import FileRow, Measured, ReportCard
 from search.report.figures import figure_row
 from search.report.filling import Origin, Outcome, UsedTable, report_card
 from search.report.page import page
-from search.run import Result, SearchRun
+from search.run import SearchRun
 
 Run = SearchRun | ExtensionRun
 MEDIA_TYPES = {

@@ -37,9 +37,9 @@ from api.telemetry.context import learn
 from search import state
 from search.forecast import workload
 from search.machine import use_threads
+from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
-from search.run import Result
 from workers import storing
 from workers.bounds import Bounds
 from workers.counted import counted_attempt

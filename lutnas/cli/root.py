@@ -22,7 +22,7 @@ from lutnas.cli.webhooks import webhooks
 
 COMMANDS = [
     profile, calibrate, verify, agent, devices, tables, spaces, datasets, jobs, architectures, tokens, webhooks, audit,
-    serve,    worker, migrate, collect, demo, version,
+    serve, worker, migrate, collect, demo, version,
 ]  # fmt: skip
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

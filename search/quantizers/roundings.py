@@ -18,7 +18,7 @@ from search.quantizers.learnt import LEAST_SIZE
 from search.quantizers.recording import normed
 from search.quantizers.rows import RoundedConv, RoundedLinear
 
-ROUNDS = Rounds(steps=300, batch=32)  # of a layer; more gained nothing on fbnet-mini
+ROUNDS = Rounds(steps=300, batch=32)  # of a layer: a network of ten takes 5 s on pictures of 8x8
 Layer = RoundedConv | RoundedLinear
 LAYERS = (F.conv2d, F.linear)
 

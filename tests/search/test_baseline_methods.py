@@ -21,10 +21,11 @@ from search.comparison import Comparison
 from search.compression.hard_concrete import expected_density
 from search.datasets.data import ImageData
 from search.forecast import workload
+from search.outcome import Result
 from search.points import operating_points
 from search.report.compared import SEARCHED, ComparedRun
 from search.report.comparison import comparison
-from search.run import MisfitError, Result, SearchRun
+from search.run import MisfitError, SearchRun
 from search.spec import SearchSpec
 from search.task import CLASSIFICATION
 from tests.search.builders import tiny_space, tiny_spec, weight_budget

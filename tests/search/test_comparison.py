@@ -12,9 +12,10 @@ from search.architecture import Architecture
 from search.choices import Choices
 from search.datasets.data import ImageData
 from search.finish import Trainer, evaluated
+from search.outcome import Result
 from search.points import operating_points
 from search.report.compared import SEARCHED, ComparedRun
-from search.run import MisfitError, Result, SearchRun
+from search.run import MisfitError, SearchRun
 from search.spec import SearchSpec
 from tests.search.builders import tiny_space, tiny_spec, weight_budget
 

@@ -12,7 +12,8 @@ from search.datasets.data import ImageData
 from search.extension import ExtensionRun, WeightsMisfit
 from search.finish import evaluated
 from search.network import load_weights
-from search.run import Result, SearchRun
+from search.outcome import Result
+from search.run import SearchRun
 from search.space import Space
 from search.spec import SearchSpec
 from search.state import StateError

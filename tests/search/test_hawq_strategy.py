@@ -18,8 +18,9 @@ from search.derive import reach
 from search.forecast import workload
 from search.given import only, space_of
 from search.network import Network
+from search.outcome import Result
 from search.reports import StepReport
-from search.run import Result, SearchRun
+from search.run import SearchRun
 from search.space import Space
 from search.spec import SearchSpec
 from search.strategies.hawq import HawqSearch

@@ -16,7 +16,8 @@ from search.finish import Trainer
 from search.measuring import OverBudget
 from search.network import Network
 from search.objective import expected_shares
-from search.run import MisfitError, Result, SearchRun
+from search.outcome import Result
+from search.run import MisfitError, SearchRun
 from search.spec import SearchSpec
 from search.spec import Trials as TrialsSpec
 from tests.search.builders import tiny_space, tiny_spec, weight_budget

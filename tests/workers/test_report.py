@@ -13,8 +13,9 @@ from latency.correction import Correction, corrected
 from search.budgets import budgets_of
 from search.choices import Choices
 from search.machine import use_threads
+from search.outcome import Result
 from search.report.card import NETWORK, Measured, ReportCard
-from search.run import Result, SearchRun
+from search.run import SearchRun
 from tests.search.builders import tiny_digits, tiny_space, tiny_spec
 from tests.search.report.cards import table_of
 from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, versions, write_reports
