@@ -1,15 +1,16 @@
 """Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. Networks go
-on from the weights of their search. Every method has as many search steps as joint search, or more:
+on from the weights of their search. For each budget TRIED finalists train for TRIAL_EPOCHS as the result will, and the
+best on held-out pictures is derived. Every method has as many epochs of search and of trials as joint search, or more:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
-                 a budget, EPOCHS shared among them; for each budget the network with the best score on its supernet
+                 a budget, EPOCHS shared among them, and so the trials
   sequential     half of EPOCHS: candidates in float32 at full width, as large as the plain network at full width; then
                  for each budget and precision the widest factor that holds it, the best candidates by what was learnt,
-                 the strongest channels of the float weights, trained for a share of the other half; the best on
-                 held-out pictures
+                 the strongest channels of the float weights, trained for a share of the other half and of the epochs
+                 that others try finalists in; the best on held-out pictures
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +24,11 @@ from torch.nn import functional as F
 from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
 from benchmarks.truth import pictures
 from search.batches import evaluation, split_for_search
-from search.budget import Budget
+from search.budget import Budget, Indices
 from search.contributions import Assessor
 from search.datasets import ImageData
 from search.derive import solve_best
+from search.finalists import to_try
 from search.finish import Trainer
 from search.network import Network
 from search.searcher import Searcher
@@ -34,9 +36,11 @@ from search.space import Space
 from search.spec import Finish, Search
 from search.supernet import Supernet
 from search.supernet.pretrained import load_pretrained
+from search.trials import Trials, training_part
 
 EPOCHS = 12
-FINALISTS = 16
+FINALISTS = 32
+TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
 FINISH = Finish(epochs=12, batch_size=64, lr=0.1, quantizer="lsq")  # statistics leave 2 bits up to 3 points below
 
@@ -57,20 +61,28 @@ def searched(space: Space, budget: Budget, epochs: int, seed: int) -> Searcher:
     return searcher
 
 
-def best_of(searcher: Searcher, finalists: Sequence[tuple[int, ...]], seed: int) -> tuple[tuple[int, ...], float]:
-    """The finalist with the best score on the supernet, and that score."""
-    batches = searcher.theta_batches
-    assessor = Assessor(searcher.supernet, held_out=batches, finalists=finalists, samples=0, seed=seed)
+def ranked(searcher: Searcher, finalists: Sequence[Indices], seed: int) -> list[Indices]:
+    """The finalists by their score on the supernet, best first."""
+    assessor = Assessor(searcher.supernet, held_out=searcher.theta_batches, finalists=finalists, samples=0, seed=seed)
     for _ in assessor:
         pass
-    return assessor.best(), max(assessor.finalist_scores)
+    return assessor.ranked()
 
 
-def derived(searcher: Searcher, task: Task, seed: int) -> Scored:
-    """What a finished search derives within one budget."""
-    finalists = searcher.finalists(FINALISTS, [task.budget(searcher.space)])
-    indices, score = best_of(searcher, finalists, seed)
-    return Scored(searcher.supernet.inherit(indices), score)
+def derived(searcher: Searcher, task: Task, seed: int, *, tried: int = TRIED) -> Scored:
+    """What a finished search derives within one budget: the best behind a trial of the `tried` best."""
+    finalists = ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]), seed)
+    trials = Trials(
+        searcher.supernet,
+        finalists=to_try(searcher.space, finalists, tried),
+        data=training_part(pictures(), searcher.weight_batches),
+        held_out=searcher.theta_batches,
+        settings=FINISH.of_trial(TRIAL_EPOCHS),
+        seed=seed,
+    )
+    for _ in trials:
+        pass
+    return Scored(searcher.supernet.inherit(trials.best()), max(trials.scores))
 
 
 def middle(tasks: Sequence[Task]) -> Task:
@@ -104,7 +116,9 @@ def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
         held = middle([task for task in tasks if factor in task.factors()])
         searchers[factor] = searched(space, held.budget(space), epochs, seed)
     for task in tasks:
-        yield max((derived(searchers[f], task, seed) for f in task.factors()), key=lambda found: found.score).network
+        tried = ceil(TRIED / len(task.factors()))
+        found = [derived(searchers[factor], task, seed, tried=tried) for factor in task.factors()]
+        yield max(found, key=lambda one: one.score).network
 
 
 def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
@@ -113,12 +127,12 @@ def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     searcher = searched(space, tasks[0].float_budget(space), EPOCHS // 2, seed)
     worth = searcher.supernet.theta.worth()
     for task in tasks:
-        epochs = max(1, round((EPOCHS - EPOCHS // 2) / len(task.compressions())))
+        epochs = max(1, round((EPOCHS - EPOCHS // 2 + TRIED * TRIAL_EPOCHS) / len(task.compressions())))
         found = []
         for precision, factor in task.compressions():
             compressed = offering([precision], [factor])  # its choices stand in the order of the float32 ones
             finalists = solve_best(worth, [task.budget(compressed)], FINALISTS)
-            indices, _ = best_of(searcher, finalists, seed)
+            indices = ranked(searcher, finalists, seed)[0]
             found.append(tried(narrowed(searcher.supernet, precision, factor, indices), epochs, seed))
         yield max(found, key=lambda one: one.score).network
 

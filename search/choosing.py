@@ -9,6 +9,7 @@ from search.contributions import Assessor
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
+from search.finalists import to_try
 from search.measuring import Measure, Measuring
 from search.reports import StepReport
 from search.searcher import Searcher
@@ -65,7 +66,7 @@ class Choosing:
     def _start_trials(self, assessor: Assessor) -> Trials:
         return Trials(
             self.searcher.supernet,
-            finalists=assessor.ranked()[: self.spec.tried],
+            finalists=to_try(self.searcher.space, assessor.ranked(), self.spec.tried),
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
             settings=self.spec.finish.of_trial(self.spec.trials.epochs),

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
-from search.derive import Budget, solve_best
+from search.derive import Budget
 from search.expectation import ExpectedCost
+from search.finalists import finalists
 from search.objective import even_within, make
 from search.randomness import seeded
 from search.reports import StepReport
@@ -27,7 +28,6 @@ from search.supernet.warm_start import start_from_omega
 from search.task import CLASSIFICATION, Classification, Task
 
 CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
-SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
 SURE_AFTER = 0.5  # but not in the first half of the architecture steps
 
 
@@ -202,17 +202,9 @@ class Searcher:
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 
     def finalists(self, count: int, budgets: Sequence[Budget] | None = None) -> list[tuple[int, ...]]:
-        """The `count` architectures that theta thinks best among those that hold every budget, best first; exact.
-
-        Where a budget binds, those that spend it come first: scores on the supernet tell neighbours apart less well
-        than the latency they leave unused. `budgets` where others count than those of the search. Raises Unreachable.
-        """
-        worth_LK, held = self.supernet.theta.worth(), self.budgets if budgets is None else tuple(budgets)
-        found = solve_best(worth_LK, held, POOL * count)
-        if found[0] == tuple(row.index(max(row)) for row in worth_LK):
-            return found[:count]
-        spends = [any(b.total(indices) >= SPENT * b.maximum for b in held) for indices in found]
-        return sorted(found, key=lambda indices: not spends[found.index(indices)])[:count]
+        """Of what theta thinks (search.finalists), within `budgets` where others count than those of the search."""
+        held = self.budgets if budgets is None else tuple(budgets)
+        return finalists(self.space, self.supernet.theta.worth(), held, count)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on; random draws need no state."""

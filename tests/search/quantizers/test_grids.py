@@ -49,11 +49,13 @@ def test_each_method_sizes_grids_on_which_eight_bits_cost_nothing(rounded: Netwo
     assert loss_of(rounded) < loss_of(trained()) + 0.05
 
 
-def test_min_max_loses_to_mse_at_four_bits() -> None:
+def test_min_max_loses_far_more_than_mse_at_three_bits_of_activations() -> None:
+    """Weights keep 8 bits, which calibration does not size: at 4 of both, their rounding may drown the difference."""
     batches = calibration_batches()
-    rounded = rounded_twin(trained(), "w4a4", batches)
-    losses = dict[str, float]()
+    rounded = rounded_twin(trained(), "w8a3", batches)
+    plain = loss_of(trained())
+    lost = dict[str, float]()
     for method in ("min-max", "mse"):
         calibrate_grids(rounded, batches, method)
-        losses[method] = loss_of(rounded)
-    assert losses["mse"] < losses["min-max"]
+        lost[method] = loss_of(rounded) - plain
+    assert lost["mse"] < 0.7 * lost["min-max"]  # 0.15 to 0.45 of it with six trainings

@@ -1,0 +1,83 @@
+"""Which architectures are looked at behind a search: those that theta thinks best within the budgets, and of each
+precision alone the best. Exact, and torch-free.
+
+Theta and scores on the supernet order networks of like precision well. Between precisions they err: few bits lose less
+under the supernet's weights than behind a training of their own. So each precision keeps a place, in what is scored and
+in what is tried.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from search.budget import Budget, Indices, Matrix
+from search.choices import Precision
+from search.derive import Unreachable, solve_best
+from search.space import Layer, Space
+
+SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
+
+
+def finalists(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int) -> list[Indices]:
+    """At most `count` architectures that hold every budget. Half of them have most `worth_LK`, best first; then as many
+    of each precision alone, where the space offers several; where those are among the first or not to be had, the next
+    best. Raises Unreachable.
+    """
+    precisions = space.choices.precisions
+    each = count // (2 * len(precisions)) if len(precisions) > 1 else 0
+    likely = _best(worth_LK, budgets, count)
+    found = dict.fromkeys(likely[: count - each * len(precisions)])
+    for precision in precisions if each else ():
+        try:
+            found |= dict.fromkeys(_best(_only(space, worth_LK, precision), budgets, each))
+        except Unreachable:
+            continue  # this precision alone exceeds them
+    return list(found | dict.fromkeys(likely))[:count]
+
+
+def to_try(space: Space, ranked: Iterable[Indices], count: int) -> list[Indices]:
+    """`count` of `ranked`, best first, in that order: the first that mixes precisions and the first of each alone, as
+    far as they go; then those that come first.
+    """
+    ranked = list(ranked)
+    firsts = list({precision_of(space, indices): indices for indices in reversed(ranked)}.values())
+    chosen = sorted(firsts, key=ranked.index)[:count]
+    chosen += [indices for indices in ranked if indices not in chosen][: count - len(chosen)]
+    return sorted(chosen, key=ranked.index)
+
+
+def precision_of(space: Space, indices: Sequence[int]) -> Precision | None:
+    """The one precision of all layers that choose one; None where there are several, or no such layer."""
+    found = {
+        layer.choices[index].precision
+        for layer, index in zip(space.layers, indices, strict=True)
+        if _chooses_precision(layer, index)
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _best(worth_LK: Matrix, budgets: Sequence[Budget], count: int) -> list[Indices]:
+    """Where a budget binds, those that spend it come first: scores on the supernet tell neighbours apart less well than
+    the latency they leave unused.
+    """
+    found = solve_best(worth_LK, budgets, POOL * count)
+    if found[0] == tuple(row.index(max(row)) for row in worth_LK):
+        return found[:count]
+    spends = [any(b.total(indices) >= SPENT * b.maximum for b in budgets) for indices in found]
+    return sorted(found, key=lambda indices: not spends[found.index(indices)])[:count]
+
+
+def _only(space: Space, worth_LK: Matrix, precision: Precision) -> Matrix:
+    """Worth with every choice of another precision forbidden."""
+    return [
+        [
+            value if choice.precision == precision or not _chooses_precision(layer, index) else -math.inf
+            for index, (choice, value) in enumerate(zip(layer.choices, row, strict=True))
+        ]
+        for layer, row in zip(space.layers, worth_LK, strict=True)
+    ]
+
+
+def _chooses_precision(layer: Layer, index: int) -> bool:
+    """Whether bits apply to this choice: an identity has none, and stands once."""
+    block = layer.choices[index].block
+    return len({choice.precision for choice in layer.choices if choice.block == block}) > 1

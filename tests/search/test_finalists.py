@@ -1,0 +1,105 @@
+"""Finalists: the likeliest within the budgets, and a place for each precision alone."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from search.choices import Choices, Precision
+from search.derive import Budget, Unreachable
+from search.finalists import finalists, precision_of, to_try
+from search.space import Space
+from tests.search.builders import tiny_space
+
+PRECISIONS = ("w8a8", "w4a8", "w2a2")
+
+
+def mixed_space() -> Space:
+    return tiny_space().offering(Choices(precision=PRECISIONS, width=(1, 0.5), width_multiple=4, ends="w8a8"))
+
+
+def priced(space: Space, maximum: float) -> Budget:
+    """A budget that counts the bits of weights; what has none costs nothing."""
+    costs = [[float(choice.precision.weight_bits % 32) for choice in layer.choices] for layer in space.layers]
+    return Budget("bits", costs, 0.0, maximum)
+
+
+def liking(space: Space, liked: str, by: float = 9.0, seed: int = 0) -> list[list[float]]:
+    """Worth that puts one precision above the others, and else is drawn from 0 to 1."""
+    rng = np.random.default_rng(seed)
+    return [
+        [float(rng.uniform()) + by * (choice.precision.name == liked) for choice in layer.choices]
+        for layer in space.layers
+    ]
+
+
+def single(space: Space, found: list[tuple[int, ...]]) -> list[str | None]:
+    names = [precision_of(space, indices) for indices in found]
+    return [None if name is None else name.name for name in names]
+
+
+def test_each_precision_alone_has_its_share_of_places_whatever_theta_likes() -> None:
+    space = mixed_space()
+    found = finalists(space, liking(space, "w2a2"), [priced(space, 1000.0)], 24)
+    assert len(found) == len(set(found)) == 24
+    for name in PRECISIONS:
+        assert single(space, found).count(name) >= 4
+
+
+def test_the_places_of_a_precision_go_to_its_best_networks() -> None:
+    space, worth = mixed_space(), liking(mixed_space(), "w2a2")
+    found = finalists(space, worth, [priced(space, 1000.0)], 24)
+    ours = {indices for indices in found if precision_of(space, indices) == Precision(8, 8)}
+    everything = product(*(range(len(layer.choices)) for layer in space.layers))
+    alone = [indices for indices in everything if precision_of(space, indices) == Precision(8, 8)]
+    best = sorted(alone, key=lambda indices: -sum(row[index] for row, index in zip(worth, indices, strict=True)))
+    assert set(best[:4]) <= ours
+
+
+def test_a_precision_that_exceeds_the_budget_alone_leaves_its_places_empty() -> None:
+    space = mixed_space()
+    least = 2.0 * len(space.layers)
+    skipless = liking(space, "w2a2")
+    for layer, row in zip(space.layers, skipless, strict=True):
+        for index, choice in enumerate(layer.choices):
+            if choice.precision == Precision(32, 32):
+                row[index] = -float("inf")
+    found = finalists(space, skipless, [priced(space, least + 1.0)], 24)
+    assert set(single(space, found)) == {"w2a2"}
+    assert len(found) == 24
+
+
+def test_one_precision_gives_all_places_to_the_likeliest() -> None:
+    space = tiny_space()
+    worth = [[float(index % 5) / (layer + 1) for index in range(9)] for layer in range(3)]
+    budget = Budget("one", [[1.0] * 9] * 3, 0.0, 9.0)
+    found = finalists(space, worth, [budget], 10)
+    totals = [sum(row[index] for row, index in zip(worth, indices, strict=True)) for indices in found]
+    assert len(found) == 10
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_budgets_that_nothing_holds_are_refused() -> None:
+    space = mixed_space()
+    budget = Budget("none", [[2.0] * len(layer.choices) for layer in space.layers], 0.0, 1.0)
+    with pytest.raises(Unreachable, match="none: 1 asked, 6 to 6 reachable"):
+        finalists(space, liking(space, "w8a8"), [budget], 24)
+
+
+def test_what_is_tried_has_the_best_of_each_precision_first_and_then_the_best() -> None:
+    space = mixed_space()
+    ranked = finalists(space, liking(space, "w2a2", by=0.1), [priced(space, 1000.0)], 24)
+    tried = to_try(space, ranked, 5)
+    firsts = [next(i for i in ranked if precision_of(space, i) == alone) for alone in (None, *space.choices.precisions)]
+    assert len(tried) == len(set(tried)) == 5
+    assert set(firsts) <= set(tried)
+    assert tried == sorted(tried, key=ranked.index)
+    assert next(i for i in ranked if i not in firsts) in tried
+
+
+def test_fewer_trials_than_precisions_go_to_the_best_of_those() -> None:
+    space = mixed_space()
+    ranked = finalists(space, liking(space, "w2a2", by=0.1), [priced(space, 1000.0)], 24)
+    assert to_try(space, ranked, 1) == ranked[:1]
+    kinds = [precision_of(space, indices) for indices in to_try(space, ranked, 3)]
+    assert len(set(kinds)) == 3
