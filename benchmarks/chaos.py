@@ -2,10 +2,11 @@
 
 SIGKILL of a worker, of the process in it that trains, of the API; Redis restarted, and empty; Postgres restarted; the
 disk of the artifacts full, where root runs this. A job has several checkpoints, and at full size takes half a minute at
-the least. What began and ended is counted by what workers say in their logs, not by the database.
+the least. What began and ended is counted by what workers say in their logs, not by the database. Kills go to the job
+that has run longest without one, and harm goes on behind its time while a job runs that none has hit.
 
-The full size, 40 jobs and four workers for ten minutes, needs four cores to itself and 8 GB. `--jobs 4 --seconds 60
---workers 2 --sqlite` is a small one, without Redis and Postgres.
+The full size, 40 jobs and four workers for ten minutes of harm at the least, takes half an hour of two cores, and 8 GB.
+`--jobs 4 --seconds 60 --workers 2 --sqlite` is a small one, without Redis and Postgres.
 """
 
 import os
@@ -55,8 +56,8 @@ def weights(client: Client, job_id: str) -> str:
     return next(a["sha256"] for a in client.job_artifacts(job_id) if a["name"] == "weights.safetensors")
 
 
-def calm_run(folder: Path, epochs: int) -> dict[int, str]:
-    """Checksums of what each seed gives where nothing is harmed."""
+def calm_run(folder: Path, epochs: int) -> tuple[dict[int, str], float]:
+    """Checksums of what each seed gives where nothing is harmed, and the seconds that one takes."""
     site = Site(folder, dict(SETTINGS))
     crew = Crew(site, 1)
     try:
@@ -64,8 +65,9 @@ def calm_run(folder: Path, epochs: int) -> dict[int, str]:
             furnish(client)
             begin, made = time.monotonic(), [str(client.submit(document(seed, epochs))["id"]) for seed in range(SEEDS)]
             until(lambda: all(client.job(one)["state"] in FINAL for one in made), "the calm jobs end", 3600)
-            say(f"a calm job takes {(time.monotonic() - begin) / SEEDS:.0f} s")
-            return {seed: weights(client, one) for seed, one in enumerate(made)}
+            seconds = (time.monotonic() - begin) / SEEDS
+            say(f"a calm job takes {seconds:.0f} s")
+            return {seed: weights(client, one) for seed, one in enumerate(made)}, round(seconds, 1)
     finally:
         crew.stop()
 
@@ -90,24 +92,45 @@ def surroundings(folder: Path, *, sqlite: bool) -> Iterator[tuple[Site, Harms]]:
 
 
 def harmed_run(crew: Crew, harms: Harms, made: list[str], given: Any) -> Counter[str]:
-    """Harms for `given.seconds`, or until all jobs have ended; how often each."""
+    """Harms for `given.seconds`, and while a job runs that was not hit; or until all have ended. How often each."""
     drawn, done = random.Random(given.seed), Counter[str]()
-    names = sorted(crew.workers)
-    harms = {
-        "worker killed": lambda: crew.kill_worker(drawn.choice(names)),
-        "child killed": lambda: crew.kill_child(drawn.choice(names)),
-        "api killed": crew.kill_api,
-        **harms,
+    kills: Harms = {
+        "worker killed": lambda: crew.kill_worker(longest_unhit(crew.site, drawn)),
+        "child killed": lambda: crew.kill_child(longest_unhit(crew.site, drawn)),
     }
+    harms = {**kills, "api killed": crew.kill_api, **harms}
+    names = sorted([*harms, *kills])  # kills are drawn twice as often: each hits one job, the others all
     end = time.monotonic() + given.seconds
-    while time.monotonic() < end and not ended(crew.site, made):
+    while not ended(crew.site, made) and (time.monotonic() < end or not hit(crew.site).issuperset(made)):
         time.sleep(drawn.uniform(0.5, 1.5) * given.every)
-        name = drawn.choice(sorted(harms))
+        name = drawn.choice(names)
         say(name)
         harms[name]()
         done[name] += 1
         crew.tend()
     return done
+
+
+def hit(site: Site) -> set[str]:
+    """The jobs that began more than once."""
+    begins = Counter(job for log in logs(site).values() for job in BEGAN.findall(log))
+    return {one for one, count in begins.items() if count > 1}
+
+
+def longest_unhit(site: Site, drawn: random.Random) -> str:
+    """The worker whose job began first of those that run and were not hit; any, where there is none."""
+    said, already = logs(site), hit(site)
+    running = {}
+    for name, log in said.items():
+        began, ended_ = list(BEGAN.finditer(log)), ENDED.findall(log)
+        if began and began[-1][1] not in already and began[-1][1] not in ended_:
+            running[name] = began[-1][1]
+    return min(running, key=lambda name: running[name]) if running else drawn.choice(sorted(said))
+
+
+def logs(site: Site) -> dict[str, str]:
+    """What each worker said since the beginning."""
+    return {path.stem: path.read_text(errors="replace") for path in sorted(site.folder.glob("worker-*.log"))}
 
 
 def ended(site: Site, made: list[str]) -> bool:
@@ -146,7 +169,7 @@ def uncollected(site: Site, database_url: str) -> dict[str, int]:
 
 def verdict(site: Site, made: list[str], calm: dict[int, str]) -> dict[str, Any]:
     """What became of the jobs."""
-    said = "".join(path.read_text(errors="replace") for path in site.folder.glob("worker-*.log"))
+    said = "".join(logs(site).values())
     begins, ends = Counter(BEGAN.findall(said)), Counter(ENDED.findall(said))
     with site.client() as client:
         rows = [client.job(one) for one in made]
@@ -155,7 +178,7 @@ def verdict(site: Site, made: list[str], calm: dict[int, str]) -> dict[str, Any]
     return {
         "jobs": len(made), "succeeded": len(good), "finished_twice": sum(count > 1 for count in ends.values()),
         "results_identical_to_calm_run": same,
-        "begun_more_than_once": sum(begins[one] > 1 for one in made), "attempts": sum(begins.values()),
+        "hit_at_least_once": sum(begins[one] > 1 for one in made), "attempts": sum(begins.values()),
         "failed": [row["error"] for row in rows if row["state"] == "failed"],
     }  # fmt: skip
 
@@ -177,7 +200,7 @@ def main() -> None:
         calm_folder, folder_ = Path(folder, "calm"), Path(folder, "harmed")
         calm_folder.mkdir()
         folder_.mkdir()
-        calm = calm_run(calm_folder, given.epochs)
+        calm, calm_seconds = calm_run(calm_folder, given.epochs)
         with surroundings(folder_, sqlite=given.sqlite) as (site, harms):
             crew = Crew(site, given.workers)
             try:
@@ -191,9 +214,15 @@ def main() -> None:
                 figures = {**verdict(site, made, calm), **uncollected(site, url)}
             finally:
                 crew.stop()
-    figures |= {"harms": dict(done), "workers_gone_by_themselves": crew.gone_by_themselves}
+    figures |= {"calm_job_seconds": calm_seconds, "checkpoint_seconds": given.checkpoint_seconds}
+    figures |= {
+        "harms": dict(done),
+        "harms_in_all": done.total(),
+        "workers_gone_by_themselves": crew.gone_by_themselves,
+    }
     show(figures, as_json=given.json)
     held = figures["succeeded"] == figures["results_identical_to_calm_run"] == given.jobs
+    held = held and figures["hit_at_least_once"] == given.jobs
     sys.exit(not held or figures["finished_twice"] > 0 or figures["orphan_artifacts"] > 0)
 
 
