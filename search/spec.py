@@ -181,8 +181,9 @@ class Finish(Document):
 
 
 class Trials(Document):
-    """A short training of the `finalists` that score best on the supernet, `epochs` each, before one of them is chosen
-    (search.trials). None where `finalists` is 1 at most, or where the derived network is not trained either.
+    """A short training of the `finalists` that score best on the supernet, the best of each precision alone among them,
+    `epochs` each, before one is chosen (search.trials). None where `finalists` is 1 at most, or where the derived
+    network is not trained either.
     """
 
     finalists: Annotated[int, Field(ge=0, le=16)] = 0
@@ -202,9 +203,9 @@ class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
     `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities.
-    The `finalists` most likely architectures that hold the constraints are scored on the supernet; the best is
-    trained, or the best of those that are tried before (`trials`). `baselines` (search.baselines) are trained as it is,
-    within the same budgets.
+    The `finalists` most likely architectures that hold the constraints, each precision alone among them
+    (search.finalists), are scored on the supernet; the best is trained, or the best of those that are tried before
+    (`trials`). `baselines` (search.baselines) are trained as it is, within the same budgets.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
