@@ -107,7 +107,7 @@ async def _running(settings: Settings) -> AsyncIterator[Service]:
     store = ArtifactStore(settings.artifacts)
     store.prepare()
     database, bell = Database(settings.database_url, witness=witness), Bell(settings)
-    tailer, sweeper = Tailer(database), Sweeper(database, settings, bell.ring)
+    tailer, sweeper = Tailer(database), Sweeper(database, settings, bell.ring, is_silent=bell.is_silent)
     postman = Postman(database, settings)
     sweeper.start()
     postman.start()

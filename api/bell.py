@@ -56,6 +56,21 @@ class Bell:
             RING_FAILURES.inc()
             _logger.warning("could not ring for %s: the sweeper will", job_id, exc_info=True)
 
+    def is_silent(self) -> bool:
+        """Whether the broker answers and has no ring that a worker has yet to hear: all were heard, or lost."""
+        try:
+            with self._app.connection_for_write(connect_timeout=_PATIENCE_SECONDS) as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+                try:
+                    channel: Any = connection.default_channel
+                    waiting = channel.queue_declare(QUEUE, passive=True).message_count
+                except connection.channel_errors:  # no such queue: Redis has none that is empty
+                    waiting = 0
+        except Exception:  # as in `ring`
+            _logger.warning("could not look for rings that wait", exc_info=True)
+            return False
+        return bool(waiting == 0)
+
     def fault(self) -> str | None:
         """What is wrong with the broker at this moment, in a word of its own; None where it answers."""
         if (folder := self._app.conf.broker_transport_options.get("data_folder_out")) is not None:

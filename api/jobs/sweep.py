@@ -1,5 +1,7 @@
 """The sweep: takes jobs from workers that fell silent, and says which to ring for (again)."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Select, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -35,6 +37,21 @@ def sweep(session: Session, now: int | None = None, *, requeue_seconds: float = 
         job.next_ring_us = now + round(requeue_seconds * 1_000_000) * 2 ** min(job.rings, _DOUBLINGS)
         job.rings += 1
     return [job.id for job in due]
+
+
+def held_back(session: Session, now: int | None = None, *, requeue_seconds: float = 30.0) -> list[str]:
+    """Queued jobs that nobody took within `requeue_seconds` of the last ring, and whose next is put off by back-off."""
+    now = db_now(session) if now is None else now
+    step = round(requeue_seconds * 1_000_000)
+    waiting = select(SearchJob.id, SearchJob.next_ring_us, SearchJob.rings)
+    rows = session.execute(waiting.where(SearchJob.state == QUEUED, SearchJob.next_ring_us > now, SearchJob.rings > 1))
+    return [job_id for job_id, due, rings in rows if due - step * 2 ** min(rings - 1, _DOUBLINGS) + step <= now]
+
+
+def ring_now(session: Session, job_ids: Sequence[str]) -> None:
+    """Has the next sweep ring for those of them that are still queued, and the back-off begin anew."""
+    found = (SearchJob.id.in_(job_ids)) & (SearchJob.state == QUEUED)
+    session.execute(update(SearchJob).where(found).values(rings=0, next_ring_us=0))
 
 
 def runnable_jobs(session: Session, now: int | None = None) -> list[str]:

@@ -11,21 +11,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs.retention import collect
-from api.jobs.sweep import is_elected, resign, sweep
+from api.jobs.sweep import held_back, is_elected, resign, ring_now, sweep
 from api.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit. Every
-    `collect_seconds` it also removes what has been kept long enough; meanwhile another process may take over.
+    """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit. The
+    back-off holds while rings wait to be heard: where `is_silent` and jobs wait, rings were lost, or workers have heard
+    them and are busy, and the next ones are made at once. Every `collect_seconds` it also removes what has been kept
+    long enough; meanwhile another process may take over.
     """
 
-    def __init__(self, database: Database, settings: Settings, ring: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, ring: Callable[[str], None], *, is_silent: Callable[[], bool]
+    ) -> None:
         self._database = database
         self._settings = settings
-        self._ring = ring
+        self._ring, self._is_silent = ring, is_silent
         self._store = ArtifactStore(settings.artifacts)
         self._collected_at = time.monotonic()
         self._holder = secrets.token_hex(8)
@@ -52,6 +56,11 @@ class Sweeper:
         with self._database.write() as session:
             if not is_elected(session, self._holder, seconds=3 * settings.sweep_seconds):
                 return []
+            late = held_back(session, requeue_seconds=settings.requeue_seconds)
+        is_silent = bool(late) and self._is_silent()  # asked of the broker while no transaction is open
+        with self._database.write() as session:
+            if is_silent:
+                ring_now(session, late)
             due = sweep(session, requeue_seconds=settings.requeue_seconds)
         for job_id in due:
             self._ring(job_id)

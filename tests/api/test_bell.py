@@ -15,7 +15,7 @@ from sqlalchemy import update
 from api.app import create_app
 from api.bell import QUEUE, TASK, Bell
 from api.db.migrate import upgrade
-from api.db.session import Database
+from api.db.session import Database, db_now
 from api.jobs.models import SearchJob
 from api.jobs.sweeper import Sweeper
 from api.settings import Settings
@@ -50,6 +50,24 @@ def test_a_ring_reaches_redis(fresh_redis_url: str, tmp_path: Path) -> None:
         assert client.llen(QUEUE) == 1
 
 
+@pytest.mark.parametrize("broker", ["filesystem://", "redis"])
+def test_the_bell_is_silent_until_it_rings_and_again_once_its_rings_are_lost(
+    broker: str, fresh_redis_url: str, tmp_path: Path
+) -> None:
+    bell = Bell(Settings(home=tmp_path, broker_url=fresh_redis_url if broker == "redis" else broker))
+    assert bell.is_silent()
+    bell.ring("job_x")
+    assert not bell.is_silent()
+    if broker == "redis":
+        with redis.Redis.from_url(fresh_redis_url) as client:
+            client.flushall()
+    else:
+        for file in (tmp_path / "bell" / "queue").iterdir():
+            file.unlink()
+    assert bell.is_silent()
+    bell.close()
+
+
 def test_a_broker_that_is_away_costs_a_moment_and_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -57,6 +75,7 @@ def test_a_broker_that_is_away_costs_a_moment_and_no_error(tmp_path: Path, caplo
     started = time.monotonic()
     with caplog.at_level(logging.WARNING, "api.bell"):
         bell.ring("job_x")
+        assert not bell.is_silent()
     bell.close()
     assert time.monotonic() - started < 10
     assert "could not ring for job_x" in caplog.text
@@ -75,13 +94,36 @@ def test_only_the_elected_sweeper_rings(client: TestClient, database: Database, 
     with database.write() as session:
         session.execute(update(SearchJob).values(next_ring_us=0))
     rung: list[str] = []
-    one, two = (Sweeper(database, settings, rung.append) for _ in range(2))
+    one, two = (Sweeper(database, settings, rung.append, is_silent=lambda: False) for _ in range(2))
     assert one.round() == [job]
     with database.write() as session:
         session.execute(update(SearchJob).values(next_ring_us=0))
     assert two.round() == []
     assert one.round() == [job]
     assert rung == [job, job]
+
+
+def rung_before(database: Database, seconds: float, rings: int, requeue_seconds: float) -> None:
+    """The jobs are as if the last of so many rings was so long ago."""
+    with database.write() as session:
+        last = db_now(session) - round(seconds * 1_000_000)
+        due = last + round(requeue_seconds * 1_000_000) * 2 ** (rings - 1)
+        session.execute(update(SearchJob).values(rings=rings, next_ring_us=due))
+
+
+def test_lost_rings_are_made_again_at_once_however_long_the_back_off(
+    database: Database, settings: Settings, job: str
+) -> None:
+    ours, rung, silent = settings.model_copy(update={"requeue_seconds": 30.0}), list[str](), [False]
+    sweeper = Sweeper(database, ours, rung.append, is_silent=lambda: silent[0])
+    rung_before(database, 31.0, 5, ours.requeue_seconds)
+    assert sweeper.round() == []  # a ring still waits for a worker
+    silent[0] = True
+    assert sweeper.round() == [job]
+    assert sweeper.round() == []  # that one has its time to be heard
+    rung_before(database, 29.0, 5, ours.requeue_seconds)
+    assert sweeper.round() == []
+    assert rung == [job]
 
 
 def test_the_service_sweeps_while_it_runs(database: Database, settings: Settings, client: TestClient, job: str) -> None:

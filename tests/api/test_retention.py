@@ -123,7 +123,7 @@ def test_the_elected_sweeper_collects(database: Database, settings: Settings, tm
     store = ArtifactStore(tmp_path)
     store.put("datasets/x.npz", b"12345", media_type="x")
     aged(tmp_path)
-    first, second = (Sweeper(database, ours, lambda _: None) for _ in range(2))
+    first, second = (Sweeper(database, ours, lambda _: None, is_silent=lambda: False) for _ in range(2))
     first.round()
     assert "datasets/x.npz" not in paths(store)
     store.put("datasets/y.npz", b"12345", media_type="x")
