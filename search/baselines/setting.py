@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from search.budget import Budget, Indices
+from search.compression.training import Recipe
 from search.datasets.data import ImageData
 from search.evidence import Evidence
 from search.network import Network
@@ -44,6 +45,11 @@ class Setting(NamedTuple):
         """As long as the finish, with nothing else that it may ask for."""
         finish = self.finish
         return Finish(epochs=finish.epochs, batch_size=finish.batch_size, lr=finish.lr)
+
+    def adam(self, rate: float) -> Recipe:
+        """Adam at `rate`, as long and with as large batches as the finish, and its shifts of pictures."""
+        finish, shift = self.finish, self.data.input.height // 14
+        return Recipe(finish.epochs, finish.batch_size, lr=rate, optimizer="adam", shift=shift)
 
 
 Method = Callable[[Setting], Network]  # within the budgets, near them

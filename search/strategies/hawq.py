@@ -8,7 +8,6 @@ Legend: L layers, K choices.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -19,12 +18,11 @@ from search.budget import Budget, Indices
 from search.compression.allocation import allocate
 from search.datasets.data import ImageData
 from search.evidence import Evidence
-from search.finish import Trainer
+from search.float_sensitivity import FloatSensitivity
 from search.measuring import Measure, Measuring
 from search.network import Network, recalibrate
 from search.randomness import seeded
 from search.reports import StepReport
-from search.sensitivity import Sensitivity
 from search.space import Space
 from search.spec import Finish, Hawq, SearchSpec
 from search.state import State
@@ -52,20 +50,16 @@ class HawqSearch:
         self.settings = spec.hawq or Hawq()
         self.space, self.seed, self.task = space, spec.seed, task
         self.blocks = (0,) * len(space.layers)  # any choice tells the block
-        finish = spec.finish
-        floats = Finish(epochs=self.settings.epochs, batch_size=finish.batch_size, lr=finish.lr)
-        self.trainer = Trainer(self._floats(pretrained), data=data, settings=floats, seed=spec.seed, task=task)
-        batches = self.trainer.batches
-        chosen = batches.order(0)[: self.settings.pictures]
-        self.sensitivity = Sensitivity(
-            self.trainer.network, x_NCHW=batches.x_NCHW[chosen], y_N=batches.y_N[chosen],
-            vectors=self.settings.vectors, seed=spec.seed, task=task,
+        hawq, finish = self.settings, spec.finish
+        self.floats = FloatSensitivity(
+            self._float_network(pretrained), data=data, pictures=hawq.pictures, vectors=hawq.vectors, seed=spec.seed,
+            task=task, settings=Finish(epochs=hawq.epochs, batch_size=finish.batch_size, lr=finish.lr),
         )  # fmt: skip
         self.measuring = Measuring(budgets, measure)
         self._evidence: Evidence | None = None
         self.chosen: Indices | None = None
 
-    def _floats(self, pretrained: Mapping[str, Tensor] | None) -> Network:
+    def _float_network(self, pretrained: Mapping[str, Tensor] | None) -> Network:
         plain = in_floats(Architecture.from_indices(self.space, self.blocks), dense=True)
         with seeded(self.seed, "hawq"):
             if pretrained is None:
@@ -82,22 +76,16 @@ class HawqSearch:
     @property
     def steps(self) -> int:
         """Steps of the float network, and vectors."""
-        return self.trainer.steps + self.settings.vectors
+        return self.floats.steps
 
     @property
     def steps_left(self) -> dict[str, int]:
         """Of float, trace."""
-        return {
-            "float": self.trainer.steps - self.trainer.step,
-            "trace": self.settings.vectors - len(self.sensitivity.rows),
-        }
+        return self.floats.steps_left
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains. Raises OverBudget, Unreachable, FloatingPointError."""
-        for report in self.trainer:
-            yield replace(report, phase="float")
-        self.trainer.settle()
-        yield from self.sensitivity
+        yield from self.floats
         self._evidence = self._evidence or self._found()
         omega_LK = [[-worth for worth in row] for row in self._evidence.worth]
         while not self.measuring.holds:
@@ -107,7 +95,7 @@ class HawqSearch:
                 yield measured
 
     def _found(self) -> Evidence:
-        omega_LK = self.sensitivity.omegas(self.space, self.blocks)
+        omega_LK = self.floats.sensitivity.omegas(self.space, self.blocks)
         assert all(math.isfinite(omega) for row in omega_LK for omega in row), "one block a layer"
         return Evidence(space=self.space, worth=[[-omega for omega in row] for row in omega_LK], samples=0, note=NOTE)
 
@@ -119,18 +107,18 @@ class HawqSearch:
     def inherit(self, indices: Indices) -> Network:
         """With the float network's weights; statistics are taken anew, as what rounds has some that it had not."""
         network = Network(Architecture.from_indices(self.space, indices), self.task.head)
-        network.load_state_dict({**network.state_dict(), **self.trainer.network.state_dict()})
+        network.load_state_dict({**network.state_dict(), **self.floats.network.state_dict()})
         for block in network.layers:
             if isinstance(block, MobileBlock) and block.level.sparsity:
                 block.choose_survivors()
-        recalibrate(network, self.trainer.calibration())
+        recalibrate(network, self.floats.trainer.calibration())
         return network
 
     def notes(self) -> tuple[str, ...]:
         """How the bits were found, and how sure their figures are."""
         return (
             f"The blocks were given. Bits and zeros are the least sum of HAWQ's Omega within the budgets, by "
-            f"{self.settings.vectors} vectors (standard error of the traces' sum {self.sensitivity.error:.1%}).",
+            f"{self.settings.vectors} vectors (standard error of the traces' sum {self.floats.sensitivity.error:.1%}).",
         )
 
     def write(self, folder: Path) -> list[Path]:
@@ -140,8 +128,7 @@ class HawqSearch:
     def state_dict(self) -> State:
         """Of the float network, the traces and the choice."""
         return {
-            "trainer": self.trainer.state_dict(),
-            "sensitivity": self.sensitivity.state_dict(),
+            **self.floats.state_dict(),
             "measuring": self.measuring.state_dict(),
             "evidence": None if self._evidence is None else self._evidence.model_dump_json(),
             "chosen": self.chosen,
@@ -149,8 +136,7 @@ class HawqSearch:
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
-        self.trainer.load_state_dict(state["trainer"])
-        self.sensitivity.load_state_dict(state["sensitivity"])
+        self.floats.load_state_dict(state)
         self.measuring.load_state_dict(state["measuring"])
         self._evidence = Evidence.model_validate_json(state["evidence"]) if state["evidence"] else None
         self.chosen = None if state["chosen"] is None else tuple(state["chosen"])
@@ -158,15 +144,9 @@ class HawqSearch:
     def learnt(self) -> State:
         """The float network, its traces and the evidence; no optimiser."""
         assert self._evidence is not None, "nothing was chosen yet"
-        return {
-            "network": dict(self.trainer.network.state_dict()),
-            "sensitivity": self.sensitivity.state_dict(),
-            "evidence": self._evidence.model_dump_json(),
-        }
+        return {**self.floats.learnt(), "evidence": self._evidence.model_dump_json()}
 
     def load_learnt(self, state: State) -> None:
         """Is done, as where `learnt` was taken."""
-        self.trainer.network.load_state_dict(state["network"])
-        self.trainer.step = self.trainer.steps
-        self.sensitivity.load_state_dict(state["sensitivity"])
+        self.floats.load_learnt(state)
         self._evidence = Evidence.model_validate_json(state["evidence"])

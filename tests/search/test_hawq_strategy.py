@@ -175,7 +175,7 @@ def test_training_begins_with_the_float_networks_weights(digits: ImageData) -> N
             break
     assert isinstance(run.strategy, HawqSearch)
     assert run.trainer is not None
-    floats, derived = run.strategy.trainer.network.state_dict(), run.trainer.network.state_dict()
+    floats, derived = run.strategy.floats.network.state_dict(), run.trainer.network.state_dict()
     assert all(torch.equal(derived[name], value) for name, value in floats.items() if name.endswith("conv.weight"))
     assert all(torch.equal(derived[name], value) for name, value in floats.items() if ".expand.weight" in name)
     assert run.before is not None
@@ -192,7 +192,7 @@ def test_weights_of_a_search_are_a_start_without_training(digits: ImageData, tmp
     reports = list[StepReport](run)
     assert {report.phase for report in reports} == {"trace", "derive", "finish"}
     assert isinstance(run.strategy, HawqSearch)
-    own = run.strategy.trainer.network.state_dict()["layers.0.expand.weight"]
+    own = run.strategy.floats.network.state_dict()["layers.0.expand.weight"]
     supernet = first.searcher.supernet
     widest = Architecture.of(space, ["k5_e6"] * 3).indices
     assert torch.equal(own, supernet.inherit(widest).state_dict()["layers.0.expand.weight"])

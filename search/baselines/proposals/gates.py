@@ -9,7 +9,6 @@ from typing import Any
 
 from search.baselines.near import best_near
 from search.baselines.offered import widths, worth_of_free
-from search.baselines.proposals.noise import adam
 from search.baselines.setting import Setting
 from search.budget import Indices
 from search.choices import Choice
@@ -36,7 +35,7 @@ class Gates:
         multiple = space.choices.width_multiple
         groups = {_name(number): math.gcd(choice.c_mid, multiple) for number, choice in self.gated.items()}
         self.model = gated(setting.floats(self.full), groups)
-        recipe = adam(setting, RATE)
+        recipe = setting.adam(RATE)
         self.target: Target | None = None
         if groups:
             steps = recipe.epochs * max(1, len(setting.data.y_train) // recipe.batch_size)

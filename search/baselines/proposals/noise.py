@@ -12,7 +12,7 @@ from search.baselines.offered import worth_of_free, zeros
 from search.baselines.setting import Setting
 from search.choices import Choice
 from search.compression import variational
-from search.compression.training import Recipe, Training
+from search.compression.training import Training
 from search.network import Network
 from search.sensitivity import MASKED
 from search.space import Layer
@@ -28,7 +28,7 @@ class Noise:
         self.setting = setting
         self.model = variational.noisy(setting.floats(setting.indices))
         self.training = Training(
-            self.model, data=setting.data, recipe=adam(setting, RATE), seed=setting.seed, penalty=self._penalty
+            self.model, data=setting.data, recipe=setting.adam(RATE), seed=setting.seed, penalty=self._penalty
         )
 
     def _penalty(self, step: int) -> Tensor:
@@ -66,9 +66,3 @@ class Noise:
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
         self.training.load_state_dict(state)
-
-
-def adam(setting: Setting, rate: float) -> Recipe:
-    """As long, with as large batches and shifts, as the finish."""
-    finish, shift = setting.finish, setting.data.input.height // 14
-    return Recipe(finish.epochs, finish.batch_size, lr=rate, optimizer="adam", shift=shift)
