@@ -5,8 +5,10 @@ Errors:
     NotOffered (ValueError)   the space has not what the job asks for; `.field` of the job says where
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
+from search.architecture import Architecture
 from search.axes import Axes
 from search.choices import Candidate
 from search.space import Layer, Space
@@ -21,30 +23,69 @@ class NotOffered(ValueError):
         self.field = field
 
 
-def space_of(spec: SearchSpec, space: Space) -> Space:
-    """What `spec` searches of `space`. Raises NotOffered, and ValueError where it cannot offer the job's choices."""
+def space_of(spec: SearchSpec, space: Space, given: Architecture | None = None) -> Space:
+    """What `spec` searches of `space`; `given` is what the job of `hawq.architecture` derived. Raises NotOffered,
+    and ValueError where the space cannot offer the job's choices or `given` is missing.
+    """
     offered = space.offering(spec.choices)
     if spec.search.warm_start and len(offered.choices.precisions) == 1:
         told = "there is one precision alone, so bits are no choice: offer more in choices.precision, or leave it out"
         raise NotOffered("search.warm_start", told)
-    return only(offered, (spec.hawq or Hawq()).candidates) if spec.strategy == "hawq" else offered
+    if spec.strategy != "hawq":
+        return offered
+    hawq = spec.hawq or Hawq()
+    if hawq.architecture is None:
+        return only(offered, hawq.candidates)
+    if given is None:
+        raise ValueError(f"hawq.architecture: pass what {hawq.architecture} derived as `given`")
+    return as_derived(offered, given)
 
 
 def only(space: Space, candidates: Sequence[str] = ()) -> Space:
     """`space` with one block a layer, at full width: those named, or where none is the largest candidates (by channels,
     then by kernel). Raises NotOffered where they are not one for each layer, or not offered there.
     """
-    space = space.offering(space.choices.model_copy(update={"width": (1.0,)}))
+    space = _at_full_width(space)
     names = tuple(candidates) or tuple(map(_largest, space.layers, [Axes(space)] * len(space.layers)))
     if len(names) != len(space.layers):
         told = f"{len(names)} of them for the {len(space.layers)} layers of {space.name}"
         raise NotOffered("hawq.candidates", told)
+    pairs = zip(space.layers, names, strict=True)
+    return _of_stages(space, [_stage(layer, name, f"hawq.candidates[{layer.number}]") for layer, name in pairs])
+
+
+def as_derived(space: Space, given: Architecture) -> Space:
+    """`space` with one block a layer: those of `given`, at their widths, whichever widths the space offers. Raises
+    NotOffered where layers lead from and to other channels, or are not offered the kernel there.
+    """
+    place, space = "hawq.architecture", _at_full_width(space)
     stages = []
-    for layer, name in zip(space.layers, names, strict=True):
-        offered = dict.fromkeys(block.candidate.name for block in layer.blocks)
-        if name not in offered:
-            raise NotOffered(f"hawq.candidates[{layer.number}]", f"{name!r} is none of {', '.join(offered)}")
-        stages.append({"channels": layer.c_out, "layers": 1, "stride": layer.stride, "candidates": (name,)})
+    for own, other in zip_longest(map(_shape, space.layers), map(_shape, given.space.layers)):
+        if own != other:
+            told = f"{space.name} has {own or 'no such layer'}, the architecture {other or 'no such layer'}"
+            raise NotOffered(place, f"{told}: name a job that searched the same stages")
+    for layer, choice in zip(space.layers, given.layers, strict=True):
+        stages.append({**_stage(layer, choice.candidate, place), "c_mid": choice.c_mid})
+    return _of_stages(space, stages)
+
+
+def _at_full_width(space: Space) -> Space:
+    return space.offering(space.choices.model_copy(update={"width": (1.0,)}))
+
+
+def _shape(layer: Layer) -> str:
+    return f"a layer {layer.number} of {layer.c_in} to {layer.c_out} channels, stride {layer.stride}"
+
+
+def _stage(layer: Layer, name: str, place: str) -> dict[str, object]:
+    """One layer of one candidate as a stage; raises NotOffered."""
+    offered = dict.fromkeys(block.candidate.name for block in layer.blocks)
+    if name not in offered:
+        raise NotOffered(place, f"{name!r} is none of {', '.join(offered)}, which layer {layer.number} may be")
+    return {"channels": layer.c_out, "layers": 1, "stride": layer.stride, "candidates": (name,)}
+
+
+def _of_stages(space: Space, stages: Sequence[Mapping[str, object]]) -> Space:
     return Space.model_validate({**space.model_dump(), "stages": stages})
 
 

@@ -45,12 +45,31 @@ class Stem(Document):
 
 
 class Stage(Document):
-    """`layers` searchable layers of `channels`; the first has the `stride`. `candidates` overrides the space's."""
+    """`layers` searchable layers of `channels`; the first has the `stride`. `candidates` overrides the space's. With
+    `c_mid` it is one layer of one candidate, which has so many middle channels whatever the space's widths are.
+    """
 
     channels: Channels
     layers: Annotated[int, Field(ge=1, le=64)]
     stride: Annotated[int, Field(ge=1, le=4)] = 1
     candidates: tuple[str, ...] | None = None
+    c_mid: Channels | None = None
+
+    def blocks(self, candidates: tuple[Candidate, ...], c_in: int, choices: Choices) -> tuple[Block, ...]:
+        """The distinct blocks of one of its layers with `c_in` input channels."""
+        return choices.blocks(candidates, c_in) if self.c_mid is None else (Block(candidates[0], self.c_mid),)
+
+    def narrowed_wrongly(self, c_in: int) -> str | None:
+        """Why its one candidate cannot have `c_mid` middle channels; None where it can."""
+        if self.c_mid is None:
+            return None
+        if self.layers != 1 or self.candidates is None or len(self.candidates) != 1:
+            return "is of one layer of one candidate of its own alone"
+        candidate = Candidate.parse(self.candidates[0])
+        if candidate.groups != 1 or not candidate.kernel:
+            return f"{candidate.name} has one width alone; leave it out"
+        most = candidate.expansion * c_in
+        return None if self.c_mid <= most else f"{candidate.name} of {c_in} channels has at most {most}"
 
 
 class Head(Document):
@@ -124,6 +143,10 @@ class Space(Document):
                 if not stage.candidates:
                     raise ValueError(f"stages[{number}].candidates: is empty")
                 self._known(stage.candidates)
+            c_in = self.stages[number - 1].channels if number else self.stem.channels
+            wrong = stage.narrowed_wrongly(c_in)
+            if wrong:
+                raise ValueError(f"stages[{number}].c_mid: {wrong}")
         try:
             list(self.operators())
         except ValueError as error:
@@ -139,7 +162,7 @@ class Space(Document):
             candidates = tuple(Candidate.parse(name) for name in stage.candidates or self.candidates)
             for number in range(stage.layers):
                 stride = stage.stride if number == 0 else 1
-                blocks = self.choices.blocks(candidates, c_in)
+                blocks = stage.blocks(candidates, c_in, self.choices)
                 choices = self.choices.of(blocks, keeps_shape=stride == 1 and c_in == stage.channels)
                 layers.append(Layer(len(layers), h, w, c_in, stage.channels, stride, blocks, choices))
                 h, w, c_in = -(-h // stride), -(-w // stride), stage.channels

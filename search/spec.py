@@ -17,6 +17,7 @@ LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
 # pydantic's schema has the pattern of names, and does not say that there are no others.
 _CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
 Labels = Annotated[dict[LabelName, Label], Field(max_length=64, json_schema_extra=_CLOSED)]
+JobId = Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,64}$")]
 Sampler = Literal["gumbel", "gumbel-hard", "two-path", "softmax"]
 
 
@@ -50,7 +51,7 @@ class Search(Document):
     weight_sampler: Sampler | Literal["uniform", "sandwich"] = "sandwich"
     objective: Literal["constrained", "fbnet"] = "constrained"
     evidence_samples: Annotated[int, Field(ge=0, le=100_000)] = 128
-    pretrained: Annotated[str, Field(pattern=r"^job_[A-Za-z0-9_-]{1,64}$")] | None = None
+    pretrained: JobId | None = None
     warm_start: Literal["hawq"] | None = None
     temperature: Temperature = Temperature()
 
@@ -63,14 +64,22 @@ class Search(Document):
 
 class Hawq(Document):
     """What `strategy: hawq` starts from (docs/concepts/sensitivity.md). `candidates` names each layer's block, at full
-    width; empty, it is the largest that the layer is offered. A float network of them is trained for `epochs`, from new
+    width; empty, it is the largest that the layer is offered. `architecture` names a job that succeeded instead, whose
+    blocks are taken at the widths that it derived. A float network of them is trained for `epochs`, from new
     weights or those of `search.pretrained`; then `vectors` of random signs estimate traces on so many `pictures`.
     """
 
     candidates: Annotated[tuple[str, ...], Field(max_length=4096)] = ()
+    architecture: JobId | None = None
     epochs: Annotated[int, Field(ge=0, le=1000)] = 10
     pictures: Annotated[int, Field(ge=1, le=10_000)] = 256
     vectors: Annotated[int, Field(ge=2, le=10_000)] = 64
+
+    @model_validator(mode="after")
+    def _given_once(self) -> "Hawq":
+        if self.candidates and self.architecture is not None:
+            raise ValueError(f"candidates: the blocks are those of {self.architecture}; leave one of the two out")
+        return self
 
 
 class Pruning(Document):

@@ -7,6 +7,7 @@ Errors:
 from dataclasses import dataclass, field
 from typing import Any
 
+from api.architectures.models import DerivedArchitecture
 from api.artifacts.models import Artifact
 from api.datasets.schemas import DatasetView
 from api.errors import DomainError, FieldProblem
@@ -33,6 +34,7 @@ class Assessment:
     space: Space | None = None
     dataset: DatasetView | None = None
     pretrained: Artifact | None = None
+    architecture: DerivedArchitecture | None = None
     tables: dict[int, Table] = field(default_factory=dict)
     budgets: dict[int, Budget] = field(default_factory=dict)
     reachable: list[dict[str, Any]] = field(default_factory=list)

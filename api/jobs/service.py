@@ -210,6 +210,7 @@ def _new_job(session: Session, owner: str, submission: Submission, found: Assess
         "tables": tables, "dataset_hash": found.dataset.content_hash, "dataset_id": dataset_id,
         "threads": submission.threads,
         "pretrained": None if found.pretrained is None else found.pretrained.id,
+        "architecture": None if found.architecture is None else found.architecture.id,
     }  # fmt: skip
     return new_row(
         session, owner, SearchSpec.model_validate(spec.search_document), found.space, pins,

@@ -1,7 +1,9 @@
 """What a job needs, looked up before anything is spent: all that is wrong is told in one answer."""
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.architectures.models import DerivedArchitecture
 from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
 from api.auth.callers import Owner
@@ -11,6 +13,7 @@ from api.jobs.assessment import Assessment
 from api.jobs.feasibility import assess_constraints
 from api.jobs.models import SearchJob
 from api.spaces import service as spaces
+from search.architecture import Architecture, LayerChoice
 from search.baselines import misfits
 from search.given import NotOffered, space_of
 from search.points import operating_points
@@ -19,6 +22,7 @@ from search.space import Space
 from search.spec import SearchSpec
 
 PLACE = "search.pretrained"
+GIVEN = "hawq.architecture"
 
 
 def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
@@ -29,7 +33,7 @@ def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
     if space is None:
         found.refuse("unknown-space", "space", f"there is no space {spec.space!r}; GET /v1/spaces lists them")
     else:
-        found.space = _offering(found, space, spec)
+        found.space = _offering(session, owner, found, space, spec)
     if found.dataset is None:
         found.refuse(
             "unknown-dataset", "dataset", f"there is no data set {spec.dataset!r}; GET /v1/datasets lists them"
@@ -51,11 +55,19 @@ def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
         found.refuse("baseline-does-not-apply", f"baselines[{number}]", reason)
 
 
+def _seen(session: Session, owner: Owner, found: Assessment, job_id: str, place: str) -> SearchJob | None:
+    """The job that `place` names; notes where the owner has none of that id."""
+    job = session.get(SearchJob, job_id)
+    if job is not None and owner.sees(job.owner):
+        return job
+    found.refuse("unknown-job", place, f"there is no job {job_id!r}: GET /v1/search-jobs lists yours")
+    return None
+
+
 def _pretrained(session: Session, owner: Owner, found: Assessment, job_id: str, form: str) -> Artifact | None:
     """The weights that `job_id` left; notes why they cannot be started from."""
-    job = session.get(SearchJob, job_id)
-    if job is None or not owner.sees(job.owner):
-        found.refuse("unknown-job", PLACE, f"there is no job {job_id!r}: GET /v1/search-jobs lists yours")
+    job = _seen(session, owner, found, job_id, PLACE)
+    if job is None:
         return None
     weights = {artifact.name: artifact for artifact in artifacts.of_job(session, job_id)}.get(PRETRAINED)
     if weights is None:
@@ -69,10 +81,30 @@ def _pretrained(session: Session, owner: Owner, found: Assessment, job_id: str, 
     return weights
 
 
-def _offering(found: Assessment, space: Space, spec: SearchSpec) -> Space | None:
+def _derived(session: Session, owner: Owner, found: Assessment, job_id: str) -> Architecture | None:
+    """What `job_id` derived; notes why there is nothing."""
+    job = _seen(session, owner, found, job_id, GIVEN)
+    if job is None:
+        return None
+    row = session.scalars(select(DerivedArchitecture).where(DerivedArchitecture.job_id == job_id)).one_or_none()
+    if row is None:
+        told = f"{job_id} is {job.state} and derived no architecture: name a job that succeeded"
+        found.refuse("no-derived-architecture", GIVEN, told)
+        return None
+    found.architecture = row
+    layers = [{name: layer[name] for name in LayerChoice.model_fields if name in layer} for layer in row.layers]
+    return Architecture.model_validate({"space": job.space, "layers": layers})
+
+
+def _offering(session: Session, owner: Owner, found: Assessment, space: Space, spec: SearchSpec) -> Space | None:
     """The space that the job searches; notes why there is none."""
+    given = None
+    if spec.hawq is not None and spec.hawq.architecture is not None:
+        given = _derived(session, owner, found, spec.hawq.architecture)
+        if given is None:
+            return None
     try:
-        return space_of(spec, space)
+        return space_of(spec, space, given)
     except ValueError as error:
         field = error.field if isinstance(error, NotOffered) else "choices"
         found.refuse("space-does-not-fit", field, f"{space.name} cannot offer them: {error}")

@@ -116,8 +116,9 @@ class HawqSearch:
 
     def notes(self) -> tuple[str, ...]:
         """How the bits were found, and how sure their figures are."""
+        origin = f" by {self.settings.architecture}" if self.settings.architecture else ""
         return (
-            f"The blocks were given. Bits and zeros are the least sum of HAWQ's Omega within the budgets, by "
+            f"The blocks were given{origin}. Bits and zeros are the least sum of HAWQ's Omega within the budgets, by "
             f"{self.settings.vectors} vectors (standard error of the traces' sum {self.floats.sensitivity.error:.1%}).",
         )
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from search import state
-from search.architecture import Architecture
+from search.architecture import Architecture, LayerChoice
 from search.budget import Budget
 from search.budgets import sum_budget
 from search.choices import FP32, Choices, Sparsity
@@ -16,7 +16,7 @@ from search.costs import stored_bytes
 from search.datasets.data import ImageData
 from search.derive import reach
 from search.forecast import workload
-from search.given import only, space_of
+from search.given import NotOffered, as_derived, only, space_of
 from search.network import Network
 from search.outcome import Result
 from search.reports import StepReport
@@ -78,6 +78,54 @@ def test_the_space_of_the_job_has_the_given_block_at_full_width_in_every_layer()
     assert space.head_operator == wide.head_operator
 
 
+def test_a_derived_architecture_gives_its_blocks_at_their_widths_and_no_more() -> None:
+    wide = tiny_space().offering(BITS.model_copy(update={"width": (1.0, 0.5), "width_multiple": 4}))
+    indices = [max(k for k, c in enumerate(layer.choices) if c.c_mid % 12) for layer in wide.layers]
+    derived = Architecture.from_indices(wide, indices)
+    assert all(choice.c_mid for choice in derived.layers)
+    wanted = spec(choices=None, hawq={"architecture": "job_first", **SMALL})
+    space = space_of(wanted, tiny_space().offering(BITS), derived)
+    assert [[b.c_mid for b in layer.blocks] for layer in space.layers] == [[c.c_mid] for c in derived.choices]
+    assert [layer.blocks[0].candidate.name for layer in space.layers] == [c.candidate for c in derived.layers]
+    assert [layer[:6] for layer in space.layers] == [layer[:6] for layer in wide.layers]
+    assert {choice.precision.name for choice in space.layers[0].choices} == set(BITS.precision)
+    assert Space.model_validate_json(space.model_dump_json()) == space
+    with pytest.raises(ValueError, match=r"hawq\.architecture: pass what job_first derived as `given`"):
+        space_of(wanted, tiny_space())
+
+
+def test_a_job_from_a_derived_architecture_has_its_widths_and_says_where_they_are_from(
+    digits: ImageData, tmp_path: Path
+) -> None:
+    wide = tiny_space().offering(BITS.model_copy(update={"width": (1.0, 0.5), "width_multiple": 4}))
+    layers = [LayerChoice(candidate="k3_e3", c_mid=12), LayerChoice(candidate="skip"), LayerChoice(candidate="k5_e6")]
+    derived = Architecture(space=wide, layers=tuple(layers))
+    wanted = spec(hawq={"architecture": "job_first", **SMALL})
+    space = space_of(wanted, tiny_space(), derived)
+    run = SearchRun(wanted, space=space, data=digits, budgets=budgets(space, 0.3))
+    result = carried_out(run, tmp_path / "out")
+    assert [c.block for c in run.architecture.choices] == [c.block for c in derived.choices]
+    assert result.notes[0].startswith("The blocks were given by job_first.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"stages": [{"channels": 8, "layers": 1}]}, "has a layer 1 of .* the architecture no such layer: name a job"),
+        ({"stages": [{"channels": 4, "layers": 3}]}, "has a layer 0 of 8 to 8 channels.* a layer 0 of 8 to 4 channels"),
+    ],
+)
+def test_a_derived_architecture_of_other_layers_is_refused(changes: dict[str, object], told: str) -> None:
+    other = tiny_space(**changes)
+    derived = Architecture.of(other, ["k3_e1"] * len(other.layers))
+    with pytest.raises(NotOffered, match=f"hawq.architecture: tiny {told}"):
+        as_derived(tiny_space(), derived)
+    narrow = tiny_space(candidates=["k3_e1", "skip"])
+    own = Architecture.of(tiny_space(), GIVEN)
+    with pytest.raises(NotOffered, match="'k3_e3' is none of k3_e1, skip, which layer 0 may be"):
+        as_derived(narrow, own)
+
+
 @pytest.mark.parametrize(
     ("candidates", "told"),
     [(["k3_e1"], "1 of them for the 3 layers of tiny"), (["k3_e1", "k7_e1", "skip"], r"\[1\]: 'k7_e1' is none of")],
@@ -92,6 +140,7 @@ def test_blocks_that_cannot_be_given_are_refused_by_place(candidates: list[str],
     [
         ({"search": {"epochs": 20}}, "of search it takes pretrained alone"),
         ({"trials": {"finalists": 2}}, "has no finalists to try"),
+        ({"hawq": {"candidates": GIVEN, "architecture": "job_a"}}, "those of job_a; leave one of the two out"),
         ({"hawq": {"epochs": 0}}, "0 leaves new weights as they are"),
         ({"strategy": "differentiable"}, "is asked for by strategy hawq alone"),
     ],

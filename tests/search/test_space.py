@@ -118,3 +118,25 @@ def test_an_architecture_with_every_kind_of_choice_survives_its_document() -> No
 def test_a_choice_that_cannot_be_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):
         Choices.model_validate({field: value})
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ({"layers": 2, "candidates": ["k3_e3"]}, "one layer of one candidate of its own alone"),
+        ({"candidates": ["k3_e3", "skip"]}, "one layer of one candidate of its own alone"),
+        ({}, "one layer of one candidate of its own alone"),
+        ({"candidates": ["k3_e1_g2"]}, "k3_e1_g2 has one width alone"),
+        ({"candidates": ["skip"]}, "skip has one width alone"),
+        ({"candidates": ["k3_e1"]}, "k3_e1 of 8 channels has at most 8"),
+    ],
+)
+def test_a_width_that_its_stage_cannot_have_is_refused(stage: dict[str, object], told: str) -> None:
+    with pytest.raises(ValidationError, match=rf"stages\[0\]\.c_mid: .*{told}"):
+        tiny_space(stages=[{"channels": 8, "layers": 1, "c_mid": 20, **stage}])
+
+
+def test_a_stage_of_one_width_has_it_whatever_widths_the_space_offers() -> None:
+    stage = {"channels": 8, "layers": 1, "candidates": ["k3_e3"], "c_mid": 20}
+    space = tiny_space(stages=[stage], choices=Choices(width=(1.0, 0.5)))
+    assert [block.c_mid for block in space.layers[0].blocks] == [20]
