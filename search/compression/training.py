@@ -24,13 +24,18 @@ GATE, GATE_SPEED = ".log_alpha", 5.0  # gates travel several units (hard_concret
 
 
 class Recipe(NamedTuple):
-    """The rate falls as a cosine to 0. `shift` moves pictures by up to so many pixels."""
+    """The rate falls as a cosine to 0, or stays as it is. `shift` moves pictures by up to so many pixels."""
 
     epochs: int = 10
     batch_size: int = 128
     lr: float = 0.1
     optimizer: Literal["sgd", "adam"] = "sgd"
     shift: int = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+    def rate(self, step: int, steps: int) -> float:
+        """Of the optimiser in `step` of `steps`."""
+        return self.lr if self.schedule == "constant" else self.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 class Training:
@@ -87,8 +92,7 @@ class Training:
         if self.recipe.shift:
             x_NCHW = shifted(x_NCHW, self.recipe.shift, self.seed, self.step)
         for group in self.optimizer.param_groups:
-            rate = self.recipe.lr * group["speed"]
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+            group["lr"] = self.recipe.rate(self.step, self.steps) * group["speed"]
         with seeded(self.seed, f"noise of step {self.step}"):
             loss = F.cross_entropy(self.model.train()(x_NCHW), y_N)
             total = loss if self.penalty is None else loss + self.penalty(self.step)

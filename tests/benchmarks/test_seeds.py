@@ -2,8 +2,10 @@
 
 import pytest
 
+from benchmarks._lenet import lenet
 from benchmarks._seed_rows import Row, closed_forms
-from benchmarks._seed_trainings import EPOCHS_OF, Trainings
+from benchmarks._seed_trainings import EPOCHS_OF, SHARE, Trainings, shares
+from search.compression.layers import weighted
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,12 @@ def test_closed_forms_come_out() -> None:
 
 def test_every_part_that_trains_is_there_and_has_its_epochs() -> None:
     assert all(callable(getattr(Trainings, part)) for part in EPOCHS_OF)
+
+
+def test_the_shares_of_zeros_make_98_percent_of_all_weights_and_spare_the_output() -> None:
+    model = lenet(0)
+    sizes = {name: layer.weight.numel() for name, layer in weighted(model).items()}
+    found = shares(model)
+    assert found["5"] == 0
+    assert found["1"] == found["3"]
+    assert sum(found[name] * size for name, size in sizes.items()) == pytest.approx(SHARE * sum(sizes.values()))
