@@ -5,7 +5,7 @@ pictures before and behind it (ShrinkBench: Blalock 2020, sec. 6: several operat
 after). The job's own network stands first and is not trained again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -36,6 +36,10 @@ class Planned(NamedTuple):
 class Comparison:
     """Trains what is compared with `own`, whose training is done: an iterator of step reports, and `state_dict()`
     between any two. `compared` is what is done so far.
+
+    Each network follows from what was learnt, the job's own architecture and its seed, and from no other network of
+    the plan. So `train` may do one here while others are done elsewhere: `hear` takes in how far those are, `take`
+    what came of them. Networks are numbered from 1 in the order of the plan.
     """
 
     def __init__(
@@ -49,37 +53,90 @@ class Comparison:
         methods = (SEARCHED, *spec.baselines)
         self.plan = [Planned(m, p, seed) for m in methods for p in points for seed in range(wanted.seeds)]
         self.steps = spec.compare_steps(len(own.batches))
-        self.step = 0
-        self.compared: list[ComparedRun] = []
-        self.proposal: Proposal | None = None  # what learns which network is next
-        self.trainer: Trainer | None = None  # of the network that is next
+        self.number: int | None = None  # of the network that is under way here
+        self.proposal: Proposal | None = None  # what learns which network that is
+        self.trainer: Trainer | None = None  # of it
         self.before: Quality | None = None  # how good it is without training
+        self._done: dict[int, ComparedRun] = {}
+        self._steps_done: dict[int, int] = {}  # of each network that was begun, here or elsewhere
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does what remains: a report for each training step, and one more for each network once it is judged. Raises
-        FloatingPointError where a loss is no number.
+        """Does what remains, in the order of the plan: a report for each training step, and one more for each network
+        once it is judged. Raises FloatingPointError where a loss is no number.
         """
-        while len(self.compared) < len(self.plan):
-            planned = self.plan[len(self.compared)]
-            if self.trainer is None or self.before is None:
-                if planned.method in PROPOSALS:
-                    self.proposal = self.proposal or PROPOSALS[planned.method](self._setting(planned))
-                    for data in self.proposal:
-                        yield self._reported(planned, {"proposing": True, **data})
-                trainer = self._trainer(self._network(planned), planned)
-                self.before, self.proposal = trainer.quality_as_given(), None
-                self.trainer = self.own if self._is_own(planned) else trainer
-            for report in self.trainer:
-                yield self._reported(planned, report.data)
-            run = self._run(planned, self.trainer, self.before)
-            report = self._reported(planned, {"before": run.before, "after": run.after})
-            self.compared.append(run)
-            self.trainer = self.before = None
-            yield report
+        for number in range(1, len(self.plan) + 1):
+            yield from self.train(number)
 
-    def _reported(self, planned: Planned, data: dict[str, object]) -> StepReport:
-        self.step += 1
-        which = {"network": len(self.compared) + 1, "networks": len(self.plan)}
+    def train(self, number: int) -> Iterator[StepReport]:
+        """Does what remains of one network. Where another one was under way here, that one is to be begun anew."""
+        if number in self._done:
+            return
+        if number != self.number:
+            self._leave()
+            self.number, self._steps_done[number] = number, 0
+        planned = self.plan[number - 1]
+        if self.trainer is None or self.before is None:
+            if planned.method in PROPOSALS:
+                self.proposal = self.proposal or PROPOSALS[planned.method](self._setting(planned))
+                for data in self.proposal:
+                    yield self._reported(number, {"proposing": True, **data})
+            trainer = self._trainer(self._network(planned), planned)
+            self.before, self.proposal = trainer.quality_as_given(), None
+            self.trainer = self.own if self._is_own(planned) else trainer
+        for report in self.trainer:
+            yield self._reported(number, report.data)
+        run = self._run(planned, self.trainer, self.before)
+        report = self._reported(number, {"before": run.before, "after": run.after})
+        self.take(number, run)
+        yield report
+
+    def take(self, number: int, run: ComparedRun) -> None:
+        """What came of a network, wherever it was trained."""
+        self._done[number], self._steps_done[number] = run, self.steps_of(number)
+        if number == self.number:
+            self._leave()
+
+    def hear(self, elsewhere: Mapping[int, int]) -> None:
+        """How many of their steps those networks have done that are trained elsewhere: all of them that there are."""
+        if self.number in elsewhere:
+            self._leave()
+        here = {n: steps for n, steps in self._steps_done.items() if n in self._done or n == self.number}
+        self._steps_done = {**elsewhere, **here}
+
+    def result(self, number: int) -> ComparedRun | None:
+        """What came of a network; None until it is done."""
+        return self._done.get(number)
+
+    def steps_of(self, number: int) -> int:
+        """All steps of one network: until it is there, trained and judged."""
+        planned = self.plan[number - 1]
+        is_own = self._is_own(planned)
+        return 1 if is_own else self.spec.network_steps(planned.method, len(self.own.batches))
+
+    def steps_done(self, number: int) -> int:
+        """Those that one network has done, here or elsewhere."""
+        return self._steps_done.get(number, 0)
+
+    @property
+    def compared(self) -> list[ComparedRun]:
+        """What is done so far, in the order of the plan."""
+        return [self._done[number] for number in sorted(self._done)]
+
+    @property
+    def step(self) -> int:
+        """Steps that all networks have done together."""
+        return sum(self._steps_done.values())
+
+    def _leave(self) -> None:
+        """Ends with the network that is under way here, done or not."""
+        if self.number is not None and self.number not in self._done:
+            del self._steps_done[self.number]
+        self.number = self.proposal = self.trainer = self.before = None
+
+    def _reported(self, number: int, data: dict[str, object]) -> StepReport:
+        self._steps_done[number] += 1
+        planned = self.plan[number - 1]
+        which = {"network": number, "networks": len(self.plan)}
         told = {"method": planned.method, "share": planned.point.share, "seed": planned.seed}
         return StepReport("compare", self.step, self.steps, {**which, **told, **data})
 
@@ -123,8 +180,9 @@ class Comparison:
         """All that the remaining steps depend on, beside what was learnt and the job's own trainer."""
         trainer = None if self.trainer is self.own else self.trainer
         return {
-            "step": self.step,
-            "compared": [run.model_dump(mode="json") for run in self.compared],
+            "compared": [[number, run.model_dump(mode="json")] for number, run in sorted(self._done.items())],
+            "number": self.number,
+            "steps_done": 0 if self.number is None else self._steps_done[self.number],
             "before": None if self.before is None else asdict(self.before),
             "proposal": None if self.proposal is None else self.proposal.state_dict(),
             "indices": None if trainer is None else list(trainer.network.architecture.indices),
@@ -133,14 +191,17 @@ class Comparison:
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
-        self.step = state["step"]
-        self.compared = [ComparedRun.model_validate(run) for run in state["compared"]]
+        for number, run in state["compared"]:
+            self.take(number, ComparedRun.model_validate(run))
+        if state["number"] is None:
+            return
+        self.number = int(state["number"])
+        self._steps_done[self.number] = state["steps_done"]
+        planned = self.plan[self.number - 1]
         if state["proposal"] is not None:
-            planned = self.plan[len(self.compared)]
             self.proposal = PROPOSALS[planned.method](self._setting(planned))
             self.proposal.load_state_dict(state["proposal"])
         if state["trainer"] is not None:
-            planned = self.plan[len(self.compared)]
             self.before = Quality(**state["before"])
             network = self.learnt.start(tuple(state["indices"]), self.spec.seed + planned.seed)
             self.trainer = self._trainer(network, planned)

@@ -41,7 +41,7 @@ from search.task import CLASSIFICATION, Classification, Task
 
 PROBE_EXAMPLES = 64
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
-FORMAT = 6  # of `state_dict`: another one was written by another version
+FORMAT = 7  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):
@@ -81,6 +81,12 @@ class SearchRun:
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains; the report of phase `derive` stands between the choice of a finalist and its training."""
+        yield from self.until_trained()
+        if self.spec.compared:
+            yield from self.comparing()
+
+    def until_trained(self) -> Iterator[StepReport]:
+        """Does what remains before the comparison."""
         if self.trainer is None:
             yield from self.strategy
             self.trainer = self._start_training(self.strategy.best())
@@ -88,9 +94,12 @@ class SearchRun:
                 self.before = self.trainer.quality_as_given()
             yield self._derived()
         yield from self.trainer
-        if self.spec.compared:
-            self.comparison = self.comparison or self._start_comparing(self.trainer)
-            yield from self.comparison
+
+    def comparing(self) -> Comparison:
+        """What compares the trained network, for a job that wants it compared; whoever drives this may share it out."""
+        assert self.trainer is not None, "the derived network is not trained yet"
+        self.comparison = self.comparison or self._start_comparing(self.trainer)
+        return self.comparison
 
     @property
     def steps_left(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from search.baselines import BASELINES, Baseline
+from search.baselines import BASELINES
 from search.choices import Choices
 from search.constraints import Constraints
 from search.document import Document, Name
@@ -266,13 +266,18 @@ class SearchSpec(Document):
         if not self.compared:
             return 0
         each = self.comparison.points * self.comparison.seeds
-        own = self.finish.steps(batches)
-        found = [each * self._steps_of(BASELINES[name], batches) for name in self.baselines]
-        return (each - 1) * own + sum(found) + self.compared
+        methods = ("search", *self.baselines)  # the job's own network is trained before
+        return each * sum(self.network_steps(name, batches) for name in methods) - self.finish.steps(batches)
 
-    def _steps_of(self, baseline: Baseline, batches: int) -> int:
+    def network_steps(self, method: str, batches: int) -> int:
+        """Steps of one network of the comparison, whose method is the search or a baseline: until it is there, trained
+        and judged.
+        """
+        baseline = BASELINES.get(method)
+        if baseline is None:
+            return self.finish.steps(batches) + 1
         rehearsed = baseline.rehearsals * self.finish.epochs * batches + baseline.vectors
-        return rehearsed + self.finish.lasting(baseline.length).steps(batches)
+        return rehearsed + self.finish.lasting(baseline.length).steps(batches) + 1
 
     @model_validator(mode="after")
     def _worth_comparing(self) -> "SearchSpec":

@@ -126,6 +126,36 @@ def test_a_comparison_interrupted_at_many_steps_ends_bit_identical(
     assert [file.read_bytes() for file in result.files] == [file.read_bytes() for file in calm[1].files]
 
 
+def test_networks_shared_among_several_runs_in_any_order_give_the_same_rows_and_files(
+    calm: tuple[SearchRun, Result], digits: ImageData, tmp_path: Path
+) -> None:
+    """Others begin from a state at the end of the job's own training; one is asked for a network twice."""
+    run = start(digits, spec(**COMPARED))
+    for _ in run.until_trained():
+        pass
+    state.save(run.state_dict(), tmp_path / "state")
+    here, count = run.comparing(), len(run.comparing().plan)
+    reports = list(here.train(1))
+    for number in range(count, 1, -1):
+        other = start(digits, spec(**COMPARED))
+        other.load_state_dict(state.load(tmp_path / "state"))
+        there = other.comparing()
+        next(iter(there.train(count if number < count else 2)))  # begun, and left
+        assert here.result(number) is None
+        for _ in there.train(number):
+            here.hear({number: there.steps_done(number)})
+        assert there.step == there.steps_done(number) == there.steps_of(number) > 0
+        found = there.result(number)
+        assert found is not None
+        here.take(number, ComparedRun.model_validate_json(found.model_dump_json()))
+        assert list(here.train(number)) == []
+    here.hear({})  # nothing is trained elsewhere any more
+    assert (len(reports), here.step, run.steps_left["compare"]) == (1, here.steps, 0)
+    result = exported(run, tmp_path / "out")
+    assert result.compared == calm[1].compared
+    assert [file.read_bytes() for file in result.files] == [file.read_bytes() for file in calm[1].files]
+
+
 @pytest.mark.parametrize("finish", [{}, {"distillation": {"epochs": 1}}])
 def test_steps_that_are_left_are_those_that_are_done(digits: ImageData, finish: dict) -> None:
     run = start(digits, spec(baselines=["random"], comparison={"seeds": 2}, finish={**SMALL, **finish}))
