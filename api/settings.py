@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1)] = Field(
         3,
         description="A job fails when this many workers in a row were lost without a new checkpoint; a request to a "
-        "device when this many agents were lost.",
+        "device when this many agents were lost. A network that took this many is left to the job's own worker.",
     )
     max_table_rows: Annotated[int, Field(ge=1)] = Field(1_000_000, description="Rows a table may have.")
     max_upload_bytes: Annotated[int, Field(ge=1)] = Field(

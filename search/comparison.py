@@ -21,8 +21,10 @@ from search.points import Point, operating_points
 from search.report.compared import SEARCHED, ComparedRun
 from search.reports import StepReport
 from search.spec import SearchSpec
-from search.state import State
+from search.state import State, StateError
 from search.task import CLASSIFICATION, Task
+
+FORMAT = 2  # of `state_dict`: another one was written by another version
 
 
 class Planned(NamedTuple):
@@ -180,6 +182,7 @@ class Comparison:
         """All that the remaining steps depend on, beside what was learnt and the job's own trainer."""
         trainer = None if self.trainer is self.own else self.trainer
         return {
+            "format": FORMAT,
             "compared": [[number, run.model_dump(mode="json")] for number, run in sorted(self._done.items())],
             "number": self.number,
             "steps_done": 0 if self.number is None else self._steps_done[self.number],
@@ -190,7 +193,9 @@ class Comparison:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on where `state_dict` was taken, bit for bit."""
+        """Goes on where `state_dict` was taken, bit for bit. Raises StateError on a state of another version."""
+        if state.get("format") != FORMAT:
+            raise StateError("the checkpoint of this comparison is of another version of lutnas: submit the job again")
         for number, run in state["compared"]:
             self.take(number, ComparedRun.model_validate(run))
         if state["number"] is None:

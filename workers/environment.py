@@ -8,12 +8,12 @@ import torch
 
 def environment(threads: int) -> dict[str, str | int]:
     """Torch build, processor type and thread count; recorded with a job and its checkpoints."""
-    return {
-        "torch": torch.__version__,
-        "processor": processor(),
-        "python": platform.python_version(),
-        "threads": threads,
-    }
+    return {**machine(), "threads": threads}
+
+
+def machine() -> dict[str, str | int]:
+    """The same without the threads, which a job fixes."""
+    return {"torch": torch.__version__, "processor": processor(), "python": platform.python_version()}
 
 
 def processor() -> str:

@@ -31,6 +31,10 @@ class Pace:
             self._steps[phase] = self._steps.get(phase, 0) + 1
         self._last = now
 
+    def rest(self) -> None:
+        """What comes until the next step is none: that one only starts the clock again."""
+        self._last = None
+
     def seconds_left(self, steps: Mapping[str, int]) -> float | None:
         """Seconds for that many steps of each phase; None where nothing tells how long one of them takes."""
         search, total = self.step_seconds("search"), 0.0

@@ -40,20 +40,24 @@ from search.machine import use_threads
 from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
+from search.run import SearchRun
 from workers import storing
+from workers.aiding import aid
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
 from workers.environment import environment
 from workers.failures import problem_of
-from workers.heart import Heart
+from workers.heart import AttemptHeart, Heart
 from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, Run, by_metric, card_of, figure_rows, first_table, write_reports
+from workers.sharing import Sharing
 from workers.storing import StoreFull
 from workers.timing import measured_here
 
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
+WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +72,9 @@ class Stopped(Exception):
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
-    """Runs one attempt of the job that comes first among those that wait, `job_id` or another (`lease.claim_next`)."""
+    """Runs one attempt of the job that comes first among those that wait, `job_id` or another (`lease.claim_next`);
+    where none does, takes part in the comparison of one that runs.
+    """
     database = Database(settings.database_url)
     try:
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -81,12 +87,12 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
                 max_attempts=settings.max_attempts,
             )
         if lease is None:
-            _logger.info("%s is not there to be taken, nor is another", job_id)
+            aid(database, settings, worker=worker, drain=drain)
             return
         learn(job_id=lease.job_id, attempt=lease.attempt)
         with (
             AttemptLog(LOG_BYTES) as log,
-            Heart(database, lease, log, lease_seconds=settings.lease_seconds) as heart,
+            AttemptHeart(database, lease, log, lease_seconds=settings.lease_seconds) as heart,
         ):
             Attempt(lease, settings, database, heart, log, drain=drain).run()
     finally:
@@ -106,14 +112,16 @@ class Attempt:
         *,
         drain: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.lease, self.settings, self.database, self.heart = lease, settings, database, heart
         self.log = log
-        self.drain, self.clock = drain, clock
+        self.drain, self.clock, self.sleep = drain, clock, sleep
         self.store = ArtifactStore(settings.artifacts)
         self.pace = Pace(clock)
         self.reported = -PROGRESS_SECONDS + clock()
         self.kept = clock()
+        self.sharing: Sharing | None = None  # once the comparison is shared out
 
     def run(self) -> None:
         """Works until the job or the attempt ends."""
@@ -152,9 +160,50 @@ class Attempt:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
-        for report in run:
+        for report in run.until_trained() if isinstance(run, SearchRun) else run:
             self._after_step(run, report, inputs, here)
+        if isinstance(run, SearchRun) and run.spec.compared:
+            self._compare(run, inputs, here)
         self._finish(run, inputs, here)
+
+    def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
+        comparison = run.comparing()
+        sharing = Sharing(
+            self.database, self.lease, comparison, environment=here, max_attempts=self.settings.max_attempts
+        )
+        if not sharing.is_shared_out():
+            stored = self._stored_checkpoint(run, comparison.step, here)
+            if stored is None:
+                detail = "the artifact store is full: without a checkpoint no other worker can take part in comparing"
+                self._write("warning", comparison.step, {"detail": detail})
+                for report in comparison:
+                    self._after_step(run, report, inputs, here)
+                return
+            self._end(lambda session: sharing.share_out(session, stored))
+        self.sharing = sharing
+        while True:
+            number = sharing.take()
+            if number is not None:
+                for report in comparison.train(number):
+                    self._after_step(run, report, inputs, here)
+                sharing.finish()
+            elif sharing.is_done:
+                break
+            else:
+                self._wait(run, sharing, inputs)
+        if sharing.told < comparison.steps:
+            self._tell(run, sharing.standing(), inputs)
+        self.sharing = None
+
+    def _wait(self, run: SearchRun, sharing: Sharing, inputs: JobInputs) -> None:
+        """For what others train."""
+        self._listen()
+        self.bounds.check()
+        self.pace.rest()
+        if self.clock() - self.reported >= PROGRESS_SECONDS:
+            self._tell(run, sharing.standing(), inputs)
+            self.reported = self.clock()
+        self.sleep(WAIT_SECONDS)
 
     def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
         with self.store.local(path) as file:
@@ -201,7 +250,11 @@ class Attempt:
             raise Stopped("queued", "the worker was told to stop")
 
     def _tell(self, run: Run, report: StepReport, inputs: JobInputs) -> None:
-        left = self.pace.seconds_left(run.steps_left)
+        steps_left = run.steps_left
+        if self.sharing is not None:
+            report = self.sharing.heard(report)
+            steps_left = {**steps_left, "compare": self.sharing.steps_left}
+        left = self.pace.seconds_left(steps_left)
         known = {} if left is None else {"seconds_left": round(left, 1)}
         named = _named(inputs, report.data)
         data = {"phase": report.phase, "step": report.step, "steps": report.steps, **known, **named}
@@ -216,8 +269,13 @@ class Attempt:
             door.report(session, self.lease, kind=kind, step=step, data=data)
 
     def _keep(self, run: Run, step: int, here: dict[str, Any]) -> None:
-        """Writes a checkpoint under a new name, so that a crash between file and row leaves the last one whole. Where
-        there is no room for it, the last one stays too: a later one may have.
+        stored = self._stored_checkpoint(run, step, here)
+        if stored is not None:
+            self._end(lambda session: door.save_checkpoint(session, self.lease, step=step, artifact=stored))
+
+    def _stored_checkpoint(self, run: Run, step: int, here: dict[str, Any]) -> StoredFile | None:
+        """Under a new name, so that a crash between file and row leaves the last one whole. Where there is no room for
+        it, the last one stays too: a later one may have.
         """
         self.kept = self.clock()
         with tempfile.TemporaryDirectory() as folder:
@@ -225,11 +283,10 @@ class Attempt:
             state.save({"environment": here, "run": run.state_dict()}, file)
             name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
             try:
-                stored = self._store(name, file, patience_seconds=0.0)
+                return self._store(name, file, patience_seconds=0.0)
             except StoreFull as error:
                 _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
-                return
-        self._end(lambda session: door.save_checkpoint(session, self.lease, step=step, artifact=stored))
+                return None
 
     def _store(self, name: str, file: Path, *, patience_seconds: float = STORE_SECONDS) -> StoredFile:
         path = attempt_path(self.lease.job_id, self.lease.attempt, name)

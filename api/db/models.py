@@ -7,7 +7,7 @@ from api.auth.models import Token
 from api.datasets.models import Dataset
 from api.db.base import Base
 from api.devices.models import Device
-from api.jobs.models import Checkpoint, JobAttempt, JobEvent, JobLabel, SearchJob, ServiceLease
+from api.jobs.models import Checkpoint, ComparedNetwork, JobAttempt, JobEvent, JobLabel, SearchJob, ServiceLease
 from api.measurements.models import MeasuredNetwork
 from api.requests.models import DeviceRequest
 from api.spaces.models import SearchSpace
@@ -15,7 +15,7 @@ from api.tables.models import Table, TableRow
 from api.webhooks.models import Webhook, WebhookDelivery
 
 __all__ = [
-    "Artifact", "AuditEntry", "Base", "Checkpoint", "Dataset", "DerivedArchitecture", "Device", "DeviceRequest",
-    "JobAttempt", "JobEvent", "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace", "ServiceLease", "Table",
-    "TableRow", "Token", "Webhook", "WebhookDelivery",
+    "Artifact", "AuditEntry", "Base", "Checkpoint", "ComparedNetwork", "Dataset", "DerivedArchitecture", "Device",
+    "DeviceRequest", "JobAttempt", "JobEvent", "JobLabel", "MeasuredNetwork", "SearchJob", "SearchSpace",
+    "ServiceLease", "Table", "TableRow", "Token", "Webhook", "WebhookDelivery",
 ]  # fmt: skip

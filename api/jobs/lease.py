@@ -21,15 +21,15 @@ from api.artifacts.store import StoredFile
 from api.db.session import after_commit, at, db_now
 from api.errors import problem
 from api.ids import new_id
-from api.jobs import attempts, events
+from api.jobs import attempts, compared, events
 from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
 from api.jobs.pins import JobInputs, load
 from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
     "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "claim_next",
-    "describe", "fail", "heartbeat", "keep_log", "latest_checkpoint", "load", "release", "report", "save_checkpoint",
-    "succeed",
+    "describe", "fail", "fenced", "heartbeat", "keep_log", "latest_checkpoint", "load", "release", "report",
+    "save_checkpoint", "succeed",
 ]  # fmt: skip
 
 _WAITING = (
@@ -138,7 +138,7 @@ def heartbeat(session: Session, lease: Lease, lease_seconds: float) -> Order:
 
 def report(session: Session, lease: Lease, *, kind: str, step: int, data: dict[str, Any]) -> None:
     """Adds an event; `progress` also becomes the job's progress. Raises LeaseLost."""
-    job = _fenced(session, lease)
+    job = fenced(session, lease)
     if kind == "progress":
         job.progress = {"step": step, **{name: data[name] for name in PROGRESS_FIELDS if name in data}}
     events.append(session, job, kind, data, step=step)
@@ -146,12 +146,12 @@ def report(session: Session, lease: Lease, *, kind: str, step: int, data: dict[s
 
 def describe(session: Session, lease: Lease, *, environment: dict[str, Any]) -> None:
     """Notes where the attempt runs. Raises LeaseLost."""
-    attempts.current(session, _fenced(session, lease)).environment = environment
+    attempts.current(session, fenced(session, lease)).environment = environment
 
 
 def keep_log(session: Session, lease: Lease, text: str) -> None:
     """Replaces what is kept of the attempt's log, at most `api.jobs.attempts.LOG_BYTES`. Raises LeaseLost."""
-    attempts.current(session, _fenced(session, lease)).log = attempts.storable(text)
+    attempts.current(session, fenced(session, lease)).log = attempts.storable(text)
 
 
 def save_checkpoint(session: Session, lease: Lease, *, step: int, artifact: StoredFile) -> list[str]:
@@ -159,7 +159,7 @@ def save_checkpoint(session: Session, lease: Lease, *, step: int, artifact: Stor
 
     Gives paths in the store that nothing names any more. Raises LeaseLost.
     """
-    job = _fenced(session, lease)
+    job = fenced(session, lease)
     stale = _forget_checkpoint(session, job)
     job.barren_attempts = 0
     session.add(
@@ -189,7 +189,7 @@ def succeed(
 
     Gives paths in the store that nothing names any more. Raises LeaseLost.
     """
-    job = _fenced(session, lease)
+    job = fenced(session, lease)
     job.pace = pace
     now = at(db_now(session))
     derived = DerivedArchitecture(
@@ -216,7 +216,7 @@ def fail(session: Session, lease: Lease, *, problem: dict[str, Any], traceback: 
 
     Gives paths in the store that nothing names any more. Raises LeaseLost.
     """
-    job = _fenced(session, lease)
+    job = fenced(session, lease)
     attempts.end(session, job, FAILED, now=db_now(session), problem=problem, traceback=traceback)
     return _fail(session, job, problem)
 
@@ -226,7 +226,7 @@ def release(session: Session, lease: Lease, *, state: Literal["queued", "paused"
 
     What the job's user wished meanwhile comes first. A queued one is announced by the next sweep.
     """
-    job = _fenced(session, lease)
+    job = fenced(session, lease)
     job.barren_attempts = max(0, job.barren_attempts - 1)
     now, becomes = db_now(session), _wished(job, state)
     attempts.end(session, job, attempts.RELEASED[becomes], now=now, reason=reason)
@@ -259,12 +259,14 @@ def _let_go(session: Session, job: SearchJob, state: str, reason: str, now: int)
         return
     job.rings, job.next_ring_us = 0, now
     events.set_state(session, job, state, reason=reason)
+    compared.let_go(session, job)
 
 
 def _finish(session: Session, job: SearchJob, state: str, **more: Any) -> None:
     job.wish, job.lease_worker, job.lease_expires_us = "", None, None
     job.finished_at = at(db_now(session))
     events.set_state(session, job, state, **more)
+    compared.let_go(session, job)
 
 
 def _fail(session: Session, job: SearchJob, problem: dict[str, Any]) -> list[str]:
@@ -293,7 +295,8 @@ def _holds(job: SearchJob, lease: Lease) -> bool:
     return job.state == RUNNING and (job.attempt, job.lease_worker) == (lease.attempt, lease.worker)
 
 
-def _fenced(session: Session, lease: Lease) -> SearchJob:
+def fenced(session: Session, lease: Lease) -> SearchJob:
+    """The job of a lease that holds, locked. Raises LeaseLost."""
     job = events.locked(session, lease.job_id)
     if job is None or not _holds(job, lease):
         raise LeaseLost(f"{lease.job_id}: attempt {lease.attempt} of {lease.worker} has lost its lease")

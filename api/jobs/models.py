@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import Float, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.base import Base
@@ -21,7 +21,8 @@ class SearchJob(Keyed):
 
     `attempt` counts claims; with `lease_worker` it fences all that a worker writes. `barren_attempts` counts those
     since the last checkpoint. `wish` is what its user asked of a running job: "", "cancel" or "pause". `rings` counts
-    announcements since it was queued, and `next_ring_us` is when the sweeper makes the next. `forecast` is what was
+    announcements since it was queued, or had a network for another worker, and `next_ring_us` is when the sweeper makes
+    the next. `forecast` is what was
     expected of it at submission, `pace` what its steps were measured at (`api.jobs.forecasting`). `reproduces` is the
     job that it repeats (`api.jobs.reproduction`), `extends` the one whose network it trains on (`api.jobs.extension`).
     `priority` and `limits` are its terms (`api.jobs.document`).
@@ -107,6 +108,37 @@ class JobAttempt(Base):
     last_step: Mapped[int | None]
     traceback: Mapped[str | None]
     log: Mapped[str] = mapped_column(deferred=True)
+
+
+class ComparedNetwork(Base):
+    """One network of the comparison of a job whose own training is done (`api.jobs.compared`), numbered from 1 as
+    events tell it. `state` is queued, running or done.
+
+    `attempt` counts claims; with `worker` it fences what another worker writes, under a lease to `lease_expires_us`.
+    The job's own attempt holds its one without: that is None. `lost` counts leases that ran out. One with a `problem`
+    is for the job's own attempt alone. `result` is a `search.report.compared.ComparedRun`.
+    """
+
+    __tablename__ = "compared_networks"
+    __table_args__ = (Index(None, "state", "lease_expires_us"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("search_jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    method: Mapped[str]
+    share: Mapped[float] = mapped_column(Float(53))
+    seed: Mapped[int]
+    state: Mapped[str]
+    attempt: Mapped[int]
+    lost: Mapped[int]
+    worker: Mapped[str | None]
+    lease_expires_us: Mapped[int | None]
+    step: Mapped[int]
+    steps: Mapped[int]
+    result: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    problem: Mapped[dict[str, Any] | None]
+    environment: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
 
 
 class Checkpoint(Base):

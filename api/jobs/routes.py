@@ -17,13 +17,14 @@ from api.artifacts.quota import check_quota
 from api.artifacts.schemas import ArtifactView
 from api.auth.callers import Caller
 from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Service, Submitter
-from api.jobs import attempts, cloning, extension, reading, reproduction, retargeting, submission
+from api.jobs import attempts, cloning, compared, extension, reading, reproduction, retargeting, submission
 from api.jobs import service as jobs
 from api.jobs.document import JobDocument
 from api.jobs.forecasting import forecast
 from api.jobs.models import SearchJob
 from api.jobs.schemas import (
     AttemptView,
+    ComparedNetworkView,
     Derivation,
     DerivationView,
     EventPage,
@@ -267,6 +268,19 @@ def read_log(
     """Read what the worker logged during an attempt, some seconds old while it runs. Of long logs the end is kept."""
     with service.database.read() as session:
         return PlainTextResponse(attempts.log_of(session, jobs.get(session, caller.owner, job_id), number))
+
+
+@router.get("/{job_id}/comparison")
+def list_compared(
+    job_id: str, caller: Reader, service: Parts, limit: Limit = 100, cursor: Cursor = None
+) -> Page[ComparedNetworkView]:
+    """List the networks that a job compares, which several workers may share, and how far each is. There are none
+    before the job's own network is trained.
+    """
+    with service.database.read() as session:
+        job = jobs.get(session, caller.owner, job_id)
+        found, following = compared.list_page(session, job, cursor=cursor, limit=limit)
+        return Page(items=[ComparedNetworkView.of(network) for network in found], next_cursor=following)
 
 
 @router.get("/{job_id}/artifacts")

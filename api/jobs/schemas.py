@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.architectures.schemas import LayerView
 from api.jobs.document import Limits
 from api.jobs.figures import Range
-from api.jobs.models import JobAttempt, JobEvent, SearchJob
+from api.jobs.models import ComparedNetwork, JobAttempt, JobEvent, SearchJob
 from api.tables.schemas import CorrectionView
 from search.constraints import Constraints
 from search.document import Document
@@ -161,6 +161,39 @@ class AttemptView(BaseModel):
     def of(cls, row: JobAttempt) -> "AttemptView":
         """What the API says of a row."""
         return cls.model_validate(row)
+
+
+class ComparedNetworkView(BaseModel):
+    """One network of the comparison of a job, numbered from 1. `share` is that of the job's budgets. `worker` has it,
+    or had it when it was done; `attempt` counts those that began it, `lost` those that fell silent, the job's own
+    apart. One with a `problem`, which is what another worker met, is left to the job's own. What it was worth `before`
+    and `after` its training, and what it is predicted to take by the names of the budgets, are null until it is done.
+    """
+
+    number: int
+    method: str
+    share: float
+    seed: int
+    state: Literal["queued", "running", "done"]
+    worker: str | None
+    attempt: int
+    lost: int
+    step: int
+    steps: int
+    before: float | None
+    after: float | None
+    predicted: dict[str, float] | None
+    environment: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, row: ComparedNetwork) -> "ComparedNetworkView":
+        """What the API says of a row."""
+        came = ("before", "after", "predicted")
+        told = {name: getattr(row, name) for name in cls.model_fields if name not in came}
+        return cls.model_validate({**told, **{name: (row.result or {}).get(name) for name in came}})
 
 
 class ComparedFile(BaseModel):

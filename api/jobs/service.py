@@ -21,7 +21,7 @@ from api.db.session import after_commit, at, db_now, insert
 from api.errors import DomainError, NotFound
 from api.idempotency import body_hash, made_before
 from api.ids import new_id
-from api.jobs import events
+from api.jobs import compared, events
 from api.jobs.assessment import Assessment
 from api.jobs.document import JobDocument, Limits
 from api.jobs.forecasting import forecast
@@ -140,6 +140,7 @@ def cancel(session: Session, owner: Owner, job_id: str) -> SearchJob:
         return job
     job.finished_at = at(db_now(session))
     events.set_state(session, job, CANCELLED, reason="cancelled by its user")
+    compared.let_go(session, job)
     return job
 
 
@@ -151,6 +152,7 @@ def pause(session: Session, owner: Owner, job_id: str) -> SearchJob:
         job.wish = "pause"
     elif job.state == QUEUED:
         events.set_state(session, job, PAUSED, reason="paused by its user")
+        compared.let_go(session, job)
     return job
 
 

@@ -1,34 +1,43 @@
-"""The sweep: takes jobs from workers that fell silent, and says which to ring for (again)."""
+"""The sweep: takes jobs, and networks of their comparisons, from workers that fell silent, and says which jobs to ring
+for (again).
+"""
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from api.db.session import db_now
-from api.jobs import events
+from api.jobs import compared, events
 from api.jobs.lease import expire
 from api.jobs.models import QUEUED, RUNNING, SearchJob, ServiceLease
 
 _DOUBLINGS = 6  # the back-off ends at 64 times requeue_seconds
 _LEASE_NAME = "sweeper"
+_RINGS_FOR_NETWORKS = 2  # a worker at work keeps one for later: the one that runs the job, or that was called last
 
 
-def sweep(session: Session, now: int | None = None, *, requeue_seconds: float = 30.0) -> list[str]:
+def sweep(
+    session: Session, now: int | None = None, *, requeue_seconds: float = 30.0, max_attempts: int = 3
+) -> list[str]:
     """One round at `now` (by default the database's clock).
 
-    Gives the jobs to ring for, once this unit of work is committed.
+    Gives the jobs to ring for, once this unit of work is committed, as often as they stand there.
     """
     now = db_now(session) if now is None else now
     for job_id in session.scalars(_expired(now)).all():
         job = events.locked(session, job_id)
         if job is not None and job.state == RUNNING and (job.lease_expires_us or 0) <= now:  # not renewed meanwhile
             expire(session, job, now)
+    for job_id in session.scalars(compared.with_silent_workers(now)).all():
+        if (job := events.locked(session, job_id)) is not None:
+            compared.expire(session, job, now, max_attempts=max_attempts)
     session.flush()
     due = session.scalars(
         select(SearchJob)
-        .where(SearchJob.state == QUEUED, SearchJob.next_ring_us <= now)
+        .where(SearchJob.state.in_((QUEUED, RUNNING)), SearchJob.next_ring_us <= now)
+        .where(_waits())
         .order_by(SearchJob.next_ring_us)
         .limit(1000)
         .with_for_update(skip_locked=True)
@@ -36,22 +45,23 @@ def sweep(session: Session, now: int | None = None, *, requeue_seconds: float = 
     for job in due:
         job.next_ring_us = now + round(requeue_seconds * 1_000_000) * 2 ** min(job.rings, _DOUBLINGS)
         job.rings += 1
-    return [job.id for job in due]
+    return [job.id for job in due for _ in range(1 if job.state == QUEUED else _RINGS_FOR_NETWORKS)]
 
 
 def held_back(session: Session, now: int | None = None, *, requeue_seconds: float = 30.0) -> list[str]:
-    """Queued jobs that nobody took within `requeue_seconds` of the last ring, and whose next is put off by back-off."""
+    """Jobs that wait, or whose networks do, and that nobody took within `requeue_seconds` of the last ring, while the
+    back-off puts off the next.
+    """
     now = db_now(session) if now is None else now
     step = round(requeue_seconds * 1_000_000)
     waiting = select(SearchJob.id, SearchJob.next_ring_us, SearchJob.rings)
-    rows = session.execute(waiting.where(SearchJob.state == QUEUED, SearchJob.next_ring_us > now, SearchJob.rings > 1))
+    rows = session.execute(waiting.where(_waits(), SearchJob.next_ring_us > now, SearchJob.rings > 1))
     return [job_id for job_id, due, rings in rows if due - step * 2 ** min(rings - 1, _DOUBLINGS) + step <= now]
 
 
 def ring_now(session: Session, job_ids: Sequence[str]) -> None:
-    """Has the next sweep ring for those of them that are still queued, and the back-off begin anew."""
-    found = (SearchJob.id.in_(job_ids)) & (SearchJob.state == QUEUED)
-    session.execute(update(SearchJob).where(found).values(rings=0, next_ring_us=0))
+    """Has the next sweep ring for those of them that still wait, and the back-off begin anew."""
+    session.execute(update(SearchJob).where(SearchJob.id.in_(job_ids), _waits()).values(rings=0, next_ring_us=0))
 
 
 def runnable_jobs(session: Session, now: int | None = None) -> list[str]:
@@ -83,3 +93,7 @@ def resign(session: Session, holder: str) -> None:
 
 def _expired(now: int) -> Select[str]:
     return select(SearchJob.id).where(SearchJob.state == RUNNING, SearchJob.lease_expires_us <= now)
+
+
+def _waits() -> ColumnElement[bool]:
+    return (SearchJob.state == QUEUED) | compared.has_work()

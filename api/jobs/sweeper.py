@@ -61,7 +61,7 @@ class Sweeper:
         with self._database.write() as session:
             if is_silent:
                 ring_now(session, late)
-            due = sweep(session, requeue_seconds=settings.requeue_seconds)
+            due = sweep(session, requeue_seconds=settings.requeue_seconds, max_attempts=settings.max_attempts)
         for job_id in due:
             self._ring(job_id)
         if time.monotonic() - self._collected_at >= settings.collect_seconds:

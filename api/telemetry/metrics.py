@@ -19,6 +19,9 @@ ARTIFACT_BYTES = Counter(
 RING_FAILURES = Counter("lutnas_ring_failures", "Jobs that the broker could not announce; the sweeper tries again.")
 LEASE_EXPIRIES = Counter("lutnas_lease_expiries", "Leases of workers or agents that fell silent.", ["kind"])
 ATTEMPTS = Counter("lutnas_attempts", "Attempts of search jobs that ended, by what became of them.", ["outcome"])
+NETWORKS = Counter(
+    "lutnas_compared_networks", "Networks of comparisons that another worker than the job's own had.", ["outcome"]
+)
 DELIVERIES = Counter("lutnas_webhook_deliveries", "Messages sent to webhooks, by what became of the try.", ["outcome"])
 STEP_SECONDS = Histogram(
     "lutnas_step_duration_seconds",
@@ -28,9 +31,11 @@ STEP_SECONDS = Histogram(
 )
 
 # From the start, so that a rate sees the first one.
-for _kind in ("search-job", "device-request"):
+for _kind in ("search-job", "device-request", "compared-network"):
     LEASE_EXPIRIES.labels(kind=_kind)
 for _outcome in ("succeeded", "failed", "cancelled", "paused", "queued", "lease-lost", "database-away"):
     ATTEMPTS.labels(outcome=_outcome)
+for _outcome in ("done", "given-back", "lost", "failed", "database-away"):
+    NETWORKS.labels(outcome=_outcome)
 for _outcome in ("delivered", "retry", "failed", "claim-lost"):
     DELIVERIES.labels(outcome=_outcome)

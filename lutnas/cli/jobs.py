@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lutnas.cli import output as out
 from lutnas.cli.attempts import list_attempts, show_log
+from lutnas.cli.compared import list_compared
 from lutnas.cli.derive import derive_job
 from lutnas.cli.extend import extend_job
 from lutnas.cli.failure import ExitCode, where
@@ -143,7 +144,7 @@ def resume_job(client: Client, output: Output, job: str) -> None:
     _show_change(output, client.resume, job)
 
 
-for command in (list_attempts, show_log, derive_job, extend_job, reproduce_job, show_reproduction):
+for command in (list_attempts, show_log, list_compared, derive_job, extend_job, reproduce_job, show_reproduction):
     jobs.add_command(command)
 
 

@@ -85,6 +85,8 @@ class View:
         if "networks" in self.progress:
             method, share = self.progress["method"], self.progress["share"]
             count = f"{self.progress['network']} of {self.progress['networks']} ({method} at {share:g})  {count}"
+        if "workers" in self.progress:
+            count += f"  on {self.progress['workers']} workers"
         return f"{PHASES.get(phase, phase)}  {count}" + (f"  {out.duration(left)} left" if left is not None else "")
 
     def measures(self) -> Iterator[str]:

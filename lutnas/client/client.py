@@ -16,6 +16,7 @@ from lutnas.client.documents import (
     Artifact,
     Attempt,
     AuditEntry,
+    ComparedNetwork,
     Coverage,
     Dataset,
     Derivation,
@@ -302,6 +303,10 @@ class Client:
     def log(self, job: str, attempt: int) -> str:
         """What the worker logged during an attempt of a job."""
         return self._transport.request("GET", _path("search-jobs", job, "attempts", str(attempt), "log")).text
+
+    def comparison(self, job: str) -> Iterator[ComparedNetwork]:
+        """The networks that a job compares, which several workers may share, and how far each is."""
+        return self._transport.items(_path("search-jobs", job, "comparison"))
 
     def job_artifacts(self, job: str) -> Iterator[Artifact]:
         """The files that a job left."""

@@ -199,6 +199,31 @@ class Attempt(TypedDict):
     traceback: str | None
 
 
+class ComparedNetwork(TypedDict):
+    """One network of the comparison of a job, numbered from 1. `state` is queued, running or done; `before`, `after`
+    and `predicted`, by the names of the budgets, are None until it is done. One with a `problem` is left to the job's
+    own worker.
+    """
+
+    number: int
+    method: str
+    share: float
+    seed: int
+    state: str
+    worker: str | None
+    attempt: int
+    lost: int
+    step: int
+    steps: int
+    before: float | None
+    after: float | None
+    predicted: dict[str, float] | None
+    environment: Document | None
+    problem: Document | None
+    started_at: str | None
+    ended_at: str | None
+
+
 class ComparedFile(TypedDict):
     """One file of two jobs, by sha256; None where a job left none."""
 

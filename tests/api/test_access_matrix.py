@@ -101,6 +101,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/v1/search-jobs/{job_id}/reproduction"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/events"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/attempts"): Row(READ),
+    ("GET", "/v1/search-jobs/{job_id}/comparison"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/attempts/{number}/log"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/artifacts"): Row(READ),
     ("GET", "/v1/search-jobs/{job_id}/architecture"): Row(READ),

@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from api.artifacts.store import StoredFile
 from api.db.session import Database
 from api.jobs.lease import fail, keep_log
+from api.jobs.sharing import NewNetwork, share_out
 from lutnas.cli.watch import View
 from search.evidence import Evidence
 from search.space import preset
@@ -254,3 +256,31 @@ def test_attempts_and_the_log_of_the_last_one_are_shown(
         assert words in shown
     assert service.lutnas("jobs", "log", job).stdout == "dividing\n"
     assert service.data("jobs", "log", job, "--attempt", "1")["log"] == "dividing\n"
+
+
+def test_the_networks_of_a_comparison_are_listed_with_who_trains_them(
+    service: Service, database: Database, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    job = submit(service, spec)["id"]
+    assert "nothing is compared yet" in service.lutnas("jobs", "comparison", job).stderr
+    lease = take(database, job)
+    result = {"before": 0.5, "after": 0.75, "predicted": {"board": 80.0}}
+    networks = [
+        NewNetwork(method=method, share=0.85, seed=0, steps=10, result=done)
+        for method, done in (("search", result), ("random", None))
+    ]
+    checkpoint = StoredFile("checkpoint", f"jobs/{job}/1/checkpoint", 1, "0" * 64, "application/octet-stream")
+    with database.write() as session:
+        share_out(session, lease, networks, step=1, checkpoint=checkpoint)
+    first, second = service.data("jobs", "comparison", job)
+    assert (first["state"], first["after"], first["predicted"]) == ("done", 0.75, {"board": 80.0})
+    assert (second["state"], second["worker"], second["after"]) == ("queued", None, None)
+    shown = service.lutnas("jobs", "comparison", job).stdout.splitlines()
+    assert shown[1].split() == ["1", "search", "0.85", "0", "done", lease.worker, "0", "10/10", "0.5000", "0.7500"]
+
+
+def test_watching_a_comparison_tells_how_many_workers_share_it(service: Service, spec: dict[str, Any]) -> None:
+    view = View(submit(service, spec))
+    data = {"phase": "compare", "step": 5, "steps": 10, "workers": 3}
+    told = view.take({"id": 1, "kind": "progress", "step": 5, "attempt": 1, "at": "", "data": data})
+    assert told == "comparing  step 5/10  on 3 workers"

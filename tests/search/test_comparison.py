@@ -156,6 +156,14 @@ def test_networks_shared_among_several_runs_in_any_order_give_the_same_rows_and_
     assert [file.read_bytes() for file in result.files] == [file.read_bytes() for file in calm[1].files]
 
 
+def test_a_state_of_another_version_is_refused(digits: ImageData) -> None:
+    run = start(digits, spec(baselines=["random"]))
+    for _ in run.until_trained():
+        pass
+    with pytest.raises(state.StateError, match="comparison is of another version of lutnas: submit the job again"):
+        run.comparing().load_state_dict({**run.comparing().state_dict(), "format": 1})
+
+
 @pytest.mark.parametrize("finish", [{}, {"distillation": {"epochs": 1}}])
 def test_steps_that_are_left_are_those_that_are_done(digits: ImageData, finish: dict) -> None:
     run = start(digits, spec(baselines=["random"], comparison={"seeds": 2}, finish={**SMALL, **finish}))

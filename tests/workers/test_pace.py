@@ -45,6 +45,20 @@ def test_nothing_is_told_of_a_phase_that_nothing_tells_of() -> None:
     assert resumed.seconds_left({"search": 0, "assess": 4, "finish": 0}) == 2.0
 
 
+def test_a_rest_between_two_steps_counts_for_neither() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    for wait in (1.0, 2.0, 4.0):
+        clock.now += wait
+        pace.step("compare")
+        pace.rest()
+    assert pace.step_seconds("compare") is None
+    pace.step("compare")
+    clock.now += 0.5
+    pace.step("compare")
+    assert pace.step_seconds("compare") == 0.5
+
+
 def test_networks_of_a_comparison_are_told_from_the_result_until_one_was_trained() -> None:
     pace = paced(("search", 9.0), ("search", 2.0), ("finish", 0.25))
     assert pace.seconds_left({"compare": 8}) == 8 * 0.25
