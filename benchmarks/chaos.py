@@ -91,8 +91,10 @@ def surroundings(folder: Path, *, sqlite: bool) -> Iterator[tuple[Site, Harms]]:
         yield Site(folder, settings), harms
 
 
-def harmed_run(crew: Crew, harms: Harms, made: list[str], given: Any) -> Counter[str]:
-    """Harms for `given.seconds`, and while a job runs that was not hit; or until all have ended. How often each."""
+def harmed_run(crew: Crew, harms: Harms, made: list[str], given: Any, *, patience: float) -> Counter[str]:
+    """Harms for `given.seconds`, and while a job runs that was not hit; or until all have ended. How often each. After
+    `patience` seconds without a kill it is a job's turn.
+    """
     drawn, done = random.Random(given.seed), Counter[str]()
     kills: Harms = {
         "worker killed": lambda: crew.kill_worker(longest_unhit(crew.site, drawn)),
@@ -100,10 +102,12 @@ def harmed_run(crew: Crew, harms: Harms, made: list[str], given: Any) -> Counter
     }
     harms = {**kills, "api killed": crew.kill_api, **harms}
     names = sorted([*harms, *kills])  # kills are drawn twice as often: each hits one job, the others all
-    end = time.monotonic() + given.seconds
+    seen, end = dict[str, float](), time.monotonic() + given.seconds
     while not ended(crew.site, made) and (time.monotonic() < end or not hit(crew.site).issuperset(made)):
         time.sleep(drawn.uniform(0.5, 1.5) * given.every)
-        name = drawn.choice(names)
+        now = time.monotonic()
+        late = any(now - seen.setdefault(job, now) > patience for job in unhit(crew.site).values())
+        name = drawn.choice(sorted(kills) if late else names)
         say(name)
         harms[name]()
         done[name] += 1
@@ -117,15 +121,20 @@ def hit(site: Site) -> set[str]:
     return {one for one, count in begins.items() if count > 1}
 
 
+def unhit(site: Site) -> dict[str, str]:
+    """The jobs that run and were not hit, by worker."""
+    already, running = hit(site), {}
+    for name, log in logs(site).items():
+        began = BEGAN.findall(log)
+        if began and began[-1] not in already and began[-1] not in ENDED.findall(log):
+            running[name] = began[-1]
+    return running
+
+
 def longest_unhit(site: Site, drawn: random.Random) -> str:
-    """The worker whose job began first of those that run and were not hit; any, where there is none."""
-    said, already = logs(site), hit(site)
-    running = {}
-    for name, log in said.items():
-        began, ended_ = list(BEGAN.finditer(log)), ENDED.findall(log)
-        if began and began[-1][1] not in already and began[-1][1] not in ended_:
-            running[name] = began[-1][1]
-    return min(running, key=lambda name: running[name]) if running else drawn.choice(sorted(said))
+    """The worker whose job was submitted first of those that run and were not hit; any, where there is none."""
+    running = unhit(site)
+    return min(running, key=lambda name: running[name]) if running else drawn.choice(sorted(logs(site)))
 
 
 def logs(site: Site) -> dict[str, str]:
@@ -207,7 +216,7 @@ def main() -> None:
                 with site.client() as client:
                     furnish(client)
                     made = [str(client.submit(document(number, given.epochs))["id"]) for number in range(given.jobs)]
-                done = harmed_run(crew, harms, made, given)
+                done = harmed_run(crew, harms, made, given, patience=calm_seconds / 4)
                 say("calm now")
                 until(lambda: is_over(crew, made), "the jobs end", 3600)
                 url = site.settings.get("LUTNAS_DATABASE_URL", f"sqlite:///{site.folder / 'lutnas.db'}")
