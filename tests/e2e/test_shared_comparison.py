@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,27 @@ def own(client: Client, job: str, workers: list[Worker]) -> Worker:
     return found
 
 
-def aiding(client: Client, job: str, workers: list[Worker]) -> Worker:
-    """One that takes part in the comparison of another's job, in the middle of a network."""
+def aiding(client: Client, job: str, workers: list[Worker]) -> Worker | None:
+    """One that takes part in another's job, stopped in the middle of a network; None where there is none."""
     ours = own(client, job, workers)
+    for worker in workers:
+        if worker is ours or not _is_at_one(client, job, worker):
+            continue
+        _signal(worker, signal.SIGSTOP)
+        if _is_at_one(client, job, worker):
+            return worker
+        _signal(worker, signal.SIGCONT)  # it was done meanwhile
+    return None
+
+
+def _is_at_one(client: Client, job: str, worker: Worker) -> bool:
     running = {n["worker"].split(":")[1] for n in client.comparison(job) if n["state"] == "running" and n["worker"]}
-    return next(worker for worker in workers if worker is not ours and running & {*children(worker)})
+    return bool(running & {*children(worker)})
+
+
+def _signal(worker: Worker, which: signal.Signals) -> None:
+    for process in children(worker):
+        os.kill(int(process), which)
 
 
 def children(worker: Worker) -> list[str]:
@@ -104,10 +121,9 @@ def test_rows_are_the_same_when_one_who_takes_part_is_killed_and_then_the_jobs_o
     with site.serve() as client, site.worker("a") as a, site.worker("b") as b, site.worker("c") as c:
         workers = [a, b, c]
         job = client.submit(spec(**COMPARED))["id"]
-        until(lambda: shared(client, job, 3))
-        ours, other = own(client, job, workers), aiding(client, job, workers)
+        other = until(lambda: shared(client, job) and aiding(client, job, workers))
         kill_aiding(site, other, job)
-        site.kill(ours, job)
+        site.kill(own(client, job, workers), job)
         assert came(client, job, site.folder) == calm
         assert client.job(job)["attempt"] == 2
         assert sum(network["lost"] for network in client.comparison(job)) == 1
