@@ -11,7 +11,6 @@ The full size, 40 jobs and four workers for ten minutes of harm at the least, ta
 
 import os
 import random
-import re
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from api.jobs.models import Checkpoint
 from benchmarks._harm import Crew, Restarted, SmallDisk, postgres_answers, redis_answers
 from benchmarks._reporting import parser, say, show
 from benchmarks._site import Site, furnish, job, until
+from benchmarks._turns import BEGAN, ENDED, Turns, hit, logs
 from lutnas.client import Client
 from lutnas.client.errors import LutnasError
 from tests.servers.postgres import start_postgres
@@ -41,7 +41,6 @@ SETTINGS = {
     "LUTNAS_KEEP_UNNAMED_SECONDS": "10", "LUTNAS_COLLECT_SECONDS": "5",
 }  # fmt: skip
 COLLECTED_SECONDS = 30.0  # behind the last job: what was killed on its way into the store is removed in that time
-BEGAN, ENDED = re.compile(r"(job_\w+): attempt \d+ begins"), re.compile(r"(job_\w+): succeeded")
 Harms = dict[str, Callable[[], None]]
 
 
@@ -96,50 +95,22 @@ def harmed_run(crew: Crew, harms: Harms, made: list[str], given: Any, *, patienc
     `patience` seconds without a kill it is a job's turn.
     """
     drawn, done = random.Random(given.seed), Counter[str]()
+    turns = Turns(crew.site, drawn, patience=patience)
     kills: Harms = {
-        "worker killed": lambda: crew.kill_worker(longest_unhit(crew.site, drawn)),
-        "child killed": lambda: crew.kill_child(longest_unhit(crew.site, drawn)),
+        "worker killed": lambda: crew.kill_worker(turns.next()),
+        "child killed": lambda: crew.kill_child(turns.next()),
     }
     harms = {**kills, "api killed": crew.kill_api, **harms}
     names = sorted([*harms, *kills])  # kills are drawn twice as often: each hits one job, the others all
-    seen, end = dict[str, float](), time.monotonic() + given.seconds
+    end = time.monotonic() + given.seconds
     while not ended(crew.site, made) and (time.monotonic() < end or not hit(crew.site).issuperset(made)):
         time.sleep(drawn.uniform(0.5, 1.5) * given.every)
-        now = time.monotonic()
-        late = any(now - seen.setdefault(job, now) > patience for job in unhit(crew.site).values())
-        name = drawn.choice(sorted(kills) if late else names)
+        name = drawn.choice(sorted(kills) if turns.is_due() else names)
         say(name)
         harms[name]()
         done[name] += 1
         crew.tend()
     return done
-
-
-def hit(site: Site) -> set[str]:
-    """The jobs that began more than once."""
-    begins = Counter(job for log in logs(site).values() for job in BEGAN.findall(log))
-    return {one for one, count in begins.items() if count > 1}
-
-
-def unhit(site: Site) -> dict[str, str]:
-    """The jobs that run and were not hit, by worker."""
-    already, running = hit(site), {}
-    for name, log in logs(site).items():
-        began = BEGAN.findall(log)
-        if began and began[-1] not in already and began[-1] not in ENDED.findall(log):
-            running[name] = began[-1]
-    return running
-
-
-def longest_unhit(site: Site, drawn: random.Random) -> str:
-    """The worker whose job was submitted first of those that run and were not hit; any, where there is none."""
-    running = unhit(site)
-    return min(running, key=lambda name: running[name]) if running else drawn.choice(sorted(logs(site)))
-
-
-def logs(site: Site) -> dict[str, str]:
-    """What each worker said since the beginning."""
-    return {path.stem: path.read_text(errors="replace") for path in sorted(site.folder.glob("worker-*.log"))}
 
 
 def ended(site: Site, made: list[str]) -> bool:
