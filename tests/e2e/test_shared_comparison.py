@@ -48,8 +48,8 @@ def came(client: Client, job: str, folder: Path) -> str:
 
 
 def shared(client: Client, job: str, count: int = 2) -> bool:
-    """Whether so many workers are at its networks."""
-    return len({network["worker"] for network in client.comparison(job) if network["state"] == "running"}) == count
+    """Whether so many workers are at its networks, or more."""
+    return len({network["worker"] for network in client.comparison(job) if network["state"] == "running"}) >= count
 
 
 def own(client: Client, job: str, workers: list[Worker]) -> Worker:
@@ -139,7 +139,7 @@ def test_rows_are_the_same_after_a_pause_and_when_workers_are_told_to_stop(sqlit
         until(lambda: client.job(job)["state"] == "paused")
         assert {network["state"] for network in client.comparison(job)} <= {"queued", "done"}
         client.resume(job)
-        until(lambda: shared(client, job))
+        until(lambda: shared(client, job, 1))  # on a busy machine the rest may be done before another comes
         ours = own(client, job, [a, b])
         ours.terminate()
         assert ours.wait(timeout=30) == 0
