@@ -5,6 +5,8 @@ Errors: none reach a caller of `ring`: a job is queued by its row, and the sweep
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +61,9 @@ class Bell:
     def is_silent(self) -> bool:
         """Whether the broker answers and has no ring that a worker has yet to hear: all were heard, or lost."""
         try:
-            with self._app.connection_for_write(connect_timeout=_PATIENCE_SECONDS) as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+            with self._connection() as connection:
                 try:
-                    channel: Any = connection.default_channel
-                    waiting = channel.queue_declare(QUEUE, passive=True).message_count
+                    waiting = connection.default_channel.queue_declare(QUEUE, passive=True).message_count
                 except connection.channel_errors:  # no such queue: Redis has none that is empty
                     waiting = 0
         except Exception:  # as in `ring`
@@ -76,11 +76,17 @@ class Bell:
         if (folder := self._app.conf.broker_transport_options.get("data_folder_out")) is not None:
             return None if os.access(folder, os.W_OK) else f"{folder} cannot be written"
         try:
-            with self._app.connection_for_write(connect_timeout=_PATIENCE_SECONDS) as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+            with self._connection():
+                return None
         except Exception as error:  # as in `ring`
             return f"does not answer: {type(error).__name__}"
-        return None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """To a broker that answers within some seconds; raises what its library raises where it does not."""
+        with self._app.connection_for_write(connect_timeout=_PATIENCE_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+            yield connection
 
     def close(self) -> None:
         """Gives the broker's connections back."""

@@ -14,7 +14,7 @@ from tests.search.builders import tiny_space
 PRECISIONS = ("w8a8", "w4a8", "w2a2")
 
 
-def mixed_space() -> Space:
+def three_precisions() -> Space:
     return tiny_space().offering(Choices(precision=PRECISIONS, width=(1, 0.5), width_multiple=4, ends="w8a8"))
 
 
@@ -39,7 +39,7 @@ def single(space: Space, found: list[tuple[int, ...]]) -> list[str | None]:
 
 
 def test_each_precision_alone_has_its_share_of_places_whatever_theta_likes() -> None:
-    space = mixed_space()
+    space = three_precisions()
     found = finalists(space, liking(space, "w2a2"), [priced(space, 1000.0)], 24)
     assert len(found) == len(set(found)) == 24
     for name in PRECISIONS:
@@ -47,7 +47,7 @@ def test_each_precision_alone_has_its_share_of_places_whatever_theta_likes() -> 
 
 
 def test_the_places_of_a_precision_go_to_its_best_networks() -> None:
-    space, worth = mixed_space(), liking(mixed_space(), "w2a2")
+    space, worth = three_precisions(), liking(three_precisions(), "w2a2")
     found = finalists(space, worth, [priced(space, 1000.0)], 24)
     ours = {indices for indices in found if precision_of(space, indices) == Precision(8, 8)}
     everything = product(*(range(len(layer.choices)) for layer in space.layers))
@@ -57,7 +57,7 @@ def test_the_places_of_a_precision_go_to_its_best_networks() -> None:
 
 
 def test_a_precision_that_exceeds_the_budget_alone_leaves_its_places_empty() -> None:
-    space = mixed_space()
+    space = three_precisions()
     least = 2.0 * len(space.layers)
     skipless = liking(space, "w2a2")
     for layer, row in zip(space.layers, skipless, strict=True):
@@ -80,14 +80,14 @@ def test_one_precision_gives_all_places_to_the_likeliest() -> None:
 
 
 def test_budgets_that_nothing_holds_are_refused() -> None:
-    space = mixed_space()
+    space = three_precisions()
     budget = Budget("none", [[2.0] * len(layer.choices) for layer in space.layers], 0.0, 1.0)
     with pytest.raises(Unreachable, match="none: 1 asked, 6 to 6 reachable"):
         finalists(space, liking(space, "w8a8"), [budget], 24)
 
 
 def test_what_is_tried_has_the_best_of_each_precision_first_and_then_the_best() -> None:
-    space = mixed_space()
+    space = three_precisions()
     ranked = finalists(space, liking(space, "w2a2", by=0.1), [priced(space, 1000.0)], 24)
     tried = to_try(space, ranked, 5)
     firsts = [next(i for i in ranked if precision_of(space, i) == alone) for alone in (None, *space.choices.precisions)]
@@ -98,7 +98,7 @@ def test_what_is_tried_has_the_best_of_each_precision_first_and_then_the_best() 
 
 
 def test_fewer_trials_than_precisions_go_to_the_best_of_those() -> None:
-    space = mixed_space()
+    space = three_precisions()
     ranked = finalists(space, liking(space, "w2a2", by=0.1), [priced(space, 1000.0)], 24)
     assert to_try(space, ranked, 1) == ranked[:1]
     kinds = [precision_of(space, indices) for indices in to_try(space, ranked, 3)]
