@@ -14,6 +14,8 @@ from search.costs import macs, parameters
 from search.evidence import parts_scored
 from search.space import Space
 from search.spec import Hawq, SearchSpec
+from search.warm_starts import PICTURES
+from search.warm_starts import steps as warm_start_steps
 
 MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
 SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
@@ -39,7 +41,8 @@ class Pace:
 class Workload:
     """Steps of search (of strategy hawq: of its float network, and vectors), trials, teaching, finish and comparison
     with the multiply-adds of one each, on average (of trials and teaching the same: `plain_step_macs`; of comparison
-    those of the finish), and those of scoring all finalists and evidence, and of judging what is compared.
+    those of the finish), and those of a warm start, of scoring all finalists and evidence, and of judging what is
+    compared.
     """
 
     search_steps: int
@@ -50,13 +53,14 @@ class Workload:
     search_step_macs: float
     plain_step_macs: float
     finish_step_macs: float
+    warm_start_macs: float
     scoring_macs: float
     judging_macs: float
     memory_bytes: int
 
     def seconds(self, pace: Pace) -> float:
         """What all of it takes at that pace."""
-        search = self.search_steps * self.search_step_macs + self.scoring_macs
+        search = self.search_steps * self.search_step_macs + self.warm_start_macs + self.scoring_macs
         plain = (self.trial_steps + self.teach_steps) * self.plain_step_macs + self.judging_macs
         finish = plain + (self.finish_steps + self.compare_steps) * self.finish_step_macs
         return search / pace.search_macs_per_second + finish / pace.finish_macs_per_second
@@ -103,6 +107,7 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
         search_step_macs=found.macs / found.steps,
         plain_step_macs=TRAINING * average,
         finish_step_macs=(TRAINING + (finish.distillation is not None)) * average,  # the twin's answers
+        warm_start_macs=_warm_start_macs(spec, space, examples),
         scoring_macs=scored * _average_macs(space),
         judging_macs=judged * _average_macs(space),
         # The arrays stay, and the searcher has tensors of its own of them.
@@ -144,6 +149,17 @@ def _sensing(spec: SearchSpec, space: Space, batches: int) -> _Found:
         2 * SECOND_ORDER * _tensor_bytes(_largest(space), hawq.pictures),
     )
     return _Found(steps + hawq.vectors, passes * one, held)
+
+
+def _warm_start_macs(spec: SearchSpec, space: Space, examples: int) -> float:
+    """Of vectors as in `_sensing`, or of a training; one with noise of each weight has two products for one."""
+    largest, search = sum(map(macs, _largest(space))), spec.search
+    weight_batches = _search_steps(spec, examples)[0] // search.epochs
+    steps = warm_start_steps(search, weight_batches)
+    if search.warm_start == "hawq":
+        return float(steps * 2 * SECOND_ORDER * PICTURES * largest)
+    products = 2 if search.warm_start == "variational-dropout" else 1
+    return float(steps * TRAINING * products * search.batch_size * largest)
 
 
 def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:

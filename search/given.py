@@ -13,6 +13,7 @@ from search.axes import Axes
 from search.choices import Candidate
 from search.space import Layer, Space
 from search.spec import Hawq, SearchSpec
+from search.warm_starts import misfit
 
 
 class NotOffered(ValueError):
@@ -28,9 +29,8 @@ def space_of(spec: SearchSpec, space: Space, given: Architecture | None = None) 
     and ValueError where the space cannot offer the job's choices or `given` is missing.
     """
     offered = space.offering(spec.choices)
-    if spec.search.warm_start and len(offered.choices.precisions) == 1:
-        told = "there is one precision alone, so bits are no choice: offer more in choices.precision, or leave it out"
-        raise NotOffered("search.warm_start", told)
+    if spec.search.warm_start and (reason := misfit(spec.search.warm_start, offered)):
+        raise NotOffered("search.warm_start", reason)
     if spec.strategy != "hawq":
         return offered
     hawq = spec.hawq or Hawq()

@@ -24,8 +24,12 @@ from search.spec import Search
 from search.state import State
 from search.supernet import Sample, Supernet
 from search.supernet.pretrained import load_pretrained
-from search.supernet.warm_start import start_from_omega
 from search.task import CLASSIFICATION, Classification, Task
+from search.trials import training_part
+from search.warm_starts import misfit
+from search.warm_starts import steps as warm_start_steps
+from search.warm_starts.methods import WARM_STARTS
+from search.warm_starts.situation import Situation, WarmStart
 
 CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
 SURE_AFTER = 0.5  # but not in the first half of the architecture steps
@@ -52,9 +56,12 @@ class Searcher:
         task: Task = CLASSIFICATION, pretrained: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.space, self.budgets, self.settings, self.seed = space, tuple(budgets), settings, seed
-        self.task = task
-        if settings.warm_start and (len(space.choices.precisions) == 1 or not isinstance(task, Classification)):
-            raise ValueError("search.warm_start: needs a classifier and more than one precision to choose from")
+        self.data, self.task = data, task
+        if settings.warm_start:
+            if not isinstance(task, Classification):
+                raise ValueError("search.warm_start: looks into the head of a classifier, which this task has not")
+            if reason := misfit(settings.warm_start, space):
+                raise ValueError(f"search.warm_start: {reason}")
         self.weight_batches, self.theta_batches = split_for_search(
             data,
             examples=settings.examples,
@@ -76,6 +83,7 @@ class Searcher:
         )
         self.theta_optimizer = torch.optim.Adam(self.supernet.theta.parameters(), settings.theta_lr, betas=(0.5, 0.999))
         self.even = even_within(self.supernet.theta, self.expected_cost)
+        self.warm_start: WarmStart | None = None  # while it runs
         self._orders: dict[tuple[str, int], Tensor] = {}
 
     def _plan(self) -> Iterator[Step]:
@@ -95,6 +103,8 @@ class Searcher:
         """Does the remaining steps, one report each. Raises FloatingPointError where the loss is no number."""
         while self.step < len(self.plan):
             step = self.plan[self.step]
+            if step.begins_epoch and step.epoch == self.settings.warmup_epochs:
+                yield from self._end_warmup()
             loss, metric = self._architecture_step(step) if step.architecture else self._weight_step(step)
             self.step += 1
             if not math.isfinite(loss):
@@ -135,11 +145,32 @@ class Searcher:
         output = self.supernet(x_NCHW, sample)
         return self.task.loss(output, y_N), float(self.task.metric(output.detach(), y_N).mean())
 
-    def _begin_epoch(self, step: Step) -> None:
-        if step.epoch == self.settings.warmup_epochs:
+    def _end_warmup(self) -> Iterator[StepReport]:
+        """Sorts widths and does what remains of the warm start; where that already began, widths are sorted."""
+        if self.warm_start is None:
             self._sort_widths()
-            if self.settings.warm_start:
-                start_from_omega(self.supernet, self.weight_batches, seed=self.seed, task=self.task)
+            if self.settings.warm_start is not None:
+                self.warm_start = self._make_warm_start(self.settings.warm_start)
+        if self.warm_start is not None:
+            yield from self.warm_start
+            self.warm_start.start()
+            self.warm_start = None
+
+    def _make_warm_start(self, name: str) -> WarmStart:
+        part, batches = training_part(self.data, self.weight_batches), self.weight_batches
+        return WARM_STARTS[name](
+            Situation(self.supernet, self.even, part, batches, self.settings, self.seed, self.task)
+        )
+
+    @property
+    def warm_start_left(self) -> int:
+        """Steps that remain of the warm start."""
+        if self.warm_start is not None:
+            return self.warm_start.steps_left
+        is_ahead = self.step <= self.settings.warmup_epochs * len(self.weight_batches)
+        return warm_start_steps(self.settings, len(self.weight_batches)) if is_ahead else 0
+
+    def _begin_epoch(self, step: Step) -> None:
         if step.progress > SURE_AFTER:
             self.supernet.theta.close_below(CLOSED_BELOW)
             self.even = even_within(self.supernet.theta, self.expected_cost)
@@ -214,6 +245,7 @@ class Searcher:
             "weight_optimizer": self.weight_optimizer.state_dict(),
             "theta_optimizer": self.theta_optimizer.state_dict(),
             "objective": self.objective.state_dict(),
+            "warm_start": None if self.warm_start is None else self.warm_start.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -224,3 +256,6 @@ class Searcher:
         self.theta_optimizer.load_state_dict(state["theta_optimizer"])
         self.objective.load_state_dict(state["objective"])
         self.even = even_within(self.supernet.theta, self.expected_cost)
+        if state["warm_start"] is not None and self.settings.warm_start is not None:
+            self.warm_start = self._make_warm_start(self.settings.warm_start)
+            self.warm_start.load_state_dict(state["warm_start"])

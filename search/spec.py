@@ -35,8 +35,8 @@ class Search(Document):
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
     as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3).
     `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later. `pretrained` names a
-    job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta's precisions start
-    from HAWQ's Omega behind the warm-up (search.supernet.warm_start).
+    job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
+    starts from what that method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -52,7 +52,7 @@ class Search(Document):
     objective: Literal["constrained", "fbnet"] = "constrained"
     evidence_samples: Annotated[int, Field(ge=0, le=100_000)] = 128
     pretrained: JobId | None = None
-    warm_start: Literal["hawq"] | None = None
+    warm_start: Literal["hawq", "variational-dropout", "hard-concrete"] | None = None
     temperature: Temperature = Temperature()
 
     @model_validator(mode="after")

@@ -23,7 +23,9 @@ def forecast(
     """A `ForecastView` as JSON. A job that `trains_only` does no more than the finish of `spec`."""
     work = workload(spec, space, examples=examples.train, test_examples=examples.test)
     if trains_only:
-        work = replace(work, search_steps=0, trial_steps=0, teach_steps=0, compare_steps=0, scoring_macs=0.0)
+        work = replace(
+            work, search_steps=0, trial_steps=0, teach_steps=0, compare_steps=0, warm_start_macs=0.0, scoring_macs=0.0
+        )
     pace = pace_of_service(session, threads)
     return {
         "expected_seconds": round(work.seconds(pace), 1), "expected_memory_bytes": work.memory_bytes,

@@ -19,6 +19,7 @@ from lutnas.client.documents import Document, Event, Job
 
 PHASES = {
     "search": "searching",
+    "warm-start": "asking where to start",
     "float": "training in float",
     "trace": "asking sensitivities",
     "assess": "scoring",

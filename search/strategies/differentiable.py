@@ -45,8 +45,10 @@ class Differentiable:
 
     @property
     def steps_left(self) -> dict[str, int]:
-        """Of search, assess, trial."""
-        return {"search": self.steps - self.searcher.step, **self.choosing.steps_left}
+        """Of search, warm-start, assess, trial."""
+        searcher = self.searcher
+        own = {"search": self.steps - searcher.step, "warm-start": searcher.warm_start_left}
+        return {**own, **self.choosing.steps_left}
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains. Raises OverBudget, Unreachable, FloatingPointError."""

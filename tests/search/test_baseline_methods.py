@@ -209,15 +209,16 @@ def test_noise_proposes_shares_and_gates_hold_the_density_of_the_search(calm: tu
     noise = Noise(longer)
     for _ in noise:
         pass
-    shares = [noise.proposed(layer)[0] for layer in calm[0].space.layers]
+    shares = [noise.learnt.of(layer)[0] for layer in calm[0].space.layers]
     assert all(0 <= share <= 1 for share in shares)
     gates = Gates(longer)
     for _ in gates:
         pass
     assert gates.gated
-    assert gates.target is not None
-    assert gates.target.density == gates._density() < 1
-    assert expected_density(gates.model).item() == pytest.approx(gates.target.density, abs=0.15)
+    target = gates.learnt.target
+    assert target is not None
+    assert target.density == gates._density() < 1
+    assert expected_density(gates.learnt.model).item() == pytest.approx(target.density, abs=0.15)
 
 
 @pytest.mark.parametrize(

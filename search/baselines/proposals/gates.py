@@ -1,9 +1,7 @@
-"""L0 regularisation by hard concrete gates (Louizos 2018) on the middle channels of the searched kernels, at full width
-and in float: how wide each block has to be. The gates keep as large a share of the weights as the search does; the
-widths that the space offers are taken as near to the proposal as the budgets allow.
+"""L0 gates on the searched kernels at full width (search.learnt_widths). They keep as large a share of the weights as
+the search does; widths that the space offers are taken as near to theirs as the budgets allow.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +10,10 @@ from search.baselines.offered import widths, worth_of_free
 from search.baselines.setting import Setting
 from search.budget import Indices
 from search.choices import Choice
-from search.compression.hard_concrete import Target, densities, gated
-from search.compression.training import Training
+from search.learnt_widths import RATE, LearntWidths
 from search.network import Network
 from search.space import Layer, Space
 from search.state import State
-
-RATE = 1e-2  # of Adam; gates move five times as fast
 
 
 class Gates:
@@ -32,16 +27,11 @@ class Gates:
         self.full = widest(space, setting.indices)
         pairs = zip(space.layers, self.full, strict=True)
         self.gated = {layer.number: layer.choices[index] for layer, index in pairs if _is_gated(layer, index)}
-        multiple = space.choices.width_multiple
-        groups = {_name(number): math.gcd(choice.c_mid, multiple) for number, choice in self.gated.items()}
-        self.model = gated(setting.floats(self.full), groups)
-        recipe = setting.adam(RATE)
-        self.target: Target | None = None
-        if groups:
-            steps = recipe.epochs * max(1, len(setting.data.y_train) // recipe.batch_size)
-            self.target = Target(self.model, self._density(), ramp=max(1, steps // 2))
-        penalty = self.target.penalty if self.target else None
-        self.training = Training(self.model, data=setting.data, recipe=recipe, seed=setting.seed, penalty=penalty)
+        self.learnt = LearntWidths(
+            setting.floats(self.full), channels={number: choice.c_mid for number, choice in self.gated.items()},
+            multiple=space.choices.width_multiple, density=self._density() if self.gated else 1.0, data=setting.data,
+            recipe=setting.adam(RATE), seed=setting.seed,
+        )  # fmt: skip
 
     def _density(self) -> float:
         """The share of the gated layers' weights that the searched network has."""
@@ -51,18 +41,19 @@ class Gates:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Steps of the training."""
-        for report in self.training:
+        for report in self.learnt:
             yield report.data
 
     def network(self) -> Network:
         """Widths nearest to the proposal, layers by their weights, near the budgets."""
-        setting, space, kept = self.setting, self.setting.learnt.evidence.space, densities(self.model)
+        setting, space = self.setting, self.setting.learnt.evidence.space
+        kept = {number: self.learnt.kept(number) for number in self.gated}
 
         def worth(layer: Layer, choice: Choice) -> float:
             full = self.gated.get(layer.number)
             if full is None:
                 return 0.0
-            away = choice.c_mid / full.c_mid - kept[_name(layer.number)]
+            away = choice.c_mid / full.c_mid - kept[layer.number]
             return -layer.c_out * full.c_mid * away**2
 
         worth_LK = worth_of_free(space, setting.indices, widths, worth)
@@ -70,14 +61,11 @@ class Gates:
 
     def state_dict(self) -> State:
         """Of the training and the multipliers."""
-        target = None if self.target is None else self.target.state_dict()
-        return {"training": self.training.state_dict(), "target": target}
+        return self.learnt.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
-        self.training.load_state_dict(state["training"])
-        if self.target is not None:
-            self.target.load_state_dict(state["target"])
+        self.learnt.load_state_dict(state)
 
 
 def widest(space: Space, indices: Indices) -> Indices:
@@ -92,7 +80,3 @@ def widest(space: Space, indices: Indices) -> Indices:
 def _is_gated(layer: Layer, full: int) -> bool:
     choice = layer.choices[full]
     return choice.candidate.kernel > 0 and sum(widths(choice, other) for other in layer.choices) > 1
-
-
-def _name(number: int) -> str:
-    return f"layers.{number}.project"
