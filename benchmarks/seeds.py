@@ -2,7 +2,7 @@
 
 `expected` is what was published or measured before, `got` what comes out here; `way` says whether that may lie on both
 sides of it, or is a least or a most. A row that does not hold was not reached, and stays. Digits, and LeNet-300-100 on
-Fashion-MNIST: about 13 minutes of CPU time on one core, told by part. `--only` takes some of the parts. Figures of
+Fashion-MNIST: about 11 minutes of CPU time on one core, told by part. `--only` takes some of the parts. Figures of
 trainings are of one seed.
 """
 
