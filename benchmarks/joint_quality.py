@@ -3,13 +3,14 @@
 Three metrics (benchmarks/_joint_task.py), four budgets each, three seeds; joint search and three baselines, tuned with
 at least as many search steps (benchmarks/_joint_methods.py). Budgets lie below what the narrowest plain int8 network
 takes: where every method has room, all reach the same accuracy. Every derived network is trained in the same way from
-the weights of its search and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
-accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t). Pairs of
-one search share it, so the interval is somewhat too narrow.
+new weights, as FBNet trains its own (else a network is judged by how much its supernet trained it, which the supernet
+of a small space does best), and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
+accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t). Pairs of one
+search share it, so the interval is somewhat too narrow.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 
-An hour of CPU time a metric, and a minute more to profile this CPU. One thread a process.
+An hour and a half of CPU time a metric, and a minute more to profile this CPU. One thread a process.
 """
 
 import io
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from benchmarks._joint_methods import FINISH, METHODS, SEARCH, trained
+from benchmarks._joint_methods import FINISH, METHODS, SEARCH, anew, trained
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
 from benchmarks._kept import Kept, Run
 from benchmarks._processes import pool
@@ -63,7 +64,8 @@ def run(cell: Cell, table: str) -> Run:
     networks = list(METHODS[cell.method](tasks, cell.seed))
     searched = time.process_time()
     results = []
-    for task, network in zip(tasks, networks, strict=True):
+    for task, found in zip(tasks, networks, strict=True):
+        network = anew(found, cell.seed)
         trained(network, pictures(), FINISH, cell.seed)
         architecture = network.architecture
         total = task.budget(architecture.space).total(architecture.indices)

@@ -93,6 +93,15 @@ def even_within(theta: Theta, cost: ExpectedCost) -> Theta:
     return even
 
 
+def paths_within(theta: Theta, cost: ExpectedCost) -> Theta:
+    """What single paths of weight steps are drawn from: `even_within`, but precisions even again. Else a tight budget
+    has most layers drawn at the fewest bits, and weights learn little behind their noise.
+    """
+    paths = even_within(theta, cost)
+    paths.tilt("precision").zero_()
+    return paths
+
+
 def _hold(theta: Theta, cost: ExpectedCost, p: Sample, bound_C: Tensor) -> None:
     """Tilts theta until every expected share is within its bound, options priced as the others were likely in `p`.
 

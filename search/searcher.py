@@ -16,7 +16,7 @@ from search.datasets.data import ImageData
 from search.derive import Budget
 from search.expectation import ExpectedCost
 from search.finalists import finalists
-from search.objective import even_within, make
+from search.objective import make, paths_within
 from search.randomness import seeded
 from search.reports import StepReport
 from search.space import Space
@@ -82,7 +82,7 @@ class Searcher:
             self.supernet.weights(), settings.weight_lr, 0.9, weight_decay=1e-4, nesterov=True
         )
         self.theta_optimizer = torch.optim.Adam(self.supernet.theta.parameters(), settings.theta_lr, betas=(0.5, 0.999))
-        self.even = even_within(self.supernet.theta, self.expected_cost)
+        self.paths = paths_within(self.supernet.theta, self.expected_cost)
         self.warm_start: WarmStart | None = None  # while it runs
         self._orders: dict[tuple[str, int], Tensor] = {}
 
@@ -136,7 +136,7 @@ class Searcher:
         if sampler == "sandwich":
             if (step.epoch * len(self.weight_batches) + step.batch) % 2 == 0:
                 return theta.largest()
-            return self.even.sample("gumbel-hard", 1.0, self.seed, self.step)
+            return self.paths.sample("gumbel-hard", 1.0, self.seed, self.step)
         return theta.sample(sampler, self.temperature(step.epoch), self.seed, self.step)
 
     def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
@@ -159,7 +159,7 @@ class Searcher:
     def _make_warm_start(self, name: str) -> WarmStart:
         part, batches = training_part(self.data, self.weight_batches), self.weight_batches
         return WARM_STARTS[name](
-            Situation(self.supernet, self.even, part, batches, self.settings, self.seed, self.task)
+            Situation(self.supernet, self.paths, part, batches, self.settings, self.seed, self.task)
         )
 
     @property
@@ -173,7 +173,7 @@ class Searcher:
     def _begin_epoch(self, step: Step) -> None:
         if step.progress > SURE_AFTER:
             self.supernet.theta.close_below(CLOSED_BELOW)
-            self.even = even_within(self.supernet.theta, self.expected_cost)
+            self.paths = paths_within(self.supernet.theta, self.expected_cost)
         self.supernet.choose_survivors()
 
     @torch.no_grad()
@@ -255,7 +255,7 @@ class Searcher:
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         self.theta_optimizer.load_state_dict(state["theta_optimizer"])
         self.objective.load_state_dict(state["objective"])
-        self.even = even_within(self.supernet.theta, self.expected_cost)
+        self.paths = paths_within(self.supernet.theta, self.expected_cost)
         if state["warm_start"] is not None and self.settings.warm_start is not None:
             self.warm_start = self._make_warm_start(self.settings.warm_start)
             self.warm_start.load_state_dict(state["warm_start"])

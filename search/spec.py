@@ -33,10 +33,11 @@ class Search(Document):
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
-    as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3).
+    as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3) but
+    for its bits, which are drawn evenly (search.objective.paths_within).
     `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later. `pretrained` names a
-    job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
-    starts from what that method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
+    job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta starts from what that
+    method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12

@@ -30,7 +30,7 @@ class Gates:
 
     def _density(self) -> float:
         """What an even draw has of the gated layers' weights, where it has blocks."""
-        drawn_LK, kept, full = self.situation.even.probabilities().block.tolist(), 0.0, 0
+        drawn_LK, kept, full = self.situation.paths.probabilities().block.tolist(), 0.0, 0
         for layer in self.layers:
             blocks = list(zip(layer.blocks, drawn_LK[layer.number], strict=False))  # rows are as long as the longest
             drawn = sum(p for block, p in blocks if block.candidate.kernel)

@@ -21,12 +21,12 @@ PHASE = "warm-start"
 
 
 class Situation(NamedTuple):
-    """A supernet behind its warm-up. `data` and `batches` are what its weights are trained on, `even` the distribution
-    nearest to an even one that holds the budgets.
+    """A supernet behind its warm-up. `data` and `batches` are what its weights are trained on; `paths` is what weight
+    steps draw from (search.objective).
     """
 
     supernet: Supernet
-    even: Theta
+    paths: Theta
     data: ImageData
     batches: Batches
     settings: Search

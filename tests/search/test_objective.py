@@ -1,6 +1,7 @@
 """The budget is a constraint: it binds only where exceeded, and no unit changes a search."""
 
 import dataclasses
+import math
 import random
 
 import pytest
@@ -9,9 +10,10 @@ import torch
 from search.axes import Axes, PerAxis
 from search.budgets import sum_budget
 from search.choices import Choices
+from search.costs import stored_bytes
 from search.derive import Budget, can_be_held, reach
 from search.expectation import ExpectedCost
-from search.objective import Constrained, FBNet, even_within, expected_shares
+from search.objective import Constrained, FBNet, even_within, expected_shares, paths_within
 from search.space import Space
 from search.supernet.theta import Theta
 from tests.search.builders import mixed_space, tiny_space, weight_budget
@@ -72,6 +74,19 @@ def test_a_latency_with_changes_of_format_is_held_down_to_the_least_that_there_i
     Constrained().settle(theta, cost, 1.0)
     assert 0.9 < expected_shares(theta, cost).item() <= 1.0005
     assert expected_shares(even_within(theta, cost), cost).item() <= 1.0005
+
+
+def test_a_tight_budget_draws_small_blocks_for_weight_steps_but_bits_evenly() -> None:
+    space = mixed_space()
+    theta = Theta(Axes(space))
+    size = sum_budget("size", space, stored_bytes, math.inf)
+    size = dataclasses.replace(size, maximum=reach(size).least + 0.1 * (reach(size).greatest - reach(size).least))
+    cost = ExpectedCost([size], theta.most_choices)
+    even, drawn = (make(theta, cost).probabilities() for make in (even_within, paths_within))
+    assert (even.precision.amin(1) < 0.3).all()  # fp32 is avoided
+    assert torch.equal(drawn.precision, torch.full_like(drawn.precision, 1 / 3))
+    assert torch.equal(drawn.block, even.block)
+    assert (even.block.amax(1) > 0.4).any()  # of three
 
 
 @pytest.mark.parametrize("seed", range(4))

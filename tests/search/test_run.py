@@ -15,7 +15,7 @@ from search.derive import Budget
 from search.finish import Trainer
 from search.measuring import OverBudget
 from search.network import Network
-from search.objective import expected_shares
+from search.objective import even_within, expected_shares
 from search.outcome import Result
 from search.run import MisfitError, SearchRun
 from search.spec import SearchSpec
@@ -154,13 +154,13 @@ def test_weight_steps_train_the_largest_path_and_an_even_one_in_turn(digits: Ima
 def test_even_paths_hold_the_budget_on_average_and_are_even_where_it_is_loose(digits: ImageData) -> None:
     spec = tiny_spec().model_copy(update={"choices": EVERYTHING})
     tight, loose = (start(digits, share=share, spec=spec).searcher for share in (0.25, 1.0))
-    assert float(expected_shares(tight.even, tight.expected_cost)) == pytest.approx(1.0, rel=1e-3)
-    drawn = [tight.even.sample("gumbel-hard", 1.0, 0, step) for step in range(400)]
-    shares = [float(tight.expected_cost(tight.even.per_choice(sample))) for sample in drawn]
+    even = even_within(tight.supernet.theta, tight.expected_cost)
+    assert float(expected_shares(even, tight.expected_cost)) == pytest.approx(1.0, rel=1e-3)
+    drawn = [even.sample("gumbel-hard", 1.0, 0, step) for step in range(400)]
+    shares = [float(tight.expected_cost(even.per_choice(sample))) for sample in drawn]
     assert sum(shares) / len(shares) == pytest.approx(1.0, abs=0.05)
-    for p, opened in zip(
-        loose.even.probabilities(), map(loose.even.opened, ("block", "precision", "level")), strict=True
-    ):
+    for axis, p in even_within(loose.supernet.theta, loose.expected_cost).probabilities()._asdict().items():
+        opened = loose.supernet.theta.opened(axis)
         assert torch.allclose(p, opened / opened.sum(1, keepdim=True))
 
 

@@ -14,6 +14,7 @@ from search.given import space_of
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.spec import Search
+from search.supernet.theta import Theta
 from search.warm_starts.gates import Gates
 from search.warm_starts.omega import by_precision
 from search.warm_starts.scale import logits_of
@@ -107,7 +108,7 @@ def test_gates_hold_what_an_even_draw_within_the_budgets_has_and_skips_start_eve
     assert isinstance(gates, Gates)
     assert gates.learnt.target is not None
     wide = start(digits, "hard-concrete")
-    wide.even = type(wide.supernet.theta)(wide.supernet.axes)
+    wide.paths = Theta(wide.supernet.axes)
     go(wide, first_step(wide) + 1)
     without_budgets = wide.warm_start
     assert isinstance(without_budgets, Gates)
