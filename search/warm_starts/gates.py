@@ -3,21 +3,20 @@ the weights as an even draw within the budgets has.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 
 from search.learnt_widths import RATE, LearntWidths
-from search.reports import StepReport
 from search.space import Layer
-from search.state import State
 from search.warm_starts.scale import logits_of
-from search.warm_starts.situation import PHASE, Situation
+from search.warm_starts.situation import Situation
+from search.warm_starts.trained import Trained
 
 
-class Gates:
+class Gates(Trained):
     """See `search.warm_starts.situation.WarmStart`."""
+
+    learnt: LearntWidths
 
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
@@ -38,11 +37,6 @@ class Gates:
             full += layer.c_out * _widest(layer)
         return kept / full
 
-    def __iter__(self) -> Iterator[StepReport]:
-        """Does the remaining steps of the training."""
-        for report in self.learnt:
-            yield replace(report, phase=PHASE)
-
     @torch.no_grad()
     def start(self) -> None:
         """Sets the logits of the blocks: a width costs the layer's weights times how far it is off, squared."""
@@ -60,19 +54,6 @@ class Gates:
             layer.c_out * widest * (block.c_mid / widest - kept) ** 2 if block.candidate.kernel else math.nan
             for block in layer.blocks
         ]
-
-    @property
-    def steps_left(self) -> int:
-        """Of the training."""
-        return self.learnt.training.steps - self.learnt.training.step
-
-    def state_dict(self) -> State:
-        """Of the training and the multipliers."""
-        return self.learnt.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        """Goes on where `state_dict` was taken, bit for bit."""
-        self.learnt.load_state_dict(state)
 
 
 def _widest(layer: Layer) -> int:

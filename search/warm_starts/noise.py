@@ -1,30 +1,23 @@
 """Levels of zeros start from what variational dropout proposes for the largest path (search.learnt_zeros)."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-
 import torch
 
 from search.learnt_zeros import RATE, LearntZeros
-from search.reports import StepReport
-from search.state import State
 from search.warm_starts.scale import logits_of
-from search.warm_starts.situation import PHASE, Situation
+from search.warm_starts.situation import Situation
+from search.warm_starts.trained import Trained
 
 
-class Noise:
+class Noise(Trained):
     """See `search.warm_starts.situation.WarmStart`."""
+
+    learnt: LearntZeros
 
     def __init__(self, situation: Situation) -> None:
         self.situation = situation
         self.learnt = LearntZeros(
             situation.floats(), data=situation.data, recipe=situation.adam(RATE), seed=situation.seed
         )
-
-    def __iter__(self) -> Iterator[StepReport]:
-        """Does the remaining steps of the training."""
-        for report in self.learnt:
-            yield replace(report, phase=PHASE)
 
     @torch.no_grad()
     def start(self) -> None:
@@ -34,16 +27,3 @@ class Noise:
             share, count = self.learnt.of(layer)
             costs.append([count * (level.sparsity - share) ** 2 for level in supernet.axes.levels])
         supernet.theta.logits["level"].copy_(logits_of(costs))
-
-    @property
-    def steps_left(self) -> int:
-        """Of the training."""
-        return self.learnt.training.steps - self.learnt.training.step
-
-    def state_dict(self) -> State:
-        """Of the training."""
-        return self.learnt.state_dict()
-
-    def load_state_dict(self, state: State) -> None:
-        """Goes on where `state_dict` was taken, bit for bit."""
-        self.learnt.load_state_dict(state)
