@@ -32,13 +32,18 @@ def test_a_job_of_given_blocks_searches_these_alone_and_is_forecast(
     assert {len(layer.choices) for layer in space.layers} == {1}
 
 
-@pytest.mark.parametrize("field", ["hawq.candidates", "search.warm_start"])
-def test_what_the_space_cannot_give_is_refused_by_field(client: TestClient, job: str, field: str) -> None:
-    document = {
-        "hawq.candidates": a_job(strategy="hawq", hawq={"candidates": ["k3_e1"]}),
-        "search.warm_start": a_job(search={"warm_start": "hawq"}),
-    }[field]
-    answer = client.post(JOBS, json=document)
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("hawq.candidates", {"strategy": "hawq", "hawq": {"candidates": ["k3_e1"]}}),
+        ("search.warm_start", {"search": {"warm_start": "hawq"}}),
+        ("search.warm_start", {"search": {"warm_start": "variational-dropout"}}),
+    ],
+)
+def test_what_the_space_cannot_give_is_refused_by_field(
+    client: TestClient, job: str, field: str, changes: dict[str, object]
+) -> None:
+    answer = client.post(JOBS, json=a_job(**changes))
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 

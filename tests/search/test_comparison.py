@@ -174,7 +174,7 @@ def test_steps_that_are_left_are_those_that_are_done(digits: ImageData, finish: 
             assert run.steps_left["compare"] == report.steps - report.step
             assert report.data["network"] <= report.data["networks"] == 4
     del counted["derive"]
-    assert foreseen == {"teach": 0, **counted, "trial": 0}
+    assert foreseen == {"teach": 0, **counted, "trial": 0, "warm-start": 0}
     assert set(run.steps_left.values()) == {0}
 
 
