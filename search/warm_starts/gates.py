@@ -33,7 +33,8 @@ class Gates(Trained):
         for layer in self.layers:
             blocks = list(zip(layer.blocks, drawn_LK[layer.number], strict=False))  # rows are as long as the longest
             drawn = sum(p for block, p in blocks if block.candidate.kernel)
-            kept += layer.c_out * sum(p * block.c_mid for block, p in blocks if block.candidate.kernel) / drawn
+            middle = sum(p * block.c_mid for block, p in blocks if block.candidate.kernel)
+            kept += layer.c_out * (middle / drawn if drawn else 0.0)  # a tight budget may leave a skip alone
             full += layer.c_out * _widest(layer)
         return kept / full
 
