@@ -16,6 +16,7 @@ from api.bell import QUEUE, TASK, make_celery
 from api.settings import Settings
 from api.telemetry import logs, traces
 from api.telemetry.context import work
+from workers.rings import OneAtATime
 
 PR_SET_PDEATHSIG = 1
 _logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class DrainFlag:
 def make_worker_app(settings: Settings, drain: DrainFlag) -> Celery:
     """The Celery app with the one task there is. torch is imported inside it, never in the parent."""
     app = make_celery(settings)
+    app.steps["consumer"].add(OneAtATime)
 
     @app.task(name=TASK, bind=True)
     def run_search(self: Any, job_id: str) -> None:

@@ -15,7 +15,6 @@ from api.jobs.models import QUEUED, RUNNING, SearchJob, ServiceLease
 
 _DOUBLINGS = 6  # the back-off ends at 64 times requeue_seconds
 _LEASE_NAME = "sweeper"
-_RINGS_FOR_NETWORKS = 2  # a worker at work keeps one for later: the one that runs the job, or that was called last
 
 
 def sweep(
@@ -23,7 +22,7 @@ def sweep(
 ) -> list[str]:
     """One round at `now` (by default the database's clock).
 
-    Gives the jobs to ring for, once this unit of work is committed, as often as they stand there.
+    Gives the jobs to ring for, once this unit of work is committed.
     """
     now = db_now(session) if now is None else now
     for job_id in session.scalars(_expired(now)).all():
@@ -44,7 +43,7 @@ def sweep(
     for job in due:
         job.next_ring_us = now + round(requeue_seconds * 1_000_000) * 2 ** min(job.rings, _DOUBLINGS)
         job.rings += 1
-    return [job.id for job in due for _ in range(1 if job.state == QUEUED else _RINGS_FOR_NETWORKS)]
+    return [job.id for job in due]
 
 
 def held_back(session: Session, now: int | None = None, *, requeue_seconds: float = 30.0) -> list[str]:

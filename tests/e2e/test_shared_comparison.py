@@ -160,7 +160,7 @@ def test_rows_are_the_same_after_a_pause_and_when_workers_are_told_to_stop(sqlit
 
 def test_a_cancel_reaches_all_who_take_part(sqlite_site: Site) -> None:
     with sqlite_site.serve() as client, sqlite_site.worker("a"), sqlite_site.worker("b"):
-        job = client.submit(spec(**COMPARED))["id"]
+        job = client.submit(spec(**{**COMPARED, "finish": {"epochs": 20, "batch_size": 64}}))["id"]
         until(lambda: shared(client, job))
         client.cancel(job)
         until(lambda: client.job(job)["state"] == "cancelled")

@@ -53,6 +53,18 @@ def test_a_job_whose_workers_are_killed_ends_bit_identical(site: Site) -> None:
     assert sum(event["kind"] == "derived" for event in events) == 1
 
 
+def test_a_job_waits_for_no_worker_that_is_busy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTNAS_REQUEUE_SECONDS", "3600")  # who hears of a job hears of it once
+    with site.serve() as client, site.worker("busy"):
+        long = client.submit(spec(search={"epochs": 1000}))["id"]
+        until(lambda: progress(client, long, "search"))
+        brief = client.submit(spec(**BRIEF))["id"]
+        with site.worker("free"):
+            finished(client, brief)
+        assert client.job(long)["state"] == "running"
+        client.cancel(long)
+
+
 def test_sigterm_pause_and_cancel_take_effect_at_the_next_step(site: Site) -> None:
     with site.serve() as client:
         with site.worker("drained") as worker:

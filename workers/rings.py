@@ -1,0 +1,27 @@
+"""A worker takes a ring only when it is free.
+
+Celery's own prefetching leaves one message more with a worker at work, which keeps it until its job is done, in hours
+maybe, while another worker waits for just that ring. Celery's `worker_disable_prefetch` is for Redis alone; this does
+the same on every transport that kombu itself keeps count for, so on folders too.
+"""
+
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+
+
+class OneAtATime(bootsteps.StartStopStep):
+    """A step of Celery's consumer, behind the one that makes its channel: run anew for each connection."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, parent: Any) -> None:
+        """Lets the consumer of `parent` take messages only while none that it took is at work."""
+        counted = parent.task_consumer.channel.qos
+        has_credit = counted.can_consume
+
+        def can_consume() -> bool:
+            return not state.reserved_requests and bool(has_credit())
+
+        counted.can_consume = can_consume
