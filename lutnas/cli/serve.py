@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -204,16 +204,16 @@ def _address_file(home: Path, address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _clean_exit(server: "Server") -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into an exit that runs what has to be cleaned up.
+    """Turns SIGINT and SIGTERM into an end of the server, behind which all is cleaned up.
 
     uvicorn stops at either, then raises it again for whoever was there before: without this, SIGTERM would end the
-    process on the spot and leave the worker behind. One that comes while Python collects garbage raises where nobody
-    hears it: then the server, too, knows that it has to stop.
+    process on the spot and leave the worker behind. Raising SystemExit here would do for that one, but a signal that
+    comes before uvicorn listens for them would tear its event loop apart half made, and one that comes while Python
+    collects garbage would raise where nobody hears it. A server that is told so before it runs starts and ends.
     """
 
-    def leave(number: int, _frame: object) -> NoReturn:
+    def leave(_number: int, _frame: object) -> None:
         server.should_exit = True
-        raise SystemExit(ExitCode.OK)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
