@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from latency.operator import Operator
+from search import warm_starts
 from search.costs import macs, parameters
 from search.evidence import parts_scored
 from search.space import Space
 from search.spec import Hawq, SearchSpec
-from search.warm_starts import PICTURES
-from search.warm_starts import steps as warm_start_steps
 
 MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
 SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
 TRAINING = 3
 SECOND_ORDER = 4  # passes: the gradient of a gradient's product with a vector
+SECOND_ORDER_TENSORS = 5  # bytes of it over those of a plain step, measured as RESIDENT_SHARE is
+NOISE_TENSORS, GATE_TENSORS = 3, 1.5  # the same of variational dropout and of L0 gates
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs torch
@@ -118,7 +119,7 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
 
 
 class _Found(NamedTuple):
-    """What it takes to come to an architecture: steps, multiply-adds of all, bytes of the tensors of one."""
+    """What it takes to come to an architecture: steps, multiply-adds of all, bytes of the tensors of the largest."""
 
     steps: int
     macs: float
@@ -135,7 +136,9 @@ def _searching(spec: SearchSpec, space: Space, examples: int) -> _Found:
     }.get(spec.search.weight_sampler, _average_macs(space))
     weight_steps, theta_steps = _search_steps(spec, examples)
     trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
-    held = _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size)
+    held = max(
+        _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size), _warm_start_bytes(spec, space)
+    )
     return _Found(weight_steps + theta_steps, trained, held)
 
 
@@ -146,7 +149,7 @@ def _sensing(spec: SearchSpec, space: Space, batches: int) -> _Found:
     passes = steps * TRAINING * spec.finish.batch_size + hawq.vectors * 2 * SECOND_ORDER * hawq.pictures
     held = max(
         _tensor_bytes(_largest(space), spec.finish.batch_size),
-        2 * SECOND_ORDER * _tensor_bytes(_largest(space), hawq.pictures),
+        SECOND_ORDER_TENSORS * _tensor_bytes(_largest(space), hawq.pictures),
     )
     return _Found(steps + hawq.vectors, passes * one, held)
 
@@ -155,11 +158,22 @@ def _warm_start_macs(spec: SearchSpec, space: Space, examples: int) -> float:
     """Of vectors as in `_sensing`, or of a training; one with noise of each weight has two products for one."""
     largest, search = sum(map(macs, _largest(space))), spec.search
     weight_batches = _search_steps(spec, examples)[0] // search.epochs
-    steps = warm_start_steps(search, weight_batches)
+    steps = warm_starts.steps(search, weight_batches)
     if search.warm_start == "hawq":
-        return float(steps * 2 * SECOND_ORDER * PICTURES * largest)
+        return float(steps * 2 * SECOND_ORDER * warm_starts.PICTURES * largest)
     products = 2 if search.warm_start == "variational-dropout" else 1
     return float(steps * TRAINING * products * search.batch_size * largest)
+
+
+def _warm_start_bytes(spec: SearchSpec, space: Space) -> float:
+    """Of the tensors of one of its steps."""
+    search, largest = spec.search, _largest(space)
+    return {
+        None: 0.0,
+        "hawq": SECOND_ORDER_TENSORS * _tensor_bytes(largest, warm_starts.PICTURES),
+        "variational-dropout": NOISE_TENSORS * _tensor_bytes(largest, search.batch_size),
+        "hard-concrete": GATE_TENSORS * _tensor_bytes(largest, search.batch_size),
+    }[search.warm_start]
 
 
 def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:

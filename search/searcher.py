@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from search import warm_starts
 from search.batches import Batches, split_for_search
 from search.datasets.data import ImageData
 from search.derive import Budget
@@ -26,8 +27,6 @@ from search.supernet import Sample, Supernet
 from search.supernet.pretrained import load_pretrained
 from search.task import CLASSIFICATION, Classification, Task
 from search.trials import training_part
-from search.warm_starts import misfit
-from search.warm_starts import steps as warm_start_steps
 from search.warm_starts.methods import WARM_STARTS
 from search.warm_starts.situation import Situation, WarmStart
 
@@ -60,7 +59,7 @@ class Searcher:
         if settings.warm_start:
             if not isinstance(task, Classification):
                 raise ValueError("search.warm_start: looks into the head of a classifier, which this task has not")
-            if reason := misfit(settings.warm_start, space):
+            if reason := warm_starts.misfit(settings.warm_start, space):
                 raise ValueError(f"search.warm_start: {reason}")
         self.weight_batches, self.theta_batches = split_for_search(
             data,
@@ -168,7 +167,7 @@ class Searcher:
         if self.warm_start is not None:
             return self.warm_start.steps_left
         is_ahead = self.step <= self.settings.warmup_epochs * len(self.weight_batches)
-        return warm_start_steps(self.settings, len(self.weight_batches)) if is_ahead else 0
+        return warm_starts.steps(self.settings, len(self.weight_batches)) if is_ahead else 0
 
     def _begin_epoch(self, step: Step) -> None:
         if step.progress > SURE_AFTER:

@@ -91,6 +91,16 @@ def test_memory_grows_with_the_batch_and_with_the_form() -> None:
     assert memory_bytes(batch_size=128) < memory_bytes(batch_size=128, supernet="reference")
 
 
+@pytest.mark.parametrize("warm_start", ["hawq", "variational-dropout", "hard-concrete"])
+def test_memory_is_that_of_the_warm_start_where_it_takes_most(warm_start: str) -> None:
+    space = preset("fbnet-mini")
+
+    def memory_bytes(**search: object) -> int:
+        return workload(spec(search, {"batch_size": 2}), space, examples=6000, test_examples=1000).memory_bytes
+
+    assert memory_bytes(warm_start=warm_start, batch_size=128) > memory_bytes(batch_size=128)
+
+
 def test_only_one_finalist_is_trained() -> None:
     one = spec({}, {})
     many = one.model_copy(update={"finalists": 30})
