@@ -2,7 +2,8 @@
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
 budget TRIED finalists go on from the weights of their search for TRIAL_EPOCHS, and the best on held-out pictures is
-derived. Every method has as many epochs of search and of trials as joint search, or more:
+derived; the best of a tighter budget, where that did better: it holds the wider one too. Every method has as many
+epochs of search and of trials as joint search, or more:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
@@ -13,8 +14,9 @@ derived. Every method has as many epochs of search and of trials as joint search
                  that others try finalists in; the best on held-out pictures
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import ceil
 from typing import NamedTuple
 
@@ -43,8 +45,8 @@ EPOCHS = 12
 FINALISTS = 32
 TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
-# From new weights. Behind 12 epochs from those of a search, a network of one width, whose supernet had trained little
-# else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC at 0.35, seed 0).
+# From new weights (`anew`). Behind 12 epochs from those of a search, a network of one width, whose supernet had trained
+# little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC at 0.35, seed 0).
 # Statistics instead of learnt steps leave 2 bits up to 3 points below.
 FINISH = Finish(epochs=24, batch_size=64, lr=0.1, weights="scratch", quantizer="lsq")
 
@@ -89,6 +91,16 @@ def derived(searcher: Searcher, task: Task, seed: int, *, tried: int = TRIED) ->
     return Scored(searcher.supernet.inherit(trials.best()), max(trials.scores))
 
 
+def best_of(found: Iterable[Scored]) -> Scored:
+    """The one of most score; of equals the first."""
+    return max(found, key=lambda one: one.score)
+
+
+def best_until(found: Iterable[Scored]) -> Iterator[Network]:
+    """For each budget, tightest first, the best of those found for it and for tighter ones."""
+    return (one.network for one in accumulate(found, lambda best, one: best_of((best, one))))
+
+
 def middle(tasks: Sequence[Task]) -> Task:
     """The task whose budget a search holds for all."""
     return tasks[(len(tasks) - 1) // 2]
@@ -96,18 +108,19 @@ def middle(tasks: Sequence[Task]) -> Task:
 
 def joint(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     """One search for all."""
-    space = offering(tasks[0].precisions, WIDTHS)
-    searcher = searched(space, middle(tasks).budget(space), EPOCHS, seed)
-    for task in tasks:
-        yield derived(searcher, task, seed).network
+    return one_search(tasks, tasks[0].precisions, seed)
 
 
 def uniform_int8(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     """One search with w8a8 everywhere."""
-    space = offering([INT8.name], WIDTHS)
+    return one_search(tasks, [INT8.name], seed)
+
+
+def one_search(tasks: Sequence[Task], precisions: Sequence[str], seed: int) -> Iterator[Network]:
+    """Over candidates, widths and `precisions`."""
+    space = offering(precisions, WIDTHS)
     searcher = searched(space, middle(tasks).budget(space), EPOCHS, seed)
-    for task in tasks:
-        yield derived(searcher, task, seed).network
+    return best_until(derived(searcher, task, seed) for task in tasks)
 
 
 def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
@@ -119,10 +132,12 @@ def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
         space = offering(tasks[0].precisions, [factor])
         held = middle([task for task in tasks if factor in task.factors()])
         searchers[factor] = searched(space, held.budget(space), epochs, seed)
-    for task in tasks:
+
+    def best(task: Task) -> Scored:
         tried = ceil(TRIED / len(task.factors()))
-        found = [derived(searchers[factor], task, seed, tried=tried) for factor in task.factors()]
-        yield max(found, key=lambda one: one.score).network
+        return best_of(derived(searchers[factor], task, seed, tried=tried) for factor in task.factors())
+
+    return best_until(map(best, tasks))
 
 
 def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
@@ -130,15 +145,17 @@ def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     space = offering([FLOAT.name], [1.0])
     searcher = searched(space, tasks[0].float_budget(space), EPOCHS // 2, seed)
     worth = searcher.supernet.theta.worth()
-    for task in tasks:
+
+    def best(task: Task) -> Scored:
         epochs = max(1, round((EPOCHS - EPOCHS // 2 + TRIED * TRIAL_EPOCHS) / len(task.compressions())))
-        found = []
-        for precision, factor in task.compressions():
-            compressed = offering([precision], [factor])  # its choices stand in the order of the float32 ones
-            finalists = solve_best(worth, [task.budget(compressed)], FINALISTS)
-            indices = ranked(searcher, finalists, seed)[0]
-            found.append(tried(narrowed(searcher.supernet, precision, factor, indices), epochs, seed))
-        yield max(found, key=lambda one: one.score).network
+        return best_of(compressed(task, *how, epochs) for how in task.compressions())
+
+    def compressed(task: Task, precision: str, factor: float, epochs: int) -> Scored:
+        space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
+        indices = ranked(searcher, solve_best(worth, [task.budget(space)], FINALISTS), seed)[0]
+        return tried(narrowed(searcher.supernet, precision, factor, indices), epochs, seed)
+
+    return best_until(map(best, tasks))
 
 
 def narrowed(wide: Supernet, precision: str, factor: float, indices: Sequence[int]) -> Network:

@@ -53,6 +53,25 @@ def test_a_job_whose_workers_are_killed_ends_bit_identical(site: Site) -> None:
     assert sum(event["kind"] == "derived" for event in events) == 1
 
 
+def test_a_job_whose_worker_is_killed_in_the_warm_start_ends_bit_identical(sqlite_site: Site) -> None:
+    search = {"epochs": 5, "warmup_epochs": 4, "batch_size": 64, "warm_start": "variational-dropout"}
+    document = {
+        **spec(search=search, finish=SHORT, choices={"sparsity": {"levels": [0, 0.5]}}),
+        "constraints": [{"metric": "size", "max_bytes": 20_000}],
+    }  # fmt: skip
+    with sqlite_site.serve() as client:
+        with sqlite_site.worker("first") as worker:
+            calm = finished(client, client.submit(document)["id"])
+            job = client.submit(document)["id"]
+            until(partial(progress, client, job, "warm-start"))
+            sqlite_site.kill(worker, job)
+        with sqlite_site.worker("second"):
+            assert finished(client, job) == calm
+        resumed = next(e for e in all_events(client, job) if e["attempt"] == 2 and e["kind"] == "progress")
+    assert resumed["data"]["phase"] == "warm-start"
+    assert resumed["step"] > 1
+
+
 def test_a_job_waits_for_no_worker_that_is_busy(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUTNAS_REQUEUE_SECONDS", "3600")  # who hears of a job hears of it once
     with site.serve() as client, site.worker("busy"):
