@@ -95,7 +95,7 @@ def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
     """Replaces the running statistics of every BatchNorm and rounding by plain means over `batches` of pixels; weights
     stay.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]
+    norms = _norms(network)
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -107,3 +107,15 @@ def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
     for norm, momentum in zip(norms, kept, strict=True):
         norm.momentum = momentum
     network.eval()
+
+
+def hold_statistics(network: nn.Module) -> None:
+    """Has a network in training use the running statistics of every BatchNorm and rounding, and leave them, until it is
+    put into training the next time.
+    """
+    for norm in _norms(network):
+        norm.eval()
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d | Rounding]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]

@@ -56,7 +56,8 @@ class OwnStep(nn.Module):
         """x on the grid of its own step."""
         assert self.log_size is not None
         bottom, top = steps_of(bits, signed=self.signed)
-        if self.learning == "pact" and self.training:  # in evaluation a step is a step, to the last bit, as in a file
+        # Where nothing learns a step is a step, to the last bit, as in a file.
+        if self.learning == "pact" and torch.is_grad_enabled():
             return pact(x, self.log_size.exp() * top, bits)
         return lsq(x, self.log_size.exp(), bottom, top)
 

@@ -15,6 +15,7 @@ from search.export import settle_biases
 from search.finish.average import Average
 from search.finish.distillation import apart, refuse_unteachable
 from search.finish.evaluation import Quality, evaluated, quality_of
+from search.finish.held import held_from, hold
 from search.finish.optimizers import optimizers
 from search.finish.pruning import pruning_of
 from search.network import Network, recalibrate, take_own_steps
@@ -48,6 +49,7 @@ class Trainer:
         self.learner = self._learner()
         self.optimizer, self.step_optimizer = optimizers(self.learner, settings)
         self.steps = settings.epochs * len(self.batches)
+        self.held_from = held_from(self.learner, settings, self.steps)
         self.step = 0
         self._is_settled = False
         self.teacher = self._start_teacher()
@@ -96,7 +98,10 @@ class Trainer:
         self._set_rates()
         if self.pruning is not None:
             self.pruning.before_step(self.step)
-        output = self.learner.train()(x_NCHW)
+        self.learner.train()
+        if self.step >= self.held_from:
+            hold(self.learner, self.calibration() if self.step == self.held_from else None)
+        output = self.learner(x_NCHW)
         loss = self._loss(output, x_NCHW, y_N)
         self.learner.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -133,16 +138,18 @@ class Trainer:
         return self.settings.lr * 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(1, self.steps - warmup)))
 
     def settle(self) -> None:
-        """Takes the average of the weights where one is kept, recalibrates BatchNorm on unshifted training pictures,
-        and rounds biases where a file stores integers; the network is then in evaluation mode. Once: rounded biases
-        would move the statistics again.
+        """Takes the average of the weights where one is kept, recalibrates BatchNorm on unshifted training pictures
+        where the last steps did not hold it, and rounds biases where a file stores integers; the network is then in
+        evaluation mode. Once: rounded biases would move the statistics again.
         """
         if self._is_settled:
             return
         self._is_settled = True
         if self.average is not None:
             self.average.write()
-        recalibrate(self.learner, self.calibration())
+        self.learner.eval()
+        if self.held_from == self.steps:
+            recalibrate(self.learner, self.calibration())
         if self.learner is not self.network:
             assert self.settings.post_training is not None
             batches = list(self.calibration())

@@ -179,19 +179,20 @@ def test_the_float_twin_has_the_same_blocks_and_weights_without_bits_and_zeros()
 
 def test_the_student_is_drawn_to_its_teacher(digits: ImageData) -> None:
     """With all of the loss on the teacher's answers it ends closer to them than one that never saw them."""
-    x_NCHW = next(evaluation(tensors(digits.x_test, digits.y_test)[0]))
+    x_NCHW = next(evaluation(tensors(digits.x_train, digits.y_train)[0]))
     taught, alone = network_of(UNSTRUCTURED), network_of(UNSTRUCTURED)
-    run = trainer(taught, epochs=6, distillation={"weight": 1.0})
+    run, other = trainer(taught, epochs=15, distillation={"weight": 1.0}), trainer(alone, epochs=15)
     phases = [report.phase for report in run]
-    assert phases == ["teach"] * 30 + ["finish"] * 30
-    for _ in trainer(alone, epochs=6):
+    assert phases == ["teach"] * 75 + ["finish"] * 75
+    for _ in other:
         pass
     run.settle()
+    other.settle()
     assert run.teacher is not None
     assert run.teacher_metric == evaluated(run.teacher.network, digits)
     with torch.no_grad():
         teacher = run.teacher.network(x_NCHW)
-        far, near = (float(apart(network.eval()(x_NCHW), teacher, 4.0)) for network in (alone, taught))
+        far, near = (float(apart(network(x_NCHW), teacher, 4.0)) for network in (alone, taught))
     assert near < 0.8 * far
 
 
