@@ -6,7 +6,7 @@ takes: where every method has room, all reach the same accuracy. Every derived n
 new weights, as FBNet trains its own (else a network is judged by how much its supernet trained it, which the supernet
 of a small space does best), and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
 accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t). Pairs of one
-search share it, so the interval is somewhat too narrow.
+search share it, and may share a network, so the interval is too narrow.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 

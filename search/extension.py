@@ -16,7 +16,7 @@ from pathlib import Path
 from search.architecture import Architecture
 from search.budget import Budget
 from search.datasets.data import ImageData
-from search.finish import Quality, Trainer
+from search.finish import Quality, Trainer, quality_of
 from search.loading import NotLoadable, load
 from search.outcome import Result, export_trained, predicted
 from search.reports import StepReport
@@ -24,7 +24,7 @@ from search.space import Space
 from search.spec import SearchSpec
 from search.state import State, StateError
 
-FORMAT = 1  # of `state_dict`: another one was written by another version
+FORMAT = 2  # of `state_dict`: another one was written by another version
 
 
 class WeightsMisfit(ValueError):
@@ -59,7 +59,8 @@ class ExtensionRun:
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains, as reports of phase `finish`."""
         if self.before is None:
-            self.before = self.trainer.quality_as_given()
+            given = self.trainer  # with the statistics that shipped
+            self.before = quality_of(given.network.eval(), given.data, given.task)
         yield from self.trainer
 
     @property

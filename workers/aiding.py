@@ -53,7 +53,7 @@ def aid(
 ) -> None:  # fmt: skip
     """Trains networks of the first job that has some for this worker, until it has none or a job waits."""
     if drain():
-        return  # a ring that was left for later
+        return
     with database.read() as session:
         job_id = compared.job_with_work(session, machine())
     if job_id is None:

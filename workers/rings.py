@@ -17,11 +17,16 @@ class OneAtATime(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def start(self, parent: Any) -> None:
-        """Lets the consumer of `parent` take messages only while none that it took is at work."""
+        """Lets the consumer of `parent` take messages only while none that it took is at work, and it is to stay."""
         counted = parent.task_consumer.channel.qos
         has_credit = counted.can_consume
 
         def can_consume() -> bool:
-            return not state.reserved_requests and bool(has_credit())
+            held = [
+                *state.reserved_requests,
+                *state.active_requests,
+            ]  # from before a reconnect: maybe among these alone
+            is_leaving = getattr(state, "should_stop", None) is not None  # celery-types thinks that it is always None
+            return not held and not is_leaving and bool(has_credit())
 
         counted.can_consume = can_consume

@@ -73,8 +73,10 @@ class Stopped(Exception):
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
     """Runs one attempt of the job that comes first among those that wait, `job_id` or another (`lease.claim_next`);
-    where none does, takes part in the comparison of one that runs.
+    where none does, takes part in the comparison of one that runs. A worker that is to stop leaves both to others.
     """
+    if drain():
+        return
     database = Database(settings.database_url)
     try:
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

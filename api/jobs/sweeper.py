@@ -19,9 +19,9 @@ _logger = logging.getLogger(__name__)
 
 class Sweeper:
     """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit. The
-    back-off holds while rings wait to be heard. Where the broker `is_silent` they were lost, or heard by workers that
-    are busy: then each job that waits is rung for again `requeue_seconds` behind its last ring. Every `collect_seconds`
-    it also removes what has been kept long enough; meanwhile another process may take over.
+    back-off holds while rings wait to be heard. Where the broker `is_silent` they were lost: then each job that waits
+    is rung for again `requeue_seconds` behind its last ring. Every `collect_seconds` it also removes what has been kept
+    long enough; meanwhile another process may take over.
     """
 
     def __init__(

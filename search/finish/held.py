@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from search.compression.gradual import Gradual
 from search.network import Network, hold_statistics, recalibrate
 from search.spec import Finish
 from search.unrounded import rounds
@@ -17,12 +18,13 @@ from search.unrounded import rounds
 HELD_SHARE = 0.1  # of the steps; a fifth was as good, and two fifths, at higher learning rates, diverged
 
 
-def held_from(network: Network, settings: Finish, steps: int) -> int:
+def held_from(network: Network, pruning: Gradual | None, settings: Finish, steps: int) -> int:
     """The step from which statistics are held; `steps` where they are taken when all is done: of what learns in float,
-    and of averaged weights, which are none of the last steps'.
+    and of averaged weights, which are none of the last steps'. Zeros that still come in would make them wrong.
     """
     is_held = rounds(network.architecture) and settings.ema is None
-    return steps - (round(HELD_SHARE * steps) if is_held else 0)
+    first = steps - (round(HELD_SHARE * steps) if is_held else 0)
+    return first if pruning is None else max(first, pruning.ramp.end + 1)
 
 
 def hold(network: Network, calibration: Iterator[Tensor] | None) -> None:

@@ -49,12 +49,12 @@ class Trainer:
         self.learner = self._learner()
         self.optimizer, self.step_optimizer = optimizers(self.learner, settings)
         self.steps = settings.epochs * len(self.batches)
-        self.held_from = held_from(self.learner, settings, self.steps)
         self.step = 0
         self._is_settled = False
         self.teacher = self._start_teacher()
         self.teacher_metric: float | None = None  # of the twin on the test pictures, once settled
         self.pruning, self.notes = pruning_of(self.learner, settings, self.steps)
+        self.held_from = held_from(self.learner, self.pruning, settings, self.steps)
         self.average = Average(self.learner, settings.ema) if settings.ema else None
 
     def _learner(self) -> Network:

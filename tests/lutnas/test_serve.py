@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
+from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM
+from tests.search.builders import tiny_space
 
 
 def environ(home: Path, **more: str) -> dict[str, str]:
@@ -165,6 +167,22 @@ def test_the_service_ends_when_its_worker_is_gone(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "error: the worker ended with code -9" in said
+
+
+def test_it_ends_so_even_while_somebody_reads_the_events_of_a_job(tmp_path: Path) -> None:
+    constraints = [{"metric": "macs", "max": 1e9}]
+    with serving(tmp_path, "--worker") as (process, ready):
+        with Client(ready["address"], Path(ready["token_file"]).read_text().strip()) as client:
+            client.create_space(tiny_space().model_dump(mode="json"))
+            job = client.submit({"space": "tiny", "dataset": "digits", "constraints": constraints})["id"]
+            url = f"{ready['address']}/v1/search-jobs/{job}/events"
+            headers = {"Authorization": f"Bearer {Path(ready['token_file']).read_text().strip()}"}
+            with httpx.stream("GET", url, headers=headers | {"Accept": "text/event-stream"}, timeout=60) as stream:
+                next(stream.iter_lines())
+                (worker,) = _workers(process.pid)
+                worker.kill()
+                _, said = process.communicate(timeout=60)
+        assert process.returncode == 1, said
 
 
 def test_a_worker_answers_a_ping_and_nobody_does_without_one(tmp_path: Path) -> None:

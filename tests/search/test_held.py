@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from search.choices import Choices
+from search.choices import Choices, Sparsity
 from search.finish import Trainer
 from search.finish.held import held_from
 from search.network import Network
 from search.norms import Rounding
 from tests.search.test_finish import network_of, trainer
 
+SPARSE = Choices(precision=("w4a4",), sparsity=Sparsity(levels=(0.6,)), ends="w8a8")
 FEW_BITS = Choices(precision=("w4a4",), ends="w8a8")
 STEPS = 20  # four epochs of five
 
@@ -50,13 +51,14 @@ def test_the_last_tenth_of_the_steps_trains_weights_on_statistics_that_stay_and_
     assert not any(module.training for module in run.network.modules())
 
 
-def test_a_training_stopped_at_any_held_step_goes_on_bit_for_bit() -> None:
-    calm = rounding()
+@pytest.mark.parametrize("quantizer", ["statistics", "lsq", "pact"])
+def test_a_training_stopped_at_any_held_step_goes_on_bit_for_bit(quantizer: str) -> None:
+    calm = rounding(quantizer=quantizer)
     for _ in calm:
         pass
     calm.settle()
     for stop in (STEPS - 2, STEPS - 1):
-        first, second = rounding(), rounding()
+        first, second = rounding(quantizer=quantizer), rounding(quantizer=quantizer)
         for report in first:
             if report.step == stop:
                 break
@@ -72,4 +74,10 @@ def test_what_learns_in_float_or_is_averaged_has_its_statistics_taken_when_all_i
     averaged, plain = rounding(ema=0.9), trainer(network_of(), epochs=4)
     assert [averaged.held_from, plain.held_from] == [STEPS, STEPS]
     assert rounding(post_training={}).held_from == STEPS
-    assert held_from(network_of(FEW_BITS), plain.settings, 4) == 4  # a tenth of them is no step
+    assert held_from(network_of(FEW_BITS), None, plain.settings, 4) == 4  # a tenth of them is no step
+
+
+def test_zeros_are_all_in_before_statistics_are_held() -> None:
+    for end, first in ((0.75, STEPS - 2), (0.92, STEPS - 1), (1.0, STEPS)):
+        run = trainer(network_of(SPARSE), epochs=4, pruning={"schedule": "gradual", "end": end, "every": 1})
+        assert run.held_from == first
