@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, M_ARENA_MAX = 1, -8
 STOP_SECONDS = 30.0  # a worker ends its step and writes a checkpoint before it goes
 LOG_LINES = 15
 
@@ -93,6 +93,15 @@ class Child:
     def on_end(self, call: Callable[[int], None]) -> None:
         """Calls `call` with its exit code, from a thread, once it has ended."""
         threading.Thread(target=lambda: call(self.process.wait()), daemon=True).start()
+
+
+def use_one_heap() -> None:
+    """Has all threads of this process share one heap where the C library (glibc) would give each its own. A server's
+    threads come and go: what each heap once held adds up, for no speed, as Python runs one thread at a time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
 
 
 def tie_to(parent: int) -> None:

@@ -13,7 +13,7 @@ import click
 from lutnas.cli.failure import ExitCode, Failure, extra
 from lutnas.cli.options import json_option
 from lutnas.cli.output import Output, say
-from lutnas.process import Child, tie_to
+from lutnas.process import Child, tie_to, use_one_heap
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -50,6 +50,7 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
     """
     if tied_to is not None:
         tie_to(tied_to)
+    use_one_heap()
     with extra("server", "lutnas serve"):
         import uvicorn
 
