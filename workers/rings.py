@@ -22,11 +22,9 @@ class OneAtATime(bootsteps.StartStopStep):
         has_credit = counted.can_consume
 
         def can_consume() -> bool:
-            held = [
-                *state.reserved_requests,
-                *state.active_requests,
-            ]  # from before a reconnect: maybe among these alone
+            # a message from before a reconnect may stand among the active ones alone
+            is_at_work = bool(state.reserved_requests or state.active_requests)
             is_leaving = getattr(state, "should_stop", None) is not None  # celery-types thinks that it is always None
-            return not held and not is_leaving and bool(has_credit())
+            return not is_at_work and not is_leaving and bool(has_credit())
 
         counted.can_consume = can_consume
