@@ -101,6 +101,20 @@ def device(client: TestClient) -> str:
 
 
 @pytest.fixture
+def board(client: TestClient) -> str:
+    """A device `board` without tables."""
+    assert client.post("/v1/devices", json={"name": "board"}).status_code == 201
+    return "board"
+
+
+@pytest.fixture
+def table(client: TestClient, device: str) -> str:
+    """The table of the device `cpu`."""
+    (found,) = client.get(f"/v1/devices/{device}/tables").json()["items"]
+    return str(found["id"])
+
+
+@pytest.fixture
 def job(client: TestClient, device: str) -> str:
     """A queued job."""
     return submit(client)
