@@ -3,12 +3,22 @@
 The first line says what the runs depend on and carries what was measured before them.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[1]
 Run = dict[str, Any]
+
+
+def code() -> str:
+    """A digest of what trains and judges: runs that were kept belong to the code that made them."""
+    digest = hashlib.sha256()
+    for file in sorted(path for room in ("search", "latency", "benchmarks") for path in (ROOT / room).rglob("*.py")):
+        digest.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 class Kept:

@@ -25,7 +25,7 @@ from scipy import stats
 
 from benchmarks._joint_methods import FINISH, METHODS, SEARCH, anew, trained
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
-from benchmarks._kept import Kept, Run
+from benchmarks._kept import Kept, Run, code
 from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
 from benchmarks.truth import PICTURES, pictures
@@ -149,7 +149,7 @@ def this_cpu() -> str:
 
 
 def about(metrics: Sequence[str]) -> dict[str, Any]:
-    """All that the accuracies depend on beside the code and the table."""
+    """All that the accuracies depend on beside the table."""
     return {
         "space": offering([INT8.name], WIDTHS).model_dump(mode="json"),
         "metrics": metrics,
@@ -158,6 +158,7 @@ def about(metrics: Sequence[str]) -> dict[str, Any]:
         "pictures": PICTURES,
         "budgets": BUDGET_SHARES,
         "environment": environment(1),
+        "code": code(),
     }
 
 

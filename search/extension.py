@@ -24,7 +24,7 @@ from search.space import Space
 from search.spec import SearchSpec
 from search.state import State, StateError
 
-FORMAT = 2  # of `state_dict`: another one was written by another version
+FORMAT = 3  # of `state_dict`: another one was written by another version
 
 
 class WeightsMisfit(ValueError):

@@ -12,8 +12,8 @@ from latency.weights import reads_a_grid
 from search.architecture import Architecture
 from search.blocks import Block, build
 from search.folding import Folded
-from search.norms import OwnStep, Rounding
-from search.quantizers.rows import RoundedConv, RoundedLinear
+from search.norms import Rounding
+from search.quantizers.own_steps import OwnSteps
 
 MakeHead = Callable[[Operator], nn.Module]
 
@@ -83,12 +83,12 @@ def load_weights(path: Path, head: MakeHead = build) -> Network:
 def take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
     """Makes room for the steps that `state` has beside statistics (search.quantizers), where there is none yet."""
     for name, module in network.named_modules():
-        if f"{name}.log_size" not in state or getattr(module, "log_size", None) is not None:
+        if not isinstance(module, OwnSteps) or module.has_own:
             continue
-        if isinstance(module, OwnStep):
-            module.own_step(1.0)
-        elif isinstance(module, RoundedConv | RoundedLinear):
-            module.own_steps(torch.ones(len(module.weight)), learnt=False)
+        if (fixed := state.get(f"{name}.log_size")) is not None:
+            module.fix(torch.ones_like(fixed))
+        elif (scale := state.get(f"{name}.log_scale")) is not None:
+            module.scale(torch.ones_like(scale), learnt=False)
 
 
 def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:

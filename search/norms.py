@@ -1,7 +1,7 @@
 """BatchNorm as blocks use it: with the ReLU and the rounding behind it, on all channels or the first of them.
 
-A grid is sized by a running root mean square, or has a step of its own: learnt, or found by calibration
-(search.quantizers). Only networks have such, never a supernet.
+A grid is sized by a running root mean square, or has a step of its own (search.quantizers.own_steps). Only networks
+have such, never a supernet.
 """
 
 import torch
@@ -12,6 +12,7 @@ from latency.integers import steps_of
 from search.kernels import Grids, norm_act, rounded
 from search.kernels.grids import HALF_NORMAL
 from search.quantizers.learnt import Learning, lsq, pact
+from search.quantizers.own_steps import OwnSteps
 
 ALL = slice(None)
 ONLY_GRID = torch.tensor([0.0, 1.0])  # shares of one grid alone
@@ -33,33 +34,31 @@ def apply_norm(norm: nn.BatchNorm2d, y_NCHW: Tensor, gain: Tensor | None = None)
     )  # fmt: skip
 
 
-class OwnStep(nn.Module):
-    """A place where activations are rounded, whose grid may have a step of its own: `log_size` (), else None."""
+class OwnStep(OwnSteps):
+    """A place where activations are rounded, on one grid that `rms` or a step of its own sizes."""
 
     rms: Tensor
     signed: bool
-    log_size: nn.Parameter | None
     learning: Learning = "lsq"
+
+    def sizes_by_statistics(self, bits: int) -> Tensor:
+        """The step () that the root mean square takes."""
+        return torch.tensor(self._by_rms(bits))
+
+    def _by_rms(self, bits: int) -> float:
+        return Grids((bits,), ONLY_GRID, self.signed, self.rms.item()).sizes[0]
 
     def step_size(self, bits: int) -> float:
         """The step of its grid of `bits`."""
-        if self.log_size is not None:
-            return self.log_size.exp().item()
-        return Grids((bits,), ONLY_GRID, self.signed, self.rms.item()).sizes[0]
-
-    def own_step(self, size: float, learning: Learning | None = None) -> None:
-        """Sets a step: one that is learnt in the given way, or one that stays."""
-        self.log_size = nn.Parameter(torch.tensor(size).log(), requires_grad=learning is not None)
-        self.learning = learning or self.learning
+        return self.own_sizes(bits).item() if self.has_own else self._by_rms(bits)
 
     def on_own_grid(self, x: Tensor, bits: int) -> Tensor:
         """x on the grid of its own step."""
-        assert self.log_size is not None
         bottom, top = steps_of(bits, signed=self.signed)
         # Where nothing learns a step is a step, to the last bit, as in a file.
         if self.learning == "pact" and torch.is_grad_enabled():
-            return pact(x, self.log_size.exp() * top, bits)
-        return lsq(x, self.log_size.exp(), bottom, top)
+            return pact(x, self.own_sizes(bits) * top, bits)
+        return lsq(x, self.own_sizes(bits), bottom, top)
 
 
 class NormAct(nn.BatchNorm2d, OwnStep):
@@ -70,7 +69,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
     def __init__(self, channels: int, *, rounds: bool = False) -> None:
         super().__init__(channels)
         self.rounds = rounds
-        self.register_parameter("log_size", None)
+        self.has_none()
         if rounds:
             self.register_buffer("rms", torch.tensor(HALF_NORMAL))
 
@@ -84,7 +83,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         if self.training:
             factor = momentum_of(self)
             mean, variance = torch.batch_norm_update_stats(y_NCHW.detach(), mean, variance, factor)
-        by_rms = bits and shares is not None and self.log_size is None
+        by_rms = bits and shares is not None and not self.has_own
         grids = Grids(bits, shares, signed=False, rms=self.rms.item()) if by_rms and shares is not None else None
         out, square = norm_act(
             y_NCHW, self.weight[part], self.bias[part], mean, variance,
@@ -92,7 +91,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         )  # fmt: skip
         if self.training and self.rounds:
             self.rms.lerp_(torch.tensor(square**0.5), factor)
-        return out if self.log_size is None else self.on_own_grid(out, *bits)
+        return self.on_own_grid(out, *bits) if self.has_own else out
 
 
 class Rounding(OwnStep):
@@ -103,7 +102,7 @@ class Rounding(OwnStep):
     def __init__(self, *, signed: bool = True) -> None:
         super().__init__()
         self.signed = signed
-        self.register_parameter("log_size", None)
+        self.has_none()
         self.register_buffer("rms", torch.tensor(1.0 if signed else HALF_NORMAL))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.momentum: float | None = 0.1
@@ -118,9 +117,13 @@ class Rounding(OwnStep):
 
     def forward(self, x: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
         """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
-        if self.log_size is not None:
+        if self.has_own:
+            self._follow(x.detach().square().mean())
             return self.on_own_grid(x, *bits)
         out, square = rounded(x, self.grids(bits, shares))
-        if self.training:
-            self.rms.lerp_(torch.tensor(square**0.5), momentum_of(self))
+        self._follow(torch.tensor(square))
         return out
+
+    def _follow(self, square: Tensor) -> None:
+        if self.training:
+            self.rms.lerp_(square.sqrt(), momentum_of(self))

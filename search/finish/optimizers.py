@@ -3,7 +3,8 @@
 import torch
 
 from search.network import Network
-from search.quantizers.learning import LEARNING_RATE, STEP, learn_steps
+from search.quantizers.learning import LEARNING_RATE, learn_steps
+from search.quantizers.own_steps import LEARNT
 from search.spec import Finish
 
 WEIGHT_DECAY = 5e-4
@@ -15,8 +16,9 @@ def optimizers(network: Network, settings: Finish) -> tuple[torch.optim.SGD, tor
     """
     if settings.quantizer != "statistics":
         learn_steps(network, settings.quantizer)
-    steps = [p for name, p in network.named_parameters() if name.endswith(STEP)]
-    weights = [p for name, p in network.named_parameters() if not name.endswith(STEP)]
+    learning = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    steps = [p for name, p in learning.items() if name.endswith(LEARNT)]
+    weights = [p for name, p in learning.items() if not name.endswith(LEARNT)]
     decayed = [p for p in weights if p.ndim > 1]
     plain = [p for p in weights if p.ndim == 1]  # BatchNorm and biases are not shrunk
     groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]

@@ -32,7 +32,7 @@ def calibrate_grids(network: Network, batches: Sequence[Tensor], method: str = G
         seen = observed(network, place, batches)
         if not seen.count:
             continue  # its input comes on a grid already
-        place.own_step(float(affine.steps(calibrate(seen, affine)).size))
+        place.fix(torch.tensor(float(affine.steps(calibrate(seen, affine)).size)))
 
 
 def places_of(network: Network) -> Iterator[tuple[Place, Affine]]:

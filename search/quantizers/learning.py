@@ -1,9 +1,10 @@
-"""Gives the grids of a network steps of their own, which learn with its weights from where statistics left them.
+"""Has the steps of a network's grids learn with its weights, from where they are: from statistics, in a new network.
 
-What is learnt is the logarithm of a step, by Adam: each change is a small share of the step, whatever the bits and the
-number of values that share it. Esser 2020 scales the gradient of the step itself, for steps that begin at
-2 <|x|> / sqrt(top); ours begin near the least squared error, several times finer at 8 bits, where one step of SGD took
-rows of weights past 0. And PACT's clip begins where a large one would be shrunk to, so it needs no decay.
+What is learnt is the logarithm of a step over that of statistics (search.quantizers.own_steps), by Adam: each change is
+a small share of the step, whatever the bits and the number of values that share it. Esser 2020 scales the gradient of
+the step itself, for steps that begin at 2 <|x|> / sqrt(top); ours begin near the least squared error, several times
+finer at 8 bits, where one step of SGD took rows of weights past 0. And PACT's clip begins where a large one would be
+shrunk to, so it needs no decay.
 """
 
 from search.blocks import Head, MobileBlock, Skip, Stem
@@ -12,13 +13,12 @@ from search.norms import NormAct, Rounding
 from search.quantizers.learnt import Learning
 from search.quantizers.rows import RoundedConv, RoundedLinear
 
-STEP = ".log_size"  # how the names of learnt steps end
 LEARNING_RATE = 0.003  # of a step's logarithm, times the schedule of the weights
 
 
 def learn_steps(network: Network, learning: Learning) -> None:
-    """From here on every step is a parameter. `lsq`: of all activations and of each row of a weight. `pact`: of what
-    stands behind a ReLU; other grids stay with their statistics, as in Choi 2018.
+    """From here on steps are parameters. `lsq`: of all activations and of each row of a weight. `pact`: of what stands
+    behind a ReLU; other grids stay with their statistics, as in Choi 2018.
     """
     for block in [network.stem, *network.layers, network.head]:
         if not isinstance(block, MobileBlock | Skip | Stem | Head):
@@ -26,8 +26,9 @@ def learn_steps(network: Network, learning: Learning) -> None:
         weight_bits = block.operator.weight_bits
         for module in block.modules():
             if isinstance(module, RoundedConv | RoundedLinear) and learning == "lsq" and weight_bits < 32:
-                module.own_steps(module.step_sizes(weight_bits), learnt=True)
+                module.learn(weight_bits)
             if not (isinstance(module, Rounding) or (isinstance(module, NormAct) and module.rounds)):
                 continue
             if learning == "lsq" or not module.signed:
-                module.own_step(module.step_size(*block.bits), learning)
+                module.learn(*block.bits)
+                module.learning = learning

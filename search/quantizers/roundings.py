@@ -103,7 +103,7 @@ def learn_roundings(
         found = adaround(theirs.weight, sizes, ours.read, outputs, bits=bits, layer=answer, seed=seed, rounds=settings)
         with torch.no_grad():
             layer.weight.copy_(torch.where(is_kept, found.weight, layer.weight))
-        layer.own_steps(sizes, learnt=False)
+        layer.fix(sizes)
 
 
 def _behind(norm: nn.BatchNorm2d | None, y: Tensor) -> Tensor:

@@ -5,36 +5,34 @@ from torch import Tensor, nn
 
 from search.kernels import Views, mix_views, row_sizes
 from search.kernels.grids import weight_top
-from search.quantizers.learnt import LEAST_SIZE, lsq
+from search.quantizers.learnt import lsq
+from search.quantizers.own_steps import OwnSteps
 
 ONLY_GRID = torch.tensor([[0.0, 1.0]])
 EVERY_LEVEL = torch.ones(1, 1)
 
 
-class _Rows(nn.Module):
-    """`log_size` (O,) is None where rows size their grids themselves (search.kernels.grids.row_sizes)."""
+class _Rows(OwnSteps):
+    """Steps of each row (O,): search.kernels.grids.row_sizes, where it has none of its own."""
 
     weight: Tensor
-    log_size: nn.Parameter | None
 
     def rounded(self, bits: int) -> Tensor:
         """The weight on a grid of `bits` per output channel; itself at 32."""
         if bits == 32:
             return self.weight
-        if self.log_size is None:
+        if not self.has_own:
             views = Views(((0, self.weight[0].numel()),), (bits,))
             return mix_views(self.weight.flatten(1), ONLY_GRID, EVERY_LEVEL, views).view_as(self.weight)
-        return lsq(self.weight, self.log_size.exp(), -weight_top(bits), weight_top(bits))
+        return lsq(self.weight, self.own_sizes(bits), -weight_top(bits), weight_top(bits))
+
+    def sizes_by_statistics(self, bits: int) -> Tensor:
+        """The steps (O,) of the rows as they are now."""
+        return row_sizes(self.weight.detach().flatten(1), bits)[:, 0]
 
     def step_sizes(self, bits: int) -> Tensor:
         """The step of each row (O,), without gradient."""
-        if self.log_size is not None:
-            return self.log_size.detach().exp()
-        return row_sizes(self.weight.detach().flatten(1), bits)[:, 0]
-
-    def own_steps(self, size_O: Tensor, *, learnt: bool) -> None:
-        """Sets a step for each row: learnt by LSQ, or such that stay."""
-        self.log_size = nn.Parameter(size_O.clamp_min(LEAST_SIZE).log(), requires_grad=learnt)
+        return self.own_sizes(bits).detach() if self.has_own else self.sizes_by_statistics(bits)
 
 
 class RoundedConv(nn.Conv2d, _Rows):
@@ -42,7 +40,7 @@ class RoundedConv(nn.Conv2d, _Rows):
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.register_parameter("log_size", None)
+        self.has_none()
 
 
 class RoundedLinear(nn.Linear, _Rows):
@@ -50,4 +48,4 @@ class RoundedLinear(nn.Linear, _Rows):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
-        self.register_parameter("log_size", None)
+        self.has_none()

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from search.architecture import Architecture, LayerChoice
+from search.blocks import MobileBlock
 from search.export import write_onnx
 from search.finish import Trainer
 from search.network import Network, load_weights, save_weights
+from search.norms import NormAct
 from search.quantizers.learning import learn_steps
 from search.quantizers.learnt import Learning
 from search.spec import Finish
@@ -28,7 +30,7 @@ def mixed_network(seed: int = 0) -> Network:
 
 
 def steps(network: Network) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in network.named_parameters() if name.endswith(".log_size")}
+    return {name: p.detach().clone() for name, p in network.named_parameters() if name.endswith(".log_scale")}
 
 
 def trainer(learning: Learning, epochs: int = 2) -> Trainer:
@@ -57,7 +59,7 @@ def test_lsq_gives_steps_to_all_that_is_rounded_and_pact_to_what_stands_behind_a
     assert {name.rpartition(".")[0] for name in steps(by_pact)} == {
         name
         for name, module in by_lsq.named_modules()
-        if getattr(module, "log_size", None) is not None and getattr(module, "signed", True) is False
+        if getattr(module, "log_scale", None) is not None and getattr(module, "signed", True) is False
     }
     assert not [name for name in steps(by_lsq) if name.startswith("layers.3.")]  # fp32
 
@@ -72,6 +74,39 @@ def test_steps_learn_and_none_runs_away(learning: Learning) -> None:
     assert all((after[name] - before[name]).abs().max() < 0.5 for name in after)
     moved = [name for name in after if not torch.equal(before[name], after[name])]
     assert len(moved) > len(after) / 2
+
+
+def test_learnt_steps_follow_what_statistics_would_take() -> None:
+    """A row or an activation that grows takes its grid along; steps that were found stay as they are."""
+    network = mixed_network()
+    learn_steps(network, "lsq")
+    block = network.layers[1]
+    assert isinstance(block, MobileBlock)
+    row, place = block.project, block.depthwise_bn
+    assert isinstance(place, NormAct)
+    rows, step = row.step_sizes(4), place.step_size(4)
+    with torch.no_grad():
+        row.weight.mul_(4.0)
+        place.rms.mul_(4.0)
+    torch.testing.assert_close(row.step_sizes(4), 4 * rows)
+    assert place.step_size(4) == pytest.approx(4 * step)
+    row.fix(rows)
+    with torch.no_grad():
+        row.weight.mul_(4.0)
+    torch.testing.assert_close(row.step_sizes(4), rows)
+
+
+def test_steps_that_were_found_learn_from_where_they_are() -> None:
+    network = mixed_network()
+    block = network.layers[1]
+    assert isinstance(block, MobileBlock)
+    found = block.project.step_sizes(4) * torch.linspace(0.5, 2.0, len(block.project.weight))
+    block.project.fix(found)
+    learn_steps(network, "lsq")
+    torch.testing.assert_close(block.project.step_sizes(4), found)
+    assert block.project.log_size is None
+    assert block.project.log_scale is not None
+    assert block.project.log_scale.requires_grad
 
 
 @pytest.mark.parametrize("learning", LEARNINGS)
