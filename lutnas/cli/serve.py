@@ -71,7 +71,7 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
     server, lost = uvicorn.Server(config), list[int]()
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
-        stack.enter_context(_clean_exit(server))
+        stack.enter_context(ended_by_signals(server))
         stack.enter_context(_address_file(settings.home, address))
         if worker:
             child = stack.enter_context(Child(["worker", "--log-level", level]))
@@ -204,7 +204,7 @@ def _address_file(home: Path, address: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _clean_exit(server: "Server") -> Iterator[None]:
+def ended_by_signals(server: "Server") -> Iterator[None]:
     """Turns SIGINT and SIGTERM into an end of the server, behind which all is cleaned up.
 
     uvicorn stops at either, then raises it again for whoever was there before: without this, SIGTERM would end the

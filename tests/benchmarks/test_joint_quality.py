@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks._joint_methods import METHODS, narrowed
+from benchmarks._joint_methods import METHODS, Scored, best_until, narrowed
 from benchmarks._joint_task import (
     BUDGET_SHARES,
     INT8,
@@ -22,6 +22,7 @@ from search.blocks import MobileBlock
 from search.budget import reach
 from search.costs import macs
 from search.derive import solve
+from search.network import Network
 from search.space import Space
 from search.supernet import Supernet
 from search.supernet.shared import SharedLayer
@@ -97,6 +98,12 @@ def test_gains_are_paired_by_budget_and_seed() -> None:
     found, low = gains(runs), ci_low([1.0, 2.0])
     assert found == {"size": {"uniform_int8": {"mean": 1.5, "ci_low": pytest.approx(low, abs=1e-3)}}}
     assert low == pytest.approx(1.5 - 12.706 * 0.5, abs=1e-3)
+
+
+def test_a_wider_budget_takes_what_a_tighter_one_found_where_that_is_better() -> None:
+    networks = [Network(Architecture.from_indices(offering(["fp32"], [1.0]), [1] * 5)) for _ in range(4)]
+    found = [Scored(network, score) for network, score in zip(networks, (0.3, 0.1, 0.3, 0.4), strict=True)]
+    assert list(best_until(found)) == [networks[0], networks[0], networks[0], networks[3]]
 
 
 def test_each_pair_has_all_methods() -> None:

@@ -16,7 +16,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
+import uvicorn
 
+from api.app import create_app
+from api.settings import Settings
+from lutnas.cli.serve import ended_by_signals
 from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM
 from tests.search.builders import tiny_space
@@ -99,6 +103,17 @@ def test_ctrl_c_ends_it_and_takes_its_address_away(tmp_path: Path) -> None:
             assert process.returncode == 0, said
             assert "Traceback" not in said
             assert not (tmp_path / "address").exists()
+
+
+def test_a_signal_before_the_server_runs_ends_it_once_it_does(tmp_path: Path) -> None:
+    """In the while between the line that says where and uvicorn's own handlers, its event loop is half made."""
+    server = uvicorn.Server(uvicorn.Config(create_app(Settings(home=tmp_path)), log_config=None))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        server.should_exit = False
+        with socket.create_server(("127.0.0.1", 0)) as listener, ended_by_signals(server):
+            signal.raise_signal(number)
+            server.run(sockets=[listener])
+        assert server.should_exit
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
