@@ -81,14 +81,17 @@ def load_weights(path: Path, head: MakeHead = build) -> Network:
 
 
 def take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
-    """Makes room for the steps that `state` has beside statistics (search.quantizers), where there is none yet."""
+    """Makes room for the steps that `state` has beside statistics (search.quantizers), and for no others."""
     for name, module in network.named_modules():
-        if not isinstance(module, OwnSteps) or module.has_own:
+        if not isinstance(module, OwnSteps):
             continue
-        if (fixed := state.get(f"{name}.log_size")) is not None:
-            module.fix(torch.ones_like(fixed))
-        elif (scale := state.get(f"{name}.log_scale")) is not None:
+        size, scale = state.get(f"{name}.log_size"), state.get(f"{name}.log_scale")
+        if size is not None and module.log_size is None:
+            module.fix(torch.ones_like(size))
+        elif scale is not None and module.log_scale is None:
             module.scale(torch.ones_like(scale), learnt=False)
+        elif size is None and scale is None:
+            module.leave_to_statistics()
 
 
 def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:

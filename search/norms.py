@@ -69,7 +69,7 @@ class NormAct(nn.BatchNorm2d, OwnStep):
     def __init__(self, channels: int, *, rounds: bool = False) -> None:
         super().__init__(channels)
         self.rounds = rounds
-        self.has_none()
+        self.leave_to_statistics()
         if rounds:
             self.register_buffer("rms", torch.tensor(HALF_NORMAL))
 
@@ -89,9 +89,11 @@ class NormAct(nn.BatchNorm2d, OwnStep):
             y_NCHW, self.weight[part], self.bias[part], mean, variance,
             eps=self.eps, grids=grids, batch_statistics=self.training,
         )  # fmt: skip
+        if self.has_own:
+            out = self.on_own_grid(out, *bits)
         if self.training and self.rounds:
             self.rms.lerp_(torch.tensor(square**0.5), factor)
-        return self.on_own_grid(out, *bits) if self.has_own else out
+        return out
 
 
 class Rounding(OwnStep):
@@ -102,7 +104,7 @@ class Rounding(OwnStep):
     def __init__(self, *, signed: bool = True) -> None:
         super().__init__()
         self.signed = signed
-        self.has_none()
+        self.leave_to_statistics()
         self.register_buffer("rms", torch.tensor(1.0 if signed else HALF_NORMAL))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
         self.momentum: float | None = 0.1
@@ -118,12 +120,9 @@ class Rounding(OwnStep):
     def forward(self, x: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
         """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
         if self.has_own:
-            self._follow(x.detach().square().mean())
-            return self.on_own_grid(x, *bits)
-        out, square = rounded(x, self.grids(bits, shares))
-        self._follow(torch.tensor(square))
-        return out
-
-    def _follow(self, square: Tensor) -> None:
+            out, square = self.on_own_grid(x, *bits), float(x.detach().square().mean()) if self.training else 0.0
+        else:
+            out, square = rounded(x, self.grids(bits, shares))
         if self.training:
-            self.rms.lerp_(square.sqrt(), momentum_of(self))
+            self.rms.lerp_(torch.tensor(square**0.5), momentum_of(self))
+        return out

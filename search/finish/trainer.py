@@ -19,6 +19,7 @@ from search.finish.held import held_from, hold
 from search.finish.optimizers import optimizers
 from search.finish.pruning import pruning_of
 from search.network import Network, recalibrate, take_own_steps
+from search.quantizers.grids import measure_found
 from search.quantizers.learning import LEARNING_RATE
 from search.quantizers.post_training import round_network
 from search.reports import StepReport
@@ -47,6 +48,8 @@ class Trainer:
         self.batches = Batches(*tensors(data.x_train, data.y_train), settings.batch_size, seed, "finish batches")
         self.shift = data.input.height // 14
         self.learner = self._learner()
+        if settings.quantizer != "statistics":
+            measure_found(self.learner, self.calibration)
         self.optimizer, self.step_optimizer = optimizers(self.learner, settings)
         self.steps = settings.epochs * len(self.batches)
         self.step = 0

@@ -5,7 +5,7 @@ choose (`search.kernels.grids`). A calibrated one is a step of its own, which st
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ def places_of(network: Network) -> Iterator[tuple[Place, Affine]]:
                     yield part, Affine(block.bits[0], "unsigned")
 
 
-def observed(network: Network, place: Place, batches: Sequence[Tensor]) -> Observer:
+def observed(network: Network, place: Place, batches: Iterable[Tensor]) -> Observer:
     """All that is rounded at `place`, before it is."""
     seen = Observer()
 
@@ -61,10 +61,25 @@ def observed(network: Network, place: Place, batches: Sequence[Tensor]) -> Obser
     return seen
 
 
+def measure_found(network: Network, pictures: Callable[[], Iterator[Tensor]]) -> None:
+    """Tells the grids whose steps were found the root mean square of what they round: nothing kept it while they
+    stayed, and steps that learn are shares of what it gives. The steps are as they were. `pictures()` gives batches of
+    pixels.
+    """
+    for place in [place for place, _ in places_of(network) if place.log_size is not None]:
+        if (seen := observed(network, place, pictures())).count:
+            place.rms.fill_(root_mean_square(seen))
+
+
+def root_mean_square(seen: Observer) -> float:
+    """Of all that was seen, to a bin."""
+    values, counts = seen.points
+    return math.sqrt(float((values.square() * counts).sum()) / seen.count)
+
+
 def gaussian(seen: Observer, affine: Affine) -> Range:
     """The clip of a Gaussian, behind a ReLU of half of one, with the root mean square that was seen, to a bin."""
-    values, counts = seen.points
-    rms = math.sqrt(float((values.square() * counts).sum()) / seen.count)
+    rms = root_mean_square(seen)
     signed = affine.kind == "signed"
     clip = torch.tensor([[clip_of(affine.bits, rms, signed=signed)]])
     return Range(-clip if signed else torch.zeros_like(clip), clip)

@@ -11,15 +11,25 @@ from search.blocks import Head, MobileBlock, Skip, Stem
 from search.network import Network
 from search.norms import NormAct, Rounding
 from search.quantizers.learnt import Learning
+from search.quantizers.own_steps import own_steps_of
 from search.quantizers.rows import RoundedConv, RoundedLinear
 
 LEARNING_RATE = 0.003  # of a step's logarithm, times the schedule of the weights
 
 
+def leave_steps(network: Network) -> None:
+    """From here on no step learns; those that did stay the shares that they are."""
+    for module in own_steps_of(network):
+        if module.log_scale is not None:
+            module.log_scale.requires_grad_(False)
+
+
 def learn_steps(network: Network, learning: Learning) -> None:
     """From here on steps are parameters. `lsq`: of all activations and of each row of a weight. `pact`: of what stands
-    behind a ReLU; other grids stay with their statistics, as in Choi 2018.
+    behind a ReLU; other grids stay with their statistics, as in Choi 2018. Nothing else learns its steps any more.
+    Steps that were found (OwnSteps.fix) need statistics of what they round: `search.quantizers.grids.measure_found`.
     """
+    leave_steps(network)
     for block in [network.stem, *network.layers, network.head]:
         if not isinstance(block, MobileBlock | Skip | Stem | Head):
             continue

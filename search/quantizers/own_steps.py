@@ -6,11 +6,11 @@ quantization", sec. 2.3) normalises weights for the same reason. A step that had
 left behind (docs/concepts/quantization.md).
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from search.quantizers.learnt import LEAST_SIZE
-
-LEARNT = "log_scale"  # how the names of learnt parameters end
 
 
 class OwnSteps(nn.Module):
@@ -21,8 +21,8 @@ class OwnSteps(nn.Module):
     log_size: nn.Parameter | None
     log_scale: nn.Parameter | None
 
-    def has_none(self) -> None:
-        """Leaves the grid to statistics."""
+    def leave_to_statistics(self) -> None:
+        """Has no steps of its own."""
         self.register_parameter("log_size", None)
         self.register_parameter("log_scale", None)
 
@@ -44,19 +44,23 @@ class OwnSteps(nn.Module):
 
     def fix(self, sizes: Tensor) -> None:
         """Sets steps that stay."""
-        self.has_none()
+        self.leave_to_statistics()
         self.log_size = nn.Parameter(sizes.detach().clamp_min(LEAST_SIZE).log(), requires_grad=False)
 
     def scale(self, scales: Tensor, *, learnt: bool) -> None:
         """Sets steps as so many times those of statistics."""
-        self.has_none()
+        self.leave_to_statistics()
         self.log_scale = nn.Parameter(scales.detach().log(), requires_grad=learnt)
 
     def learn(self, bits: int) -> None:
         """Has its steps learn from where they are."""
-        by_statistics = self.sizes_by_statistics(bits).clamp_min(LEAST_SIZE)
         if self.log_scale is not None:
             self.log_scale.requires_grad_(True)
         else:
-            own = self.own_sizes(bits) if self.has_own else by_statistics
-            self.scale(own / by_statistics, learnt=True)
+            by_statistics = self.sizes_by_statistics(bits).clamp_min(LEAST_SIZE)
+            self.scale((self.own_sizes(bits) if self.has_own else by_statistics) / by_statistics, learnt=True)
+
+
+def own_steps_of(network: nn.Module) -> Iterator[OwnSteps]:
+    """All that may have steps of their own."""
+    return (module for module in network.modules() if isinstance(module, OwnSteps))

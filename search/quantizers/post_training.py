@@ -11,6 +11,7 @@ from search.network import Network
 from search.quantizers.bias_correction import correct_biases
 from search.quantizers.equalization import equalize
 from search.quantizers.grids import calibrate_grids
+from search.quantizers.own_steps import own_steps_of
 from search.quantizers.roundings import learn_roundings
 from search.quantizers.zero_shot import pictures_from_statistics
 from search.spec import PostTraining
@@ -27,6 +28,8 @@ def round_network(
     """
     if settings.equalization:
         equalize(plain)
+    for module in own_steps_of(rounded):
+        module.leave_to_statistics()  # what an earlier rounding found was for other weights
     rounded.load_state_dict({**rounded.state_dict(), **plain.state_dict()})
     if settings.pictures == "zero-shot":
         batches = [pictures_from_statistics(plain, count=MADE_UP, seed=seed)]

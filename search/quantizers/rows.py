@@ -40,7 +40,7 @@ class RoundedConv(nn.Conv2d, _Rows):
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.has_none()
+        self.leave_to_statistics()
 
 
 class RoundedLinear(nn.Linear, _Rows):
@@ -48,4 +48,4 @@ class RoundedLinear(nn.Linear, _Rows):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
-        self.has_none()
+        self.leave_to_statistics()

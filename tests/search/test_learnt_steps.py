@@ -1,5 +1,6 @@
 """Networks whose grids have steps of their own: learnt by LSQ or PACT, kept, resumed, exported."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 import torch
 
 from search.architecture import Architecture, LayerChoice
+from search.batches import pixels
 from search.blocks import MobileBlock
 from search.export import write_onnx
 from search.finish import Trainer
-from search.network import Network, load_weights, save_weights
+from search.finish.optimizers import optimizers
+from search.network import Network, load_weights, recalibrate, save_weights, take_own_steps
 from search.norms import NormAct
+from search.quantizers.grids import calibrate_grids, places_of
 from search.quantizers.learning import learn_steps
 from search.quantizers.learnt import Learning
 from search.spec import Finish
@@ -29,8 +33,12 @@ def mixed_network(seed: int = 0) -> Network:
     return Network(Architecture(space=space, layers=layers))
 
 
+def steps_of(network: Network) -> dict[str, torch.nn.Parameter]:
+    return {name: p for name, p in network.named_parameters() if name.endswith(".log_scale")}
+
+
 def steps(network: Network) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in network.named_parameters() if name.endswith(".log_scale")}
+    return {name: p.detach().clone() for name, p in steps_of(network).items()}
 
 
 def trainer(learning: Learning, epochs: int = 2) -> Trainer:
@@ -107,6 +115,46 @@ def test_steps_that_were_found_learn_from_where_they_are() -> None:
     assert block.project.log_size is None
     assert block.project.log_scale is not None
     assert block.project.log_scale.requires_grad
+
+
+def test_found_steps_of_activations_that_learn_stay_near_where_they_are() -> None:
+    """Nothing keeps a root mean square while a step stays; once the step is a share of it, it has to be true."""
+    data, network = tiny_digits(), mixed_network()
+    batches = [pixels(torch.from_numpy(data.x_train))]
+    recalibrate(network, iter(batches))
+    calibrate_grids(network, batches, "mse")
+    places = [(place, affine.bits) for place, affine in places_of(network) if place.log_size is not None]
+    found = [place.step_size(bits) for place, bits in places]
+    assert len(found) > 5
+    for place, _ in places:
+        place.rms.fill_(17.0)  # as if it were another network's
+    settings = Finish(epochs=4, batch_size=32, quantizer="lsq", lr=0.001)
+    for _ in Trainer(network, data=data, settings=settings, seed=3):
+        pass
+    now = [place.step_size(bits) for place, bits in places if place.log_scale is not None]
+    assert now == pytest.approx(found, rel=0.25)
+
+
+def test_what_a_head_calls_a_scale_learns_as_its_other_weights_do() -> None:
+    network = mixed_network()
+    network.head.box_log_scale = torch.nn.Parameter(torch.tensor(0.0))  # any module may
+    for quantizer in ("lsq", "statistics"):
+        weights, steps = optimizers(network, Finish(quantizer=quantizer))
+        held = [p for group in weights.param_groups for p in group["params"]]
+        assert any(p is network.head.box_log_scale for p in held)
+        assert (steps is None) == (quantizer == "statistics")
+    assert not any(p.requires_grad for p in steps_of(network).values())
+
+
+def test_a_network_takes_the_kind_of_steps_that_a_state_has() -> None:
+    learnt, found, plain = mixed_network(), mixed_network(), mixed_network()
+    learn_steps(learnt, "lsq")
+    calibrate_grids(found, [torch.from_numpy(pictures(8, found.architecture.space))])
+    for source in (found, learnt, plain):
+        for target in (learnt, found, plain):
+            network, state = deepcopy(target), source.state_dict()
+            take_own_steps(network, state)
+            network.load_state_dict(state)
 
 
 @pytest.mark.parametrize("learning", LEARNINGS)

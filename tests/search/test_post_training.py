@@ -11,7 +11,9 @@ from search.architecture import Architecture, LayerChoice
 from search.export import write_onnx
 from search.finish import Trainer, evaluated
 from search.network import Network, load_weights, save_weights
-from search.spec import Finish
+from search.quantizers.post_training import round_network
+from search.quantizers.rows import RoundedLinear
+from search.spec import Finish, PostTraining
 from tests.search.builders import mixed_space, tiny_digits
 
 PIXELS = torch.from_numpy(tiny_digits().x_test.astype(np.float32) / 255)
@@ -57,6 +59,20 @@ def test_nothing_is_rounded_while_it_trains_and_all_is_behind_it() -> None:
     assert torch.equal(one.network.state_dict()["stem.conv.weight"], before)
     one.settle()
     assert torch.equal(one.network.state_dict()["stem.conv.weight"], one.learner.state_dict()["stem.conv.weight"])
+
+
+def test_rows_that_were_rounded_before_are_rounded_for_the_weights_of_now() -> None:
+    one = done(trainer(epochs=1, rounding="adaround"))
+    layer = one.network.head.linear
+    assert isinstance(layer, RoundedLinear)
+    found = layer.step_sizes(8)
+    with torch.no_grad():
+        one.learner.state_dict()["head.linear.weight"].mul_(4.0)
+    for rounding in ("adaround", "nearest"):
+        settings = PostTraining.model_validate({"rounding": rounding})
+        round_network(one.network, one.learner, list(one.calibration()), settings, seed=2)
+        torch.testing.assert_close(layer.step_sizes(8), 4 * found)
+    assert not layer.has_own
 
 
 def test_it_goes_on_bit_for_bit_before_and_after_it_was_rounded() -> None:
