@@ -47,7 +47,7 @@ TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
 # From new weights (`anew`). Behind 12 epochs from those of a search, a network of one width, whose supernet had trained
 # little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC at 0.35, seed 0).
-# Statistics instead of learnt steps leave 2 bits up to 3 points below.
+# Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
 FINISH = Finish(epochs=24, batch_size=64, lr=0.1, weights="scratch", quantizer="lsq")
 
 
