@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latency.integers import steps_of
 from search.kernels import Grids, norm_act, rounded
 from search.kernels.grids import HALF_NORMAL
-from search.quantizers.learnt import Learning, lsq, pact
+from search.quantizers.learnt import Learning
 from search.quantizers.own_steps import OwnSteps
 
 ALL = slice(None)
@@ -52,13 +51,10 @@ class OwnStep(OwnSteps):
         """The step of its grid of `bits`."""
         return self.own_sizes(bits).item() if self.has_own else self._by_rms(bits)
 
-    def on_own_grid(self, x: Tensor, bits: int) -> Tensor:
-        """x on the grid of its own step."""
-        bottom, top = steps_of(bits, signed=self.signed)
-        # Where nothing learns a step is a step, to the last bit, as in a file.
-        if self.learning == "pact" and torch.is_grad_enabled():
-            return pact(x, self.own_sizes(bits) * top, bits)
-        return lsq(x, self.own_sizes(bits), bottom, top)
+    def grids(self, bits: tuple[int, ...], shares: Tensor) -> Grids:
+        """The grids of `bits` at today's size."""
+        step = self.own_sizes(*bits) if self.has_own else None
+        return Grids(bits, shares, self.signed, self.rms.item(), step, clips_only=self.learning == "pact")
 
 
 class NormAct(nn.BatchNorm2d, OwnStep):
@@ -83,14 +79,11 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         if self.training:
             factor = momentum_of(self)
             mean, variance = torch.batch_norm_update_stats(y_NCHW.detach(), mean, variance, factor)
-        by_rms = bits and shares is not None and not self.has_own
-        grids = Grids(bits, shares, signed=False, rms=self.rms.item()) if by_rms and shares is not None else None
+        grids = self.grids(bits, shares) if bits and shares is not None else None
         out, square = norm_act(
             y_NCHW, self.weight[part], self.bias[part], mean, variance,
             eps=self.eps, grids=grids, batch_statistics=self.training,
         )  # fmt: skip
-        if self.has_own:
-            out = self.on_own_grid(out, *bits)
         if self.training and self.rounds:
             self.rms.lerp_(torch.tensor(square**0.5), factor)
         return out
@@ -113,16 +106,9 @@ class Rounding(OwnStep):
         """Counts batches anew; the first one of a recalibration then replaces what was known."""
         self.num_batches_tracked.zero_()
 
-    def grids(self, bits: tuple[int, ...], shares: Tensor) -> Grids:
-        """The grids of `bits` at today's size."""
-        return Grids(bits, shares, signed=self.signed, rms=self.rms.item())
-
     def forward(self, x: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
         """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
-        if self.has_own:
-            out, square = self.on_own_grid(x, *bits), float(x.detach().square().mean()) if self.training else 0.0
-        else:
-            out, square = rounded(x, self.grids(bits, shares))
+        out, square = rounded(x, self.grids(bits, shares))
         if self.training:
             self.rms.lerp_(torch.tensor(square**0.5), momentum_of(self))
         return out

@@ -3,7 +3,7 @@
 from search.kernels.activations import norm_act, rounded
 from search.kernels.depthwise import depthwise
 from search.kernels.grids import Grids, on_grids, rounded_rows, row_sizes
-from search.kernels.views import Views, mix_views, plain_mix_views
+from search.kernels.views import Views, mix_views, plain_mix_views, sizes_of_rows, step_rows
 
 __all__ = [
     "Grids",
@@ -16,4 +16,6 @@ __all__ = [
     "rounded",
     "rounded_rows",
     "row_sizes",
+    "sizes_of_rows",
+    "step_rows",
 ]

@@ -41,14 +41,21 @@ class _Static:
         self.inverse = _floats(1.0 / size for size in sizes)
         self.step = _floats(share * size for share, size in zip(shares[1:], sizes, strict=True))
         self.bottom, self.top = _floats(bottoms), _floats(tops)
-        self.least = _floats((bottom - 0.5) * size for size, bottom in zip(sizes, bottoms, strict=True))
-        self.limit = _floats((top + 0.5) * size for size, top in zip(sizes, tops, strict=True))
+        beyond = 0.0 if grids and grids.step is not None else 0.5  # how far gradients pass (Esser 2020, eq. 5: not)
+        self.least = _floats((bottom - beyond) * size for size, bottom in zip(sizes, bottoms, strict=True))
+        self.limit = _floats((top + beyond) * size for size, top in zip(sizes, tops, strict=True))
         self.sizes = [1.0, *sizes]
+        self.within = np.float32(0 if grids and grids.clips_only else 1)  # of a step's gradient, see norm_act_step_dot
 
     def gradient(self, dots: list[np.ndarray]) -> Tensor:
         """Of the shares, from each part's dot products of the gradient with what is on the grids, in steps."""
         total = np.sum(dots, axis=0)[: len(self.sizes)]  # without grids the kernels count one of share 0
         return torch.tensor(total * self.sizes, dtype=torch.float32)
+
+    def step_gradient(self, dots: list[float], elements: int) -> Tensor:
+        """Of the step of the only grid: LSQ's is divided by sqrt(elements * top) (Esser 2020, sec. 2.2)."""
+        scale = (elements * float(self.top[0])) ** -0.5 if self.within else 1.0
+        return torch.tensor(sum(dots) * scale, dtype=torch.float32)
 
 
 def _floats(values: Any) -> Floats:
@@ -58,8 +65,8 @@ def _floats(values: Any) -> Floats:
 class _NormAct(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, shares: Tensor | None, mean: Tensor, inverse_std: Tensor,
-        grids: Grids | None, batch_statistics: bool,
+        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, shares: Tensor | None, step: Tensor | None, mean: Tensor,
+        inverse_std: Tensor, grids: Grids | None, batch_statistics: bool,
     ) -> tuple[Tensor, float]:  # fmt: skip
         static, out = _Static(grids), channels_last(y)
         scale = (weight * inverse_std).numpy()
@@ -114,12 +121,19 @@ class _NormAct(torch.autograd.Function):
 
         in_parts(count, y_RC.size, inputs)
         shares = static.gradient([p[2] for p in parts]) if with_shares else None
-        return out, by_norm_C.float(), sum_C.float(), shares, None, None, None, None
+
+        def dots(_: int, part: slice) -> float:
+            return compiled.norm_act_step_dot(  # type: ignore[no-any-return]
+                y_RC[part], g_RC[part], scale, shift, static.inverse[0], static.top[0], static.within
+            )
+
+        step = static.step_gradient(in_parts(count, y_RC.size, dots), y.numel()) if ctx.needs_input_grad[4] else None
+        return out, by_norm_C.float(), sum_C.float(), shares, step, None, None, None, None
 
 
 class _RoundSigned(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shares: Tensor, grids: Grids) -> tuple[Tensor, float]:
+    def forward(ctx: Any, x: Tensor, shares: Tensor, step: Tensor | None, grids: Grids) -> tuple[Tensor, float]:
         static, out = _Static(grids), channels_last(x)
         x_RC, out_RC = rows(x), rows(out)
 
@@ -148,7 +162,16 @@ class _RoundSigned(torch.autograd.Function):
             return found
 
         dots = in_parts(len(x_RC), x_RC.size, work)
-        return out, static.gradient(dots) if ctx.needs_input_grad[1] else None, None
+        shares = static.gradient(dots) if ctx.needs_input_grad[1] else None
+
+        def step_dots(_: int, part: slice) -> float:
+            return compiled.round_signed_step_dot(  # type: ignore[no-any-return]
+                x_RC[part], g_RC[part], static.inverse[0], static.bottom[0], static.top[0]
+            )
+
+        if not ctx.needs_input_grad[2]:
+            return out, shares, None, None
+        return out, shares, static.step_gradient(in_parts(len(x_RC), x_RC.size, step_dots), x.numel()), None
 
 
 def norm_act(
@@ -160,9 +183,9 @@ def norm_act(
     """
     inverse_std = torch.rsqrt(variance + eps)
     if y_NCHW.device.type == "cpu":
-        shares = grids.shares if grids else None
+        shares, step = (grids.shares, grids.step) if grids else (None, None)
         out: tuple[Tensor, float] = _NormAct.apply(  # type: ignore[no-untyped-call]
-            y_NCHW, weight, bias, shares, mean, inverse_std, grids, batch_statistics
+            y_NCHW, weight, bias, shares, step, mean, inverse_std, grids, batch_statistics
         )
         return out
     normed = torch.relu(F.batch_norm(y_NCHW, None if batch_statistics else mean, None if batch_statistics else variance,
@@ -173,6 +196,6 @@ def norm_act(
 def rounded(x: Tensor, grids: Grids) -> tuple[Tensor, float]:
     """A tensor without a ReLU in front mixed on `grids`, and its mean square."""
     if x.device.type == "cpu" and x.ndim == 4 and grids.signed:
-        out: tuple[Tensor, float] = _RoundSigned.apply(x, grids.shares, grids)  # type: ignore[no-untyped-call]
+        out: tuple[Tensor, float] = _RoundSigned.apply(x, grids.shares, grids.step, grids)  # type: ignore[no-untyped-call]
         return out
     return on_grids(x, grids), x.detach().square().mean().item()

@@ -128,6 +128,45 @@ def norm_act_sums_and_dots(
 
 
 @_compiled
+def norm_act_step_dot(y_RC, g_RC, scale_C, shift_C, inverse, top, within):
+    """sum(g * s) where s is how a value on the grid moves with the size of a step: within * (round(v) - v) below `top`,
+    else top, with v = max(scale * y + shift, 0) * inverse.
+    """
+    rows, channels = y_RC.shape
+    zero = np.float32(0)
+    sums = np.zeros(channels, np.float32)
+    total = 0.0
+    for start in range(0, rows, ROWS):
+        sums[:] = zero
+        for r in range(start, min(start + ROWS, rows)):
+            y_C, g_C = y_RC[r], g_RC[r]
+            for c in range(channels):
+                v = max(y_C[c] * scale_C[c] + shift_C[c], zero) * inverse
+                sums[c] += g_C[c] * (within * (np.rint(v) - v) if v < top else top)
+        for c in range(channels):
+            total += sums[c]
+    return total
+
+
+@_compiled
+def round_signed_step_dot(x_RC, g_RC, inverse, bottom, top):
+    """`norm_act_step_dot` without a norm in front, on a grid from `bottom`."""
+    rows, channels = x_RC.shape
+    sums = np.zeros(channels, np.float32)
+    total = 0.0
+    for start in range(0, rows, ROWS):
+        sums[:] = np.float32(0)
+        for r in range(start, min(start + ROWS, rows)):
+            x_C, g_C = x_RC[r], g_RC[r]
+            for c in range(channels):
+                v = x_C[c] * inverse
+                sums[c] += g_C[c] * (np.rint(v) - v if bottom < v < top else max(min(v, top), bottom))
+        for c in range(channels):
+            total += sums[c]
+    return total
+
+
+@_compiled
 def round_signed(x_RC, float_share, inverse, step, bottom, top, out_RC):
     """out = float_share * x + sum_a step_a * clip(round(x * inverse_a), bottom_a, top_a). Gives the sum of x^2."""
     rows, channels = x_RC.shape
@@ -215,6 +254,28 @@ def view_sizes(w_OM, starts_J, ends_J, tops_B, clips_B, out_JBO):
             rms = np.sqrt(squares / max(count, 1))
             for b in range(len(tops_B)):
                 out_JBO[j, b, o] = min(np.float64(greatest), clips_B[b] * rms) / tops_B[b]
+
+
+@_compiled
+def step_rows(w_OM, size_O, top, out_OM):
+    """out = size * clip(round(w / size), -top, top), a size for each row."""
+    for o in range(w_OM.shape[0]):
+        inverse = np.float32(1) / size_O[o]
+        for m in range(w_OM.shape[1]):
+            out_OM[o, m] = size_O[o] * max(min(np.rint(w_OM[o, m] * inverse), top), -top)
+
+
+@_compiled
+def step_rows_backward(w_OM, g_OM, size_O, top, w_grad_OM, size_grad_O):
+    """The gradients of `step_rows` as LSQ has them (Esser 2020, eq. 3 and 5)."""
+    for o in range(w_OM.shape[0]):
+        inverse, dot = np.float32(1) / size_O[o], np.float32(0)
+        for m in range(w_OM.shape[1]):
+            v = w_OM[o, m] * inverse
+            is_inside = -top < v < top
+            w_grad_OM[o, m] = g_OM[o, m] if is_inside else np.float32(0)
+            dot += g_OM[o, m] * (np.rint(v) - v if is_inside else max(min(v, top), -top))
+        size_grad_O[o] = dot
 
 
 @_compiled

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from latency.integers import steps_of
+from search.quantizers.learnt import lsq, pact
 
 # Clips of activations in standard deviations of a Gaussian: of least squared error up to 5 bits (as in Banner 2019,
 # table 1, but numerically and for grids with 0 on them: two's complement has less above 0 than below, at 2 bits one
@@ -37,12 +38,16 @@ def weight_top(bits: int) -> float:
 
 @dataclass(frozen=True)
 class Grids:
-    """How much of a tensor passes as float and how much on each grid: `shares` (1 + A,) sums to 1, float first."""
+    """How much of a tensor passes as float and how much on each grid: `shares` (1 + A,) sums to 1, float first. Sized
+    by `rms`, or the only grid by a step () of its own: gradients to it are LSQ's, with `clips_only` PACT's.
+    """
 
     bits: tuple[int, ...]
     shares: Tensor
     signed: bool
     rms: float
+    step: Tensor | None = None
+    clips_only: bool = False
 
     @property
     def tops(self) -> tuple[float, ...]:
@@ -57,6 +62,8 @@ class Grids:
     @property
     def sizes(self) -> tuple[float, ...]:
         """Size of a step of each grid."""
+        if self.step is not None:
+            return (self.step.item(),)
         rms = max(self.rms, 1e-6)
         return tuple(clip_of(b, rms, signed=self.signed) / top for b, top in zip(self.bits, self.tops, strict=True))
 
@@ -81,6 +88,12 @@ def rounded_rows(w_OM: Tensor, bits: int) -> Tensor:
 
 def on_grids(x: Tensor, grids: Grids) -> Tensor:
     """The mixture in plain torch, on any processor: what the compiled kernels compute."""
+    if grids.step is not None:
+        (bits,), (bottom,), (top,) = grids.bits, grids.bottoms, grids.tops
+        # Where nothing learns a step is a step, to the last bit, as in a file.
+        if grids.clips_only and torch.is_grad_enabled():
+            return pact(x, grids.step * top, bits)
+        return lsq(x, grids.step, bottom, top)
     mixed = grids.shares[0] * x
     for a, (size, bottom, top) in enumerate(zip(grids.sizes, grids.bottoms, grids.tops, strict=True)):
         inside = x.clamp((bottom - 0.5) * size, (top + 0.5) * size)  # beyond it the gradient is 0

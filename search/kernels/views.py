@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from search.kernels import compiled
-from search.kernels.grids import WEIGHT_CLIP, rounded_rows, weight_top
+from search.kernels.grids import WEIGHT_CLIP, rounded_rows, row_sizes, weight_top
 from search.kernels.parts import in_parts
+from search.quantizers.learnt import lsq
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,41 @@ class _MixViews(torch.autograd.Function):
         parts = in_parts(len(w_OM), w_OM.size, work)
         share_grad, kept_grad = (np.sum([p[i] for p in parts], axis=0).astype(np.float32) for i in (0, 1))
         return torch.from_numpy(w_grad), torch.from_numpy(share_grad), torch.from_numpy(kept_grad), None
+
+
+class _StepRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, size: Tensor, top: float) -> Tensor:
+        w_OM, size_O, top_ = w.contiguous().numpy(), size.contiguous().numpy(), np.float32(top)
+        out = np.empty_like(w_OM)
+        compiled.step_rows(w_OM, size_O, top_, out)
+        ctx.arguments = w_OM, size_O, top_
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        w_OM, size_O, top = ctx.arguments
+        w_grad, size_grad = np.empty_like(w_OM), np.empty_like(size_O)
+        compiled.step_rows_backward(w_OM, g.contiguous().numpy(), size_O, top, w_grad, size_grad)
+        return torch.from_numpy(w_grad), torch.from_numpy(size_grad) * (w_OM.shape[1] * float(top)) ** -0.5, None
+
+
+def step_rows(w_OM: Tensor, size_O: Tensor, bits: int) -> Tensor:
+    """Weights (O, M) on a grid of `bits` with a learnt step (O,) for each row: `search.quantizers.learnt.lsq`."""
+    if w_OM.device.type == "cpu":
+        out: Tensor = _StepRows.apply(w_OM, size_O, weight_top(bits))  # type: ignore[no-untyped-call]
+        return out
+    return lsq(w_OM, size_O, -weight_top(bits), weight_top(bits))
+
+
+def sizes_of_rows(w_OM: Tensor, bits: int) -> Tensor:
+    """Size (O,) of a step of each row by its own statistics, as `mix_views` takes it."""
+    if w_OM.device.type != "cpu":
+        return row_sizes(w_OM, bits)[:, 0]
+    size, ends = np.empty((1, 1, len(w_OM)), np.float32), np.array([w_OM.shape[1]], np.int64)
+    top, clip = np.array([weight_top(bits)], np.float32), np.array([WEIGHT_CLIP[bits]])
+    compiled.view_sizes(w_OM.detach().contiguous().numpy(), np.zeros(1, np.int64), ends, top, clip, size)
+    return torch.from_numpy(size[0, 0])
 
 
 def mix_views(w_OM: Tensor, shares_JB: Tensor, kept_JS: Tensor, views: Views) -> Tensor:

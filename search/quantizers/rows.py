@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from search.kernels import Views, mix_views, row_sizes
-from search.kernels.grids import weight_top
-from search.quantizers.learnt import lsq
+from search.kernels import Views, mix_views, sizes_of_rows, step_rows
 from search.quantizers.own_steps import OwnSteps
 
 ONLY_GRID = torch.tensor([[0.0, 1.0]])
@@ -13,7 +11,7 @@ EVERY_LEVEL = torch.ones(1, 1)
 
 
 class _Rows(OwnSteps):
-    """Steps of each row (O,): search.kernels.grids.row_sizes, where it has none of its own."""
+    """Steps of each row (O,): search.kernels.sizes_of_rows, where it has none of its own."""
 
     weight: Tensor
 
@@ -24,11 +22,11 @@ class _Rows(OwnSteps):
         if not self.has_own:
             views = Views(((0, self.weight[0].numel()),), (bits,))
             return mix_views(self.weight.flatten(1), ONLY_GRID, EVERY_LEVEL, views).view_as(self.weight)
-        return lsq(self.weight, self.own_sizes(bits), -weight_top(bits), weight_top(bits))
+        return step_rows(self.weight.flatten(1), self.own_sizes(bits), bits).view_as(self.weight)
 
     def sizes_by_statistics(self, bits: int) -> Tensor:
         """The steps (O,) of the rows as they are now."""
-        return row_sizes(self.weight.detach().flatten(1), bits)[:, 0]
+        return sizes_of_rows(self.weight.detach().flatten(1), bits)
 
     def step_sizes(self, bits: int) -> Tensor:
         """The step of each row (O,), without gradient."""

@@ -18,7 +18,11 @@ from search.kernels import (
     plain_mix_views,
     rounded,
     rounded_rows,
+    row_sizes,
+    sizes_of_rows,
+    step_rows,
 )
+from search.quantizers.learnt import lsq, pact
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
@@ -71,6 +75,50 @@ def test_a_block_input_is_rounded_on_signed_grids() -> None:
     ours, square = rounded(x, grids)
     assert_close(gradients(ours, [x, shares]), gradients(on_grids(x, grids), [x, shares]))
     assert square == pytest.approx(x.square().mean().item(), rel=1e-4)
+
+
+ONLY_GRID = torch.tensor([0.0, 1.0])
+
+
+@pytest.mark.parametrize("clips_only", [False, True])
+@pytest.mark.parametrize("bits", [8, 2])
+def test_a_step_that_learns_behind_a_norm_has_the_gradient_of_the_papers(bits: int, clips_only: bool) -> None:
+    torch.manual_seed(0)
+    y, weight, bias = picture(5, 12, 7, 6), torch.rand(12, requires_grad=True), torch.randn(12, requires_grad=True)
+    step = torch.tensor(1.3 / 2**bits, requires_grad=True)
+    grids = Grids((bits,), ONLY_GRID, signed=False, rms=9.0, step=step, clips_only=clips_only)
+    variance, mean = torch.var_mean(y.detach(), (0, 2, 3), correction=0)
+    inputs = [y, weight, bias, step]
+    ours, square = norm_act(y, weight, bias, mean, variance, eps=1e-5, grids=grids, batch_statistics=True)
+    normed = torch.relu(F.batch_norm(y, None, None, weight, bias, True))
+    theirs = pact(normed, step * (2**bits - 1), bits) if clips_only else lsq(normed, step, 0, 2**bits - 1)
+    assert_close(gradients(ours, inputs), gradients(theirs, inputs))
+    assert square == pytest.approx(normed.square().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("bits", [8, 2])
+def test_a_step_that_learns_on_a_signed_grid_has_the_gradient_of_the_paper(bits: int) -> None:
+    torch.manual_seed(0)
+    x, step = picture(5, 12, 7, 6), torch.tensor(1.7 / 2**bits, requires_grad=True)
+    ours, _ = rounded(x, Grids((bits,), ONLY_GRID, signed=True, rms=9.0, step=step))
+    assert_close(
+        gradients(ours, [x, step]), gradients(lsq(x, step, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1), [x, step])
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 2])
+def test_steps_that_learn_by_row_have_the_gradient_of_the_paper(bits: int) -> None:
+    torch.manual_seed(0)
+    w, scale = torch.randn(6, 40, requires_grad=True), torch.linspace(0.5, 1.5, 6)
+    size, top = (scale * row_sizes(w.detach(), bits)[:, 0]).requires_grad_(), 2 ** (bits - 1) - 1
+    assert_close(gradients(step_rows(w, size, bits), [w, size]), gradients(lsq(w, size, -top, top), [w, size]))
+
+
+def test_rows_take_the_sizes_that_plain_torch_gives() -> None:
+    torch.manual_seed(0)
+    w = torch.randn(6, 40) * torch.rand(6, 40).round()
+    for bits in (8, 4, 2):
+        torch.testing.assert_close(sizes_of_rows(w, bits), row_sizes(w, bits)[:, 0], rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 1, 7), (5, 1, 4), (5, 2, 8), (3, 2, 7), (5, 2, 3)])
