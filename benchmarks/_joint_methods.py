@@ -1,9 +1,9 @@
 """Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
-budget TRIED finalists go on from the weights of their search for TRIAL_EPOCHS, and the best on held-out pictures is
-derived; the best of a tighter budget, where that did better: it holds the wider one too. Every method has as many
-epochs of search and of trials as joint search, or more:
+budget TRIED finalists go on from the weights of their search for two epochs, the better half of them for four, and the
+best on held-out pictures is derived; the best of a tighter budget, where that did better: it holds the wider one too.
+Every method has as many epochs of search and of trials as joint search, or more:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
@@ -37,13 +37,15 @@ from search.randomness import seeded
 from search.searcher import Searcher
 from search.space import Space
 from search.spec import Finish, Search
+from search.spec import Trials as TrialSettings
 from search.supernet import Supernet
 from search.supernet.pretrained import load_pretrained
 from search.trials import Trials, training_part
 
 EPOCHS = 12
 FINALISTS = 32
-TRIED, TRIAL_EPOCHS = 6, 2
+TRIED = 6
+PLAN = TrialSettings(finalists=TRIED, epochs=2, rounds=2).plan(TRIED)
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
 # From new weights (`anew`). Behind 12 epochs from those of a search, a network of one width, whose supernet had trained
 # little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC at 0.35, seed 0).
@@ -75,20 +77,47 @@ def ranked(searcher: Searcher, finalists: Sequence[Indices], seed: int) -> list[
     return assessor.ranked()
 
 
-def derived(searcher: Searcher, task: Task, seed: int, *, tried: int = TRIED) -> Scored:
-    """What a finished search derives within one budget: the best behind a trial of the `tried` best."""
-    finalists = ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]), seed)
+class Candidate(NamedTuple):
+    """An architecture of a finished search."""
+
+    searcher: Searcher
+    indices: Indices
+
+
+def finalists(searcher: Searcher, task: Task, seed: int, count: int = TRIED) -> list[Candidate]:
+    """Those of a finished search that are tried within one budget."""
+    found = ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]), seed)
+    return [Candidate(searcher, indices) for indices in to_try(searcher.space, found, count)]
+
+
+def derived(candidates: Sequence[Candidate], seed: int) -> Scored:
+    """The best of all behind the rounds of PLAN."""
+    for number, (_, epochs) in enumerate(PLAN):
+        scored = list[tuple[Candidate, float]]()
+        for searcher in dict.fromkeys(one.searcher for one in candidates):
+            own = [one.indices for one in candidates if one.searcher is searcher]
+            scored += scores(searcher, own, epochs, seed)
+        scored.sort(key=lambda one: -one[1])  # of equals the first stays first
+        if number + 1 < len(PLAN):
+            candidates = [candidate for candidate, _ in scored[: PLAN[number + 1][0]]]
+    (searcher, indices), score = scored[0]
+    return Scored(searcher.supernet.inherit(indices), score)
+
+
+def scores(searcher: Searcher, tried: Sequence[Indices], epochs: int, seed: int) -> list[tuple[Candidate, float]]:
+    """What each is worth behind a trial."""
     trials = Trials(
         searcher.supernet,
-        finalists=to_try(searcher.space, finalists, tried),
+        finalists=tried,
+        plan=[(len(tried), epochs)],
         data=training_part(pictures(), searcher.weight_batches),
         held_out=searcher.theta_batches,
-        settings=FINISH.of_trial(TRIAL_EPOCHS),
+        settings=FINISH,
         seed=seed,
     )
     for _ in trials:
         pass
-    return Scored(searcher.supernet.inherit(trials.best()), max(trials.scores))
+    return [(Candidate(searcher, indices), score) for indices, score in zip(tried, trials.scores[0], strict=True)]
 
 
 def best_of(found: Iterable[Scored]) -> Scored:
@@ -120,7 +149,7 @@ def one_search(tasks: Sequence[Task], precisions: Sequence[str], seed: int) -> I
     """Over candidates, widths and `precisions`."""
     space = offering(precisions, WIDTHS)
     searcher = searched(space, middle(tasks).budget(space), EPOCHS, seed)
-    return best_until(derived(searcher, task, seed) for task in tasks)
+    return best_until(derived(finalists(searcher, task, seed), seed) for task in tasks)
 
 
 def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
@@ -134,8 +163,9 @@ def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
         searchers[factor] = searched(space, held.budget(space), epochs, seed)
 
     def best(task: Task) -> Scored:
-        tried = ceil(TRIED / len(task.factors()))
-        return best_of(derived(searchers[factor], task, seed, tried=tried) for factor in task.factors())
+        each = ceil(TRIED / len(task.factors()))
+        found = (finalists(searchers[factor], task, seed, each) for factor in task.factors())
+        return derived([candidate for own in found for candidate in own], seed)
 
     return best_until(map(best, tasks))
 
@@ -147,7 +177,8 @@ def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Network]:
     worth = searcher.supernet.theta.worth()
 
     def best(task: Task) -> Scored:
-        epochs = max(1, round((EPOCHS - EPOCHS // 2 + TRIED * TRIAL_EPOCHS) / len(task.compressions())))
+        trials = sum(count * epochs for count, epochs in PLAN)
+        epochs = max(1, round((EPOCHS - EPOCHS // 2 + trials) / len(task.compressions())))
         return best_of(compressed(task, *how, epochs) for how in task.compressions())
 
     def compressed(task: Task, precision: str, factor: float, epochs: int) -> Scored:

@@ -69,7 +69,8 @@ class Choosing:
             finalists=to_try(self.searcher.space, assessor.ranked(), self.spec.tried),
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
-            settings=self.spec.finish.of_trial(self.spec.trials.epochs),
+            plan=self.spec.trials.plan(self.spec.tried),
+            settings=self.spec.finish,
             seed=self.spec.seed,
             task=self.task,
         )
@@ -79,7 +80,7 @@ class Choosing:
         """Steps that remain of each phase. Finalists that a device refuses are not foreseen."""
         scored = self.spec.finalists + self.spec.search.evidence_samples
         batches = max(1, len(self.searcher.weight_batches.y_N) // self.spec.finish.batch_size)
-        tried = self.spec.tried * self.spec.trials.epochs * batches
+        tried = self.spec.trial_epochs * batches
         return {
             "assess": self.assessor.count - len(self.assessor.scores) if self.assessor else scored,
             "trial": self.trials.steps - self.trials.step if self.trials else tried,

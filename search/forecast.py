@@ -101,7 +101,7 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
     judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
     return Workload(
         search_steps=found.steps,
-        trial_steps=spec.tried * spec.trials.epochs * max(1, (searched - held_out) // finish.batch_size),
+        trial_steps=spec.trial_epochs * max(1, (searched - held_out) // finish.batch_size),
         teach_steps=finish.teaching_epochs * batches,
         finish_steps=finish.epochs * batches,
         compare_steps=spec.compare_steps(batches),

@@ -192,12 +192,24 @@ class Finish(Document):
 
 class Trials(Document):
     """A short training of the `finalists` that score best on the supernet, the best of each precision alone among them,
-    `epochs` each, before one is chosen (search.trials). None where `finalists` is 1 at most, or where the derived
-    network is not trained either.
+    `epochs` each, before one is chosen (search.trials). In further `rounds` the better half is tried anew, each time
+    for twice as long (successive halving: Jamieson 2016, fig. 1), until one would be left. None where `finalists` is 1
+    at most, or where the derived network is not trained either.
     """
 
     finalists: Annotated[int, Field(ge=0, le=16)] = 0
     epochs: Annotated[int, Field(ge=1, le=100)] = 1
+    rounds: Annotated[int, Field(ge=1, le=4)] = 1
+
+    def plan(self, tried: int) -> tuple[tuple[int, int], ...]:
+        """How many of `tried` finalists are trained in each round, and for how many epochs."""
+        found = list[tuple[int, int]]()
+        for number in range(self.rounds):
+            if tried < 2:
+                break
+            found.append((tried, self.epochs * 2**number))
+            tried = (tried + 1) // 2 if tried > 2 else 1
+        return tuple(found)
 
 
 class Comparison(Document):
@@ -253,6 +265,11 @@ class SearchSpec(Document):
         """How many finalists are trained before one is chosen; 0 where there is nothing to choose by."""
         count = min(self.finalists, self.trials.finalists)
         return count if count > 1 and self.finish.epochs else 0
+
+    @property
+    def trial_epochs(self) -> int:
+        """Epochs of all trials together."""
+        return sum(count * epochs for count, epochs in self.trials.plan(self.tried))
 
     @property
     def compared(self) -> int:

@@ -1,8 +1,10 @@
 """A short training of the best finalists before one of them is chosen.
 
 Scores on the supernet tell what its weights make of an architecture, not what training will still make of it. So the
-best few can be trained for a while, each from the supernet's weights, and judged on the pictures held out (one round of
-successive halving: Jamieson 2016, fig. 1). Short trials before a long training mislead: docs/concepts/supernet.md.
+best few can be trained for a while, each from the supernet's weights, and judged on the pictures held out; the better
+half then for longer (successive halving: Jamieson 2016, fig. 1). Each trial is a training of its own, down to a rate of
+0: what an unfinished one would be worth does not show. Short trials before a long training mislead:
+docs/concepts/supernet.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,35 +24,48 @@ from search.task import CLASSIFICATION, Task
 
 
 class Trials:
-    """Trains each of `finalists` as `settings` says on the training part of `data`, from the weights of `supernet`; an
-    iterator of step reports, and `state_dict()` between any two. Scores are negative losses on `held_out`.
+    """Trains `finalists` on the training part of `data`, from the weights of `supernet`: in each round of `plan` so
+    many of them, for so many epochs, otherwise as `settings` says; the first round has all, a later one the best of the
+    one before. An iterator of step reports, and `state_dict()` between any two. Scores are negative losses on
+    `held_out`.
     """
 
     def __init__(
-        self, supernet: Supernet, *, finalists: Sequence[Indices], data: ImageData, held_out: Batches,
-        settings: Finish, seed: int, task: Task = CLASSIFICATION,
+        self, supernet: Supernet, *, finalists: Sequence[Indices], plan: Sequence[tuple[int, int]], data: ImageData,
+        held_out: Batches, settings: Finish, seed: int, task: Task = CLASSIFICATION,
     ) -> None:  # fmt: skip
+        assert plan[0][0] == len(finalists), "the first round has all finalists"
         self.supernet, self.finalists, self.data, self.held_out = supernet, tuple(finalists), data, held_out
-        self.settings, self.seed, self.task = settings, seed, task
-        self.steps = len(self.finalists) * settings.epochs * max(1, len(data.y_train) // settings.batch_size)
+        self.plan, self.settings, self.seed, self.task = tuple(plan), settings, seed, task
+        self.steps = sum(count * epochs for count, epochs in plan) * max(1, len(data.y_train) // settings.batch_size)
         self.step = 0
-        self.scores: list[float] = []
+        self.scores: list[list[float]] = [[] for _ in plan]  # by round, in the order of `entrants`
         self.trainer: Trainer | None = None
+
+    def entrants(self, number: int) -> list[Indices]:
+        """Whom round `number` tries, in the order of the finalists. The round before has to be over."""
+        if number == 0:
+            return list(self.finalists)
+        before, scores = self.entrants(number - 1), self.scores[number - 1]
+        best = sorted(range(len(before)), key=lambda one: -scores[one])[: self.plan[number][0]]
+        return [before[one] for one in sorted(best)]
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains, one report a training step. Raises FloatingPointError where a loss is no number."""
-        while len(self.scores) < len(self.finalists):
-            self.trainer = self.trainer or self._start()
-            for report in self.trainer:
-                self.step += 1
-                data = {**report.data, "finalist": len(self.scores) + 1, "finalists": len(self.finalists)}
-                yield StepReport("trial", self.step, self.steps, data)
-            self.scores.append(self._score(self.trainer))
-            self.trainer = None
+        for number, (count, _) in enumerate(self.plan):
+            while len(self.scores[number]) < count:
+                self.trainer = self.trainer or self._start(number)
+                for report in self.trainer:
+                    self.step += 1
+                    at = {"finalist": len(self.scores[number]) + 1, "finalists": count, "round": number + 1}
+                    yield StepReport("trial", self.step, self.steps, {**report.data, **at})
+                self.scores[number].append(self._score(self.trainer))
+                self.trainer = None
 
-    def _start(self) -> Trainer:
-        network = self.supernet.inherit(self.finalists[len(self.scores)])
-        return Trainer(network, data=self.data, settings=self.settings, seed=self.seed, task=self.task)
+    def _start(self, number: int) -> Trainer:
+        network = self.supernet.inherit(self.entrants(number)[len(self.scores[number])])
+        settings = self.settings.of_trial(self.plan[number][1])
+        return Trainer(network, data=self.data, settings=settings, seed=self.seed, task=self.task)
 
     def _score(self, trainer: Trainer) -> float:
         trainer.settle()
@@ -59,22 +74,26 @@ class Trials:
             return -float(self.task.loss(output, self.held_out.y_N))
 
     def best(self) -> Indices:
-        """The finalist with the best score; of equals the one that came first."""
-        return self.finalists[self.scores.index(max(self.scores))]
+        """The finalist with the best score in the last round; of equals the one that came first."""
+        return self.entrants(len(self.plan) - 1)[self.scores[-1].index(self.best_score())]
+
+    def best_score(self) -> float:
+        """The best score of the last round."""
+        return max(self.scores[-1])
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on, beside the supernet."""
         return {
             "step": self.step,
-            "scores": list(self.scores),
+            "scores": [list(scores) for scores in self.scores],
             "trainer": None if self.trainer is None else self.trainer.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit."""
-        self.step, self.scores = state["step"], list(state["scores"])
+        self.step, self.scores = state["step"], [list(scores) for scores in state["scores"]]
         if state["trainer"] is not None:
-            self.trainer = self._start()
+            self.trainer = self._start(next(n for n, (count, _) in enumerate(self.plan) if len(self.scores[n]) < count))
             self.trainer.load_state_dict(state["trainer"])
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from search.constraints import field_of, names_of
-from search.spec import SearchSpec
+from search.spec import SearchSpec, Trials
 
 LATENCY = {"metric": "latency", "device": "pi4", "max_us": 20000}
 LEAST: dict[str, Any] = {"space": "fbnet-mini", "dataset": "fashion-mnist", "constraints": [LATENCY]}
@@ -95,3 +95,11 @@ def test_a_constraint_has_the_name_of_its_device_or_metric_and_two_never_share_o
     assert names_of(spec.constraints) == (
         "pi4", "pixel (tbl_1)", "pixel (tbl_2)", "pixel (tbl_2) (3)", "pi4 energy", "macs", "size (auto)", "size (csr)",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tried", "rounds", "plan"),
+    [(6, 1, ((6, 2),)), (6, 2, ((6, 2), (3, 4))), (6, 4, ((6, 2), (3, 4), (2, 8))), (2, 3, ((2, 2),)), (0, 2, ())],
+)
+def test_trials_halve_until_one_would_be_left(tried: int, rounds: int, plan: tuple[tuple[int, int], ...]) -> None:
+    assert Trials(finalists=6, epochs=2, rounds=rounds).plan(tried) == plan
