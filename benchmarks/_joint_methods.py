@@ -15,7 +15,7 @@ Every method has as many epochs of search and of trials as joint search, or more
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 from math import ceil
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
 from benchmarks.truth import pictures
-from search.batches import evaluation, split_for_search
+from search.batches import Batches, evaluation, split_for_search, training_part
 from search.budget import Budget, Indices
 from search.contributions import Assessor
 from search.datasets import ImageData
@@ -40,7 +40,7 @@ from search.spec import Finish, Search
 from search.spec import Trials as TrialSettings
 from search.supernet import Supernet
 from search.supernet.pretrained import load_pretrained
-from search.trials import Trials, training_part
+from search.trials import Finalist, Trials
 
 EPOCHS = 12
 FINALISTS = 32
@@ -77,47 +77,22 @@ def ranked(searcher: Searcher, finalists: Sequence[Indices], seed: int) -> list[
     return assessor.ranked()
 
 
-class Candidate(NamedTuple):
-    """An architecture of a finished search."""
-
-    searcher: Searcher
-    indices: Indices
-
-
-def finalists(searcher: Searcher, task: Task, seed: int, count: int = TRIED) -> list[Candidate]:
+def finalists(searcher: Searcher, task: Task, seed: int, count: int = TRIED) -> list[Finalist]:
     """Those of a finished search that are tried within one budget."""
     found = ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]), seed)
-    return [Candidate(searcher, indices) for indices in to_try(searcher.space, found, count)]
+    return [Finalist(searcher.supernet, indices) for indices in to_try(searcher.space, found, count)]
 
 
-def derived(candidates: Sequence[Candidate], seed: int) -> Scored:
-    """The best of all behind the rounds of PLAN."""
-    for number, (_, epochs) in enumerate(PLAN):
-        scored = list[tuple[Candidate, float]]()
-        for searcher in dict.fromkeys(one.searcher for one in candidates):
-            own = [one.indices for one in candidates if one.searcher is searcher]
-            scored += scores(searcher, own, epochs, seed)
-        scored.sort(key=lambda one: -one[1])  # of equals the first stays first
-        if number + 1 < len(PLAN):
-            candidates = [candidate for candidate, _ in scored[: PLAN[number + 1][0]]]
-    (searcher, indices), score = scored[0]
-    return Scored(searcher.supernet.inherit(indices), score)
-
-
-def scores(searcher: Searcher, tried: Sequence[Indices], epochs: int, seed: int) -> list[tuple[Candidate, float]]:
-    """What each is worth behind a trial."""
-    trials = Trials(
-        searcher.supernet,
-        finalists=tried,
-        plan=[(len(tried), epochs)],
-        data=training_part(pictures(), searcher.weight_batches),
-        held_out=searcher.theta_batches,
-        settings=FINISH,
-        seed=seed,
-    )
+def derived(finalists: Sequence[Finalist], seed: int) -> Scored:
+    """The best of all behind their trials, on pictures that none of their searches trained weights on."""
+    train, held_out = parts(seed)
+    (_, first), *later = PLAN
+    plan = [(len(finalists), first), *((min(count, len(finalists)), epochs) for count, epochs in later)]
+    trials = Trials(finalists, plan=plan, data=train, held_out=held_out, settings=FINISH, seed=seed)
     for _ in trials:
         pass
-    return [(Candidate(searcher, indices), score) for indices, score in zip(tried, trials.scores[0], strict=True)]
+    supernet, indices = trials.best()
+    return Scored(supernet.inherit(indices), max(trials.scores[-1]))
 
 
 def best_of(found: Iterable[Scored]) -> Scored:
@@ -209,15 +184,21 @@ def narrowed(wide: Supernet, precision: str, factor: float, indices: Sequence[in
 
 def tried(network: Network, epochs: int, seed: int) -> Scored:
     """Trained on the search's part of the pictures, scored on those held out."""
-    data, settings = pictures(), SEARCH
-    weights, held_out = split_for_search(
-        data, examples=None, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
-    )
-    part = replace(data, x_train=weights.x_NCHW.numpy(), y_train=weights.y_N.numpy())
+    part, held_out = parts(seed)
     trained(network, part, FINISH.model_copy(update={"epochs": epochs}), seed)
     with torch.inference_mode():
         logits = torch.cat([network(x_NCHW) for x_NCHW in evaluation(held_out.x_NCHW)])
     return Scored(network, -float(F.cross_entropy(logits, held_out.y_N)))
+
+
+@lru_cache(maxsize=1)
+def parts(seed: int) -> tuple[ImageData, Batches]:
+    """What every search of a seed trains weights on, and what it holds out."""
+    data, settings = pictures(), SEARCH
+    weights, held_out = split_for_search(
+        data, examples=None, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
+    )
+    return training_part(data, weights), held_out
 
 
 def anew(network: Network, seed: int) -> Network:

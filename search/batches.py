@@ -1,7 +1,7 @@
 """From data in memory to batches of pixels. The same seed gives the same batches in the same order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,6 +64,11 @@ def split_for_search(
         Batches(x[weights], y[weights], batch_size, seed, "weight batches"),
         Batches(x[theta], y[theta], batch_size, seed, "theta batches"),
     )
+
+
+def training_part(data: ImageData, batches: Batches) -> ImageData:
+    """`data` with only the pictures of `batches` to train on: those that a search trains its weights on."""
+    return replace(data, x_train=batches.x_NCHW.numpy(), y_train=batches.y_N.numpy())
 
 
 def evaluation(x_NCHW: Tensor, size: int = 500) -> Iterator[Tensor]:

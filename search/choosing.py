@@ -4,6 +4,7 @@ measured where there is a device, and while it takes too much there, budgets are
 
 from collections.abc import Iterator, Sequence
 
+from search.batches import training_part
 from search.budget import Indices
 from search.contributions import Assessor
 from search.datasets.data import ImageData
@@ -16,7 +17,7 @@ from search.searcher import Searcher
 from search.spec import SearchSpec
 from search.state import State
 from search.task import Task
-from search.trials import Trials, training_part
+from search.trials import Finalist, Trials
 
 
 class Choosing:
@@ -49,9 +50,10 @@ class Choosing:
 
     def best(self) -> Indices:
         """The finalist that is best as far as it went."""
-        chosen = self.trials or self.assessor
-        assert chosen is not None
-        return chosen.best()
+        if self.trials is not None:
+            return self.trials.best().indices
+        assert self.assessor is not None
+        return self.assessor.best()
 
     def _start_assessing(self) -> Assessor:
         return Assessor(
@@ -64,9 +66,9 @@ class Choosing:
         )
 
     def _start_trials(self, assessor: Assessor) -> Trials:
+        tried = to_try(self.searcher.space, assessor.ranked(), self.spec.tried)
         return Trials(
-            self.searcher.supernet,
-            finalists=to_try(self.searcher.space, assessor.ranked(), self.spec.tried),
+            [Finalist(self.searcher.supernet, indices) for indices in tried],
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
             plan=self.spec.trials.plan(self.spec.tried),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from search.kernels import Grids, norm_act, rounded
 from search.kernels.grids import HALF_NORMAL
-from search.quantizers.learnt import Learning
+from search.kernels.learnt import Learning
 from search.quantizers.own_steps import OwnSteps
 
 ALL = slice(None)

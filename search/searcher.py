@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from search import warm_starts
-from search.batches import Batches, split_for_search
+from search.batches import Batches, split_for_search, training_part
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.expectation import ExpectedCost
@@ -26,7 +26,6 @@ from search.state import State
 from search.supernet import Sample, Supernet
 from search.supernet.pretrained import load_pretrained
 from search.task import CLASSIFICATION, Classification, Task
-from search.trials import training_part
 from search.warm_starts.methods import WARM_STARTS
 from search.warm_starts.situation import Situation, WarmStart
 

@@ -144,7 +144,7 @@ class Finish(Document):
     """How the derived network is trained: from the supernet's weights, or from new ones ("scratch").
 
     `quantizer` says what sizes the grids of fewer than 32 bits: statistics, or steps learnt with the weights by LSQ or
-    PACT (search.quantizers.learnt). With `post_training` nothing is rounded while it trains. `ema` is the decay of a
+    PACT (search.kernels.learnt). With `post_training` nothing is rounded while it trains. `ema` is the decay of a
     moving average of the weights, which is then what ships.
     """
 
@@ -208,7 +208,7 @@ class Trials(Document):
             if tried < 2:
                 break
             found.append((tried, self.epochs * 2**number))
-            tried = (tried + 1) // 2 if tried > 2 else 1
+            tried = (tried + 1) // 2
         return tuple(found)
 
 

@@ -8,7 +8,7 @@ docs/concepts/supernet.md.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
@@ -23,26 +23,32 @@ from search.supernet import Supernet
 from search.task import CLASSIFICATION, Task
 
 
+class Finalist(NamedTuple):
+    """An architecture and the supernet whose weights it starts from: one may be tried against those of another."""
+
+    supernet: Supernet
+    indices: Indices
+
+
 class Trials:
-    """Trains `finalists` on the training part of `data`, from the weights of `supernet`: in each round of `plan` so
-    many of them, for so many epochs, otherwise as `settings` says; the first round has all, a later one the best of the
-    one before. An iterator of step reports, and `state_dict()` between any two. Scores are negative losses on
-    `held_out`.
+    """Trains `finalists` on the training part of `data`: in each round of `plan` so many of them, for so many epochs,
+    otherwise as `settings` says; the first round has all, a later one the best of the one before. An iterator of step
+    reports, and `state_dict()` between any two. Scores are negative losses on `held_out`.
     """
 
     def __init__(
-        self, supernet: Supernet, *, finalists: Sequence[Indices], plan: Sequence[tuple[int, int]], data: ImageData,
+        self, finalists: Sequence[Finalist], *, plan: Sequence[tuple[int, int]], data: ImageData,
         held_out: Batches, settings: Finish, seed: int, task: Task = CLASSIFICATION,
     ) -> None:  # fmt: skip
         assert plan[0][0] == len(finalists), "the first round has all finalists"
-        self.supernet, self.finalists, self.data, self.held_out = supernet, tuple(finalists), data, held_out
+        self.finalists, self.data, self.held_out = tuple(finalists), data, held_out
         self.plan, self.settings, self.seed, self.task = tuple(plan), settings, seed, task
         self.steps = sum(count * epochs for count, epochs in plan) * max(1, len(data.y_train) // settings.batch_size)
         self.step = 0
         self.scores: list[list[float]] = [[] for _ in plan]  # by round, in the order of `entrants`
         self.trainer: Trainer | None = None
 
-    def entrants(self, number: int) -> list[Indices]:
+    def entrants(self, number: int) -> list[Finalist]:
         """Whom round `number` tries, in the order of the finalists. The round before has to be over."""
         if number == 0:
             return list(self.finalists)
@@ -63,9 +69,9 @@ class Trials:
                 self.trainer = None
 
     def _start(self, number: int) -> Trainer:
-        network = self.supernet.inherit(self.entrants(number)[len(self.scores[number])])
+        supernet, indices = self.entrants(number)[len(self.scores[number])]
         settings = self.settings.of_trial(self.plan[number][1])
-        return Trainer(network, data=self.data, settings=settings, seed=self.seed, task=self.task)
+        return Trainer(supernet.inherit(indices), data=self.data, settings=settings, seed=self.seed, task=self.task)
 
     def _score(self, trainer: Trainer) -> float:
         trainer.settle()
@@ -73,16 +79,12 @@ class Trials:
             output = torch.cat([trainer.network(x_NCHW) for x_NCHW in evaluation(self.held_out.x_NCHW)])
             return -float(self.task.loss(output, self.held_out.y_N))
 
-    def best(self) -> Indices:
-        """The finalist with the best score in the last round; of equals the one that came first."""
-        return self.entrants(len(self.plan) - 1)[self.scores[-1].index(self.best_score())]
-
-    def best_score(self) -> float:
-        """The best score of the last round."""
-        return max(self.scores[-1])
+    def best(self) -> Finalist:
+        """The one with the best score in the last round; of equals the one that came first."""
+        return self.entrants(len(self.plan) - 1)[self.scores[-1].index(max(self.scores[-1]))]
 
     def state_dict(self) -> State:
-        """All that the remaining steps depend on, beside the supernet."""
+        """All that the remaining steps depend on, beside the supernets."""
         return {
             "step": self.step,
             "scores": [list(scores) for scores in self.scores],
@@ -95,8 +97,3 @@ class Trials:
         if state["trainer"] is not None:
             self.trainer = self._start(next(n for n, (count, _) in enumerate(self.plan) if len(self.scores[n]) < count))
             self.trainer.load_state_dict(state["trainer"])
-
-
-def training_part(data: ImageData, batches: Batches) -> ImageData:
-    """`data` with only the pictures of `batches` to train on: those that a search trains its weights on."""
-    return replace(data, x_train=batches.x_NCHW.numpy(), y_train=batches.y_N.numpy())

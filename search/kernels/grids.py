@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from latency.integers import steps_of
-from search.quantizers.learnt import lsq, pact
+from search.kernels.learnt import lsq, pact
 
 # Clips of activations in standard deviations of a Gaussian: of least squared error up to 5 bits (as in Banner 2019,
 # table 1, but numerically and for grids with 0 on them: two's complement has less above 0 than below, at 2 bits one

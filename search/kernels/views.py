@@ -9,8 +9,8 @@ from torch import Tensor
 
 from search.kernels import compiled
 from search.kernels.grids import WEIGHT_CLIP, rounded_rows, row_sizes, weight_top
+from search.kernels.learnt import lsq
 from search.kernels.parts import in_parts
-from search.quantizers.learnt import lsq
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _StepRows(torch.autograd.Function):
 
 
 def step_rows(w_OM: Tensor, size_O: Tensor, bits: int) -> Tensor:
-    """Weights (O, M) on a grid of `bits` with a learnt step (O,) for each row: `search.quantizers.learnt.lsq`."""
+    """Weights (O, M) on a grid of `bits` with a learnt step (O,) for each row: `search.kernels.learnt.lsq`."""
     if w_OM.device.type == "cpu":
         out: Tensor = _StepRows.apply(w_OM, size_O, weight_top(bits))  # type: ignore[no-untyped-call]
         return out

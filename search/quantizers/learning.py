@@ -8,9 +8,9 @@ shrunk to, so it needs no decay.
 """
 
 from search.blocks import Head, MobileBlock, Skip, Stem
+from search.kernels.learnt import Learning
 from search.network import Network
 from search.norms import NormAct, Rounding
-from search.quantizers.learnt import Learning
 from search.quantizers.own_steps import own_steps_of
 from search.quantizers.rows import RoundedConv, RoundedLinear
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from search.quantizers.learnt import LEAST_SIZE
+from search.kernels.learnt import LEAST_SIZE
 
 
 class OwnSteps(nn.Module):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from search.kernels.learnt import LEAST_SIZE
 from search.network import Network
 from search.norms import NormAct
 from search.quantizers.adaround import Rounds, adaround
-from search.quantizers.learnt import LEAST_SIZE
 from search.quantizers.recording import normed
 from search.quantizers.rows import RoundedConv, RoundedLinear
 

@@ -22,7 +22,7 @@ from search.kernels import (
     sizes_of_rows,
     step_rows,
 )
-from search.quantizers.learnt import lsq, pact
+from search.kernels.learnt import lsq, pact
 
 
 @pytest.fixture(params=[1, 2], autouse=True)

@@ -13,11 +13,11 @@ from search.blocks import MobileBlock
 from search.export import write_onnx
 from search.finish import Trainer
 from search.finish.optimizers import optimizers
+from search.kernels.learnt import Learning
 from search.network import Network, load_weights, recalibrate, save_weights, take_own_steps
 from search.norms import NormAct
 from search.quantizers.grids import calibrate_grids, places_of
 from search.quantizers.learning import learn_steps
-from search.quantizers.learnt import Learning
 from search.spec import Finish
 from tests.search.builders import mixed_space, pictures, tiny_digits
 

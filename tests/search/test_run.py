@@ -90,9 +90,9 @@ def test_the_best_of_the_finalists_tried_is_derived_and_new_budgets_are_answered
     assert run.choosing.assessor.finalist_scores == scores
     best = sorted(zip(scores, run.choosing.assessor.finalists, strict=True), key=lambda one: -one[0])[:3]
     assert run.choosing.trials is not None
-    assert list(run.choosing.trials.finalists) == [indices for _, indices in best]
+    assert [one.indices for one in run.choosing.trials.finalists] == [indices for _, indices in best]
     (scores,) = run.choosing.trials.scores
-    assert run.architecture.indices == run.choosing.trials.finalists[scores.index(max(scores))]
+    assert run.architecture.indices == run.choosing.trials.finalists[scores.index(max(scores))].indices
     tight = weight_budget(tiny_space(), 0.4, "another")
     (found,) = run.choosing.evidence.derive([tight])
     assert tight.total(found.indices) <= tight.maximum
@@ -111,7 +111,7 @@ def test_the_better_half_of_the_trials_is_tried_anew_for_twice_as_long(digits: I
     first, last = trials.scores
     better = sorted(range(4), key=lambda number: -first[number])[:2]
     assert trials.entrants(1) == [trials.finalists[number] for number in sorted(better)]
-    assert run.architecture.indices == trials.entrants(1)[last.index(max(last))]
+    assert run.architecture.indices == trials.entrants(1)[last.index(max(last))].indices
     assert spec.trial_epochs * batches == trials.steps == len(told)
 
 
@@ -144,7 +144,7 @@ def test_trials_train_from_the_supernets_weights_on_its_pictures_and_leave_it_al
     assert all(map(torch.equal, before.values(), run.searcher.supernet.state_dict().values()))
     assert len(trials.data.y_train) == len(run.searcher.weight_batches.y_N)
     assert trials.step == trials.steps == 2 * 3 * (len(trials.data.y_train) // run.spec.finish.batch_size)
-    network = run.searcher.supernet.inherit(trials.finalists[1])
+    network = run.searcher.supernet.inherit(trials.finalists[1].indices)
     trainer = Trainer(network, data=trials.data, settings=run.spec.finish.of_trial(3), seed=run.spec.seed)
     for _ in trainer:
         pass

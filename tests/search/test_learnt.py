@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from search.kernels.grids import Grids, on_grids, rounded_rows, row_sizes
-from search.quantizers.learnt import lsq, lsq_size, pact
+from search.kernels.learnt import lsq, lsq_size, pact
 
 BOTTOM, TOP = -4.0, 3.0  # 3 bits, two's complement
 
