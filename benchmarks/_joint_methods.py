@@ -1,7 +1,7 @@
 """Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
-budget TRIED finalists go on from the weights of their search for two epochs, the better half of them for four, and the
+budget TRIED finalists go on from the weights of their search for an epoch, the better half of them for two, and the
 best on held-out pictures is derived; the best of a tighter budget, where that did better: it holds the wider one too.
 Every method has as many epochs of search and of trials as joint search, or more:
   joint          candidate, width and precision in one search of EPOCHS
@@ -42,15 +42,16 @@ from search.supernet import Supernet
 from search.supernet.pretrained import load_pretrained
 from search.trials import Finalist, Trials
 
-EPOCHS = 12
+PICTURES = 24_000
+EPOCHS = 4
 FINALISTS = 32
-TRIED = 6
-PLAN = TrialSettings(finalists=TRIED, epochs=2, rounds=2).plan(TRIED)
+TRIED = 4
+PLAN = TrialSettings(finalists=TRIED, epochs=1, rounds=2).plan(TRIED)
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
 # From new weights (`anew`). Behind 12 epochs from those of a search, a network of one width, whose supernet had trained
 # little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC at 0.35, seed 0).
 # Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
-FINISH = Finish(epochs=24, batch_size=64, lr=0.1, weights="scratch", quantizer="lsq")
+FINISH = Finish(epochs=8, batch_size=64, lr=0.1, weights="scratch", quantizer="lsq")
 
 
 class Scored(NamedTuple):
@@ -63,7 +64,7 @@ class Scored(NamedTuple):
 def searched(space: Space, budget: Budget, epochs: int, seed: int) -> Searcher:
     """A finished search."""
     settings = SEARCH.model_copy(update={"epochs": epochs})
-    searcher = Searcher(space, data=pictures(), budgets=[budget], settings=settings, seed=seed)
+    searcher = Searcher(space, data=pictures(PICTURES), budgets=[budget], settings=settings, seed=seed)
     for _ in searcher:
         pass
     return searcher
@@ -194,7 +195,7 @@ def tried(network: Network, epochs: int, seed: int) -> Scored:
 @lru_cache(maxsize=1)
 def parts(seed: int) -> tuple[ImageData, Batches]:
     """What every search of a seed trains weights on, and what it holds out."""
-    data, settings = pictures(), SEARCH
+    data, settings = pictures(PICTURES), SEARCH
     weights, held_out = split_for_search(
         data, examples=None, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
     )

@@ -34,7 +34,7 @@ PLAIN_KERNEL = 3
 # A budget is what a call, stem and head take, and this share of what the layers of the plain network take: k3, int8,
 # the least width: where a network has to be compressed. From 0.6 on, every method reached about the same accuracy
 # (seed 0, size and published: joint over uniform int8 by -0.3 at 0.6 and 0.7, by 2.0 at 0.4).
-BUDGET_SHARES = (0.3, 0.35, 0.4, 0.45)
+BUDGET_SHARES = (0.5, 0.7, 0.9, 1.1)
 
 
 Cost = Callable[[Operator], float]
@@ -78,15 +78,9 @@ class Task(NamedTuple):
         return sum_budget(self.metric, space, cost, plain_total(cost, 1.0, FLOAT.name))
 
     def factors(self) -> tuple[float, ...]:
-        """The widths that one factor for the whole network may take: a network without skips holds the budget in some
-        precision, and not every network does. Where skips are needed at any width, the cheapest.
-        """
-        found = []
-        for width in WIDTHS:
-            greatest = reach(self.budget(offering(self.precisions, [width]))).greatest
-            if min(self._plain(width, precision) for precision in self.precisions) <= self.maximum < greatest:
-                found.append(width)
-        return tuple(found) or (min(WIDTHS, key=lambda w: min(self._plain(w, p) for p in self.precisions)),)
+        """The widths that one factor for the whole network may take: some networks hold the budget, not every one."""
+        reaches = {width: reach(self.budget(offering(self.precisions, [width]))) for width in WIDTHS}
+        return tuple(width for width, (least, greatest) in reaches.items() if least <= self.maximum < greatest)
 
     def compressions(self) -> tuple[tuple[str, float], ...]:
         """For each precision the widest factor that holds the budget without skips; the cheapest where none does."""

@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from benchmarks._joint_methods import FINISH, METHODS, SEARCH, anew, trained
+from benchmarks._joint_methods import FINISH, METHODS, PICTURES, SEARCH, anew, trained
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
 from benchmarks._kept import Kept, Run, code
 from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
-from benchmarks.truth import PICTURES, pictures
+from benchmarks.truth import pictures
 from latency.formats import read_csv, write_csv
 from latency.profiler import profile
 from search.architecture import Architecture
@@ -90,8 +90,8 @@ def run(cell: Cell, table: str) -> Run:
 
 def accuracy(network: Network, seed: int) -> float:
     """Of a network once it is trained."""
-    trained(network, pictures(), FINISH, seed)
-    return round(evaluated(network, pictures()), 4)
+    trained(network, pictures(PICTURES), FINISH, seed)
+    return round(evaluated(network, pictures(PICTURES)), 4)
 
 
 def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
@@ -171,7 +171,7 @@ def main() -> None:
     options.add_argument("--keep", type=Path, metavar="FILE", help="finished runs, so that a stopped benchmark goes on")
     given = options.parse_args()
     use_threads(1)
-    pictures()  # fetched once, before the processes start
+    pictures(PICTURES)  # fetched once, before the processes start
     kept = Kept(given.keep, about(given.metrics), this_cpu if "cpu" in given.metrics else str)
     done = {cell_of(one) for one in kept.runs}
     todo = [cell for cell in cells(given.metrics, given.seeds) if cell not in done]

@@ -47,11 +47,11 @@ class Trained(NamedTuple):
 
 
 @cache
-def pictures() -> ImageData:
-    """The fixed training pictures and all test pictures, once a process."""
+def pictures(count: int = PICTURES) -> ImageData:
+    """`count` fixed training pictures and all test pictures, once a process."""
     settings = Settings()
     data = load(DATASET, folder=settings.data_dir, say=say, source=settings.fashion_mnist)
-    chosen = permutation(len(data.y_train), 0, "truth pictures")[:PICTURES].numpy()
+    chosen = permutation(len(data.y_train), 0, "truth pictures")[:count].numpy()
     return replace(data, x_train=data.x_train[chosen], y_train=data.y_train[chosen])
 
 
