@@ -3,7 +3,9 @@ measured where there is a device, and while it takes too much there, budgets are
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from search.architecture import Architecture
 from search.batches import training_part
 from search.budget import Indices
 from search.contributions import Assessor
@@ -12,6 +14,7 @@ from search.derive import Budget
 from search.evidence import Evidence
 from search.finalists import to_try
 from search.measuring import Measure, Measuring
+from search.network import Network
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.spec import SearchSpec
@@ -51,7 +54,7 @@ class Choosing:
     def best(self) -> Indices:
         """The finalist that is best as far as it went."""
         if self.trials is not None:
-            return self.trials.best().indices
+            return self.trials.best().architecture.indices
         assert self.assessor is not None
         return self.assessor.best()
 
@@ -68,7 +71,7 @@ class Choosing:
     def _start_trials(self, assessor: Assessor) -> Trials:
         tried = to_try(self.searcher.space, assessor.ranked(), self.spec.tried)
         return Trials(
-            [Finalist(self.searcher.supernet, indices) for indices in tried],
+            list(map(self._finalist, tried)),
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
             plan=self.spec.trials.plan(self.spec.tried),
@@ -76,6 +79,12 @@ class Choosing:
             seed=self.spec.seed,
             task=self.task,
         )
+
+    def _finalist(self, indices: Indices) -> Finalist:
+        architecture = Architecture.from_indices(self.searcher.space, indices)
+        if self.spec.finish.weights == "inherited":
+            return Finalist(architecture, partial(self.searcher.supernet.inherit, indices))
+        return Finalist(architecture, partial(Network.new, architecture, self.spec.seed, self.task.head))
 
     @property
     def steps_left(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from search.blocks import Block, build
 from search.folding import Folded
 from search.norms import Rounding
 from search.quantizers.own_steps import OwnSteps
+from search.randomness import seeded
 
 MakeHead = Callable[[Operator], nn.Module]
 
@@ -31,6 +32,12 @@ class Network(nn.Module):
         self.head = head(architecture.space.head_operator)
         for module, comes in zip([*self.layers, self.head], reads_a_grid(architecture.operators())[1:], strict=True):
             module.rounds_input = not comes
+
+    @classmethod
+    def new(cls, architecture: Architecture, seed: int, head: MakeHead = build) -> "Network":
+        """With new weights, the same for a seed wherever they are drawn."""
+        with seeded(seed, "scratch"):
+            return cls(architecture, head)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Pixels (N, channels, height, width) to logits (N, classes)."""

@@ -28,7 +28,6 @@ from search.measuring import Measure
 from search.network import Network
 from search.outcome import Result, export_trained, predicted
 from search.points import operating_points
-from search.randomness import seeded
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.space import Space
@@ -41,7 +40,7 @@ from search.task import CLASSIFICATION, Classification, Task
 
 PROBE_EXAMPLES = 64
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
-FORMAT = 9  # of `state_dict`: another one was written by another version
+FORMAT = 10  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):
@@ -144,8 +143,7 @@ class SearchRun:
         return self._new(indices, seed)
 
     def _new(self, indices: Sequence[int], seed: int) -> Network:
-        with seeded(seed, "scratch"):
-            return Network(Architecture.from_indices(self.space, indices), self.task.head)
+        return Network.new(Architecture.from_indices(self.space, indices), seed, self.task.head)
 
     def _start_comparing(self, own: Trainer) -> Comparison:
         learnt = Learnt(self._evidence(), self._to_train, self.strategy.inherit, self._new)

@@ -1,33 +1,33 @@
 """A short training of the best finalists before one of them is chosen.
 
 Scores on the supernet tell what its weights make of an architecture, not what training will still make of it. So the
-best few can be trained for a while, each from the supernet's weights, and judged on the pictures held out; the better
-half then for longer (successive halving: Jamieson 2016, fig. 1). Each trial is a training of its own, down to a rate of
-0: what an unfinished one would be worth does not show. Short trials before a long training mislead:
-docs/concepts/supernet.md.
+best few can be trained for a while, each from where the training of the result will start, and judged on the pictures
+held out; the better half then for longer (successive halving: Jamieson 2016, fig. 1). Each trial is a training of its
+own, down to a rate of 0: what an unfinished one would be worth does not show. Short trials before a long training
+mislead: docs/concepts/supernet.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 
+from search.architecture import Architecture
 from search.batches import Batches, evaluation
-from search.budget import Indices
 from search.datasets.data import ImageData
 from search.finish import Trainer
+from search.network import Network
 from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
-from search.supernet import Supernet
 from search.task import CLASSIFICATION, Task
 
 
 class Finalist(NamedTuple):
-    """An architecture and the supernet whose weights it starts from: one may be tried against those of another."""
+    """An architecture, and `start`, which makes it with the weights that a trial begins with, the same each time."""
 
-    supernet: Supernet
-    indices: Indices
+    architecture: Architecture
+    start: Callable[[], Network]
 
 
 class Trials:
@@ -69,9 +69,9 @@ class Trials:
                 self.trainer = None
 
     def _start(self, number: int) -> Trainer:
-        supernet, indices = self.entrants(number)[len(self.scores[number])]
+        network = self.entrants(number)[len(self.scores[number])].start()
         settings = self.settings.of_trial(self.plan[number][1])
-        return Trainer(supernet.inherit(indices), data=self.data, settings=settings, seed=self.seed, task=self.task)
+        return Trainer(network, data=self.data, settings=settings, seed=self.seed, task=self.task)
 
     def _score(self, trainer: Trainer) -> float:
         trainer.settle()
@@ -84,7 +84,7 @@ class Trials:
         return self.entrants(len(self.plan) - 1)[self.scores[-1].index(max(self.scores[-1]))]
 
     def state_dict(self) -> State:
-        """All that the remaining steps depend on, beside the supernets."""
+        """All that the remaining steps depend on, beside what finalists start from."""
         return {
             "step": self.step,
             "scores": [list(scores) for scores in self.scores],

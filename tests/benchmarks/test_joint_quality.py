@@ -1,9 +1,8 @@
 """What joint search is compared with is fair: budgets bind, baselines hold them, gains are paired."""
 
 import pytest
-import torch
 
-from benchmarks._joint_methods import METHODS, Scored, best_until, narrowed
+from benchmarks._joint_methods import METHODS, Scored, best_until
 from benchmarks._joint_task import (
     BUDGET_SHARES,
     INT8,
@@ -18,14 +17,10 @@ from benchmarks.joint_quality import Cell, cells, ci_low, gains
 from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
 from search.architecture import Architecture
-from search.blocks import MobileBlock
 from search.budget import reach
 from search.costs import macs
 from search.derive import solve
-from search.network import Network
 from search.space import Space
-from search.supernet import Supernet
-from search.supernet.shared import SharedLayer
 
 
 def cpu_table() -> LatencyTable:
@@ -101,29 +96,13 @@ def test_gains_are_paired_by_budget_and_seed() -> None:
 
 
 def test_a_wider_budget_takes_what_a_tighter_one_found_where_that_is_better() -> None:
-    networks = [Network(Architecture.from_indices(offering(["fp32"], [1.0]), [1] * 5)) for _ in range(4)]
-    found = [Scored(network, score) for network, score in zip(networks, (0.3, 0.1, 0.3, 0.4), strict=True)]
-    assert list(best_until(found)) == [networks[0], networks[0], networks[0], networks[3]]
+    space = offering(["fp32"], [1.0])
+    four = [Architecture.from_indices(space, [1, 1, 1, 1, last]) for last in (0, 1, 2)]
+    four.append(Architecture.from_indices(space, [1, 1, 1, 2, 2]))
+    found = [Scored(network, score) for network, score in zip(four, (0.3, 0.1, 0.3, 0.4), strict=True)]
+    assert list(best_until(found)) == [four[0], four[0], four[0], four[3]]
 
 
 def test_each_pair_has_all_methods() -> None:
     found = cells(METRICS, 3)
     assert len(set(found)) == len(found) == len(METRICS) * 3 * len(METHODS)
-
-
-def test_compressing_a_float_network_keeps_its_strongest_channels() -> None:
-    space, indices = offering(["fp32"], [1.0]), [1] * 5
-    wide = Supernet(space)
-    wide.load_state_dict({name: torch.rand_like(value.float()).to(value) for name, value in wide.state_dict().items()})
-    network = narrowed(wide, "w4a8", 0.5, indices)
-    layer, block = wide.layers[0], network.layers[0]
-    assert isinstance(layer, SharedLayer)
-    assert isinstance(block, MobileBlock)
-    path = layer.path
-    carried = path.project.weight[..., 0, 0].norm(dim=0) * path.depthwise_bn.weight
-    strongest = carried.argsort(descending=True)[: block.operator.c_mid]
-    assert block.operator.c_mid == 24
-    assert torch.equal(block.expand.weight, path.expand.weight[strongest])
-    assert [choice.name for choice in network.architecture.layers] == [
-        choice.name for choice in Architecture.from_indices(offering(["w4a8"], [0.5]), indices).layers
-    ]

@@ -7,14 +7,13 @@ import torch
 from torch.nn import functional as F
 
 from search.architecture import Architecture
-from search.batches import pixels, training_part
+from search.batches import pixels
 from search.datasets.data import ImageData
 from search.finish import Trainer
+from search.network import Network
 from search.run import SearchRun
-from search.spec import Finish, SearchSpec
+from search.spec import SearchSpec
 from search.spec import Trials as TrialsSpec
-from search.supernet import Supernet
-from search.trials import Finalist, Trials
 from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 
@@ -34,9 +33,9 @@ def test_the_best_of_the_finalists_tried_is_derived_and_new_budgets_are_answered
     assert run.choosing.assessor.finalist_scores == scores
     best = sorted(zip(scores, run.choosing.assessor.finalists, strict=True), key=lambda one: -one[0])[:3]
     assert run.choosing.trials is not None
-    assert [one.indices for one in run.choosing.trials.finalists] == [indices for _, indices in best]
+    assert [one.architecture.indices for one in run.choosing.trials.finalists] == [indices for _, indices in best]
     (scores,) = run.choosing.trials.scores
-    assert run.architecture.indices == run.choosing.trials.finalists[scores.index(max(scores))].indices
+    assert run.architecture.indices == run.choosing.trials.finalists[scores.index(max(scores))].architecture.indices
     tight = weight_budget(tiny_space(), 0.4, "another")
     (found,) = run.choosing.evidence.derive([tight])
     assert tight.total(found.indices) <= tight.maximum
@@ -55,7 +54,7 @@ def test_the_better_half_of_the_trials_is_tried_anew_for_twice_as_long(digits: I
     first, last = trials.scores
     better = sorted(range(4), key=lambda number: -first[number])[:2]
     assert trials.entrants(1) == [trials.finalists[number] for number in sorted(better)]
-    assert run.architecture.indices == trials.entrants(1)[last.index(max(last))].indices
+    assert run.architecture.indices == trials.entrants(1)[last.index(max(last))].architecture.indices
     assert spec.trial_epochs * batches == trials.steps == len(told)
 
 
@@ -88,7 +87,7 @@ def test_trials_train_from_the_supernets_weights_on_its_pictures_and_leave_it_al
     assert all(map(torch.equal, before.values(), run.searcher.supernet.state_dict().values()))
     assert len(trials.data.y_train) == len(run.searcher.weight_batches.y_N)
     assert trials.step == trials.steps == 2 * 3 * (len(trials.data.y_train) // run.spec.finish.batch_size)
-    network = run.searcher.supernet.inherit(trials.finalists[1].indices)
+    network = run.searcher.supernet.inherit(trials.finalists[1].architecture.indices)
     trainer = Trainer(network, data=trials.data, settings=run.spec.finish.of_trial(3), seed=run.spec.seed)
     for _ in trainer:
         pass
@@ -114,16 +113,22 @@ def test_finalists_are_tried_where_that_tells_them_apart(changed: dict[str, obje
     assert SearchSpec.model_fields["trials"].default.finalists == 0  # only where somebody asks
 
 
-def test_a_finalist_of_another_supernet_is_tried_from_its_own_weights(digits: ImageData) -> None:
-    searcher = start(digits, spec=tiny_spec(epochs=8)).searcher
-    for _ in searcher:
+def test_trials_start_from_new_weights_where_the_result_will(digits: ImageData) -> None:
+    document = tiny_spec().model_dump() | {
+        "finish": {"epochs": 1, "batch_size": 32, "weights": "scratch"},
+        "trials": {"finalists": 2, "epochs": 1},
+    }
+    run = start(digits, spec=SearchSpec.model_validate(document))
+    next(report for report in run if report.phase == "derive")
+    trials = run.choosing.trials
+    assert trials is not None
+    finalist = trials.finalists[0]
+    new = Network.new(finalist.architecture, run.spec.seed)
+    assert all(map(torch.equal, new.state_dict().values(), finalist.start().state_dict().values()))
+    trainer = Trainer(new, data=trials.data, settings=run.spec.finish, seed=run.spec.seed)
+    for _ in trainer:
         pass
-    learnt, new = Finalist(searcher.supernet, (1, 1, 1)), Finalist(Supernet(tiny_space()), (1, 1, 1))
-    part, settings = training_part(digits, searcher.weight_batches), Finish(epochs=1, batch_size=32, lr=1e-6)
-    trials = Trials(
-        [new, learnt], plan=[(2, 1), (1, 2)], data=part, held_out=searcher.theta_batches, settings=settings, seed=0
-    )
-    for _ in trials:
-        pass
-    assert trials.scores[0][1] > trials.scores[0][0]
-    assert trials.best() is learnt
+    trainer.settle()
+    with torch.inference_mode():
+        logits_NK = new(pixels(trials.held_out.x_NCHW))
+        assert trials.scores[0][0] == pytest.approx(-float(F.cross_entropy(logits_NK, trials.held_out.y_N)))
