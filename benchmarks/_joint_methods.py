@@ -1,18 +1,18 @@
 """Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
-budget TRIED finalists are trained for TRIAL_EPOCHS, and the best on held-out pictures is derived; the best of a tighter
-budget, where that did better: it holds the wider one too. Trials start from new weights, as the training does that all
-are judged by: behind two epochs from those of a supernet, a network of 2 bits everywhere stood before three that it
-ends two points below (size at 0.5, seed 0).
-Every method has as many epochs of search and trials together as joint search, or more:
+budget TRIED finalists or more are trained for TRIAL_EPOCHS, and the best on held-out pictures is derived; the best of a
+tighter budget, where that did better: it holds the wider one too. Trials start from new weights, as the training does
+that all are judged by: behind two epochs from those of a supernet, a network of 2 bits everywhere stood before three
+that it ends two points below (size at 0.5, seed 0).
+All have at least as many epochs of search, and of trials, as joint search:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
-                 a budget, two epochs at least, and so the trials
+                 a budget, of two epochs at least, one of them warm-up as in the others; as many trials of each
   sequential     candidates in float32 at full width, as large as the plain network at full width, in a search of
-                 EPOCHS; then for each budget and precision the widest factor that holds it, the best candidates by what
-                 was learnt
+                 EPOCHS; then for each budget and precision the widest factor that holds it without skips and the widest
+                 that holds it with them, and for each of these the best candidates by what was learnt
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,9 +42,9 @@ EPOCHS = 4
 FINALISTS = 32
 TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
-# From new weights. Behind 12 epochs from those of a search, a network of one width, whose supernet had trained
-# little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC at 0.35, seed 0).
-# Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
+# From new weights. On 8,000 pictures, behind 12 epochs from those of a search, a network of one width, whose supernet
+# had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC, seed
+# 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
 FINISH = Finish(epochs=8, batch_size=64, lr=0.1, weights="scratch", quantizer="lsq")
 
 
@@ -137,7 +137,7 @@ def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Architecture]:
         searchers[factor] = searched(space, held.budget(space), epochs, seed)
 
     def best(task: Task) -> Scored:
-        each = max(1, TRIED // len(task.factors()))
+        each = ceil(TRIED / len(task.factors()))
         found = (finalists(searchers[factor], task, seed, each) for factor in task.factors())
         return derived([architecture for own in found for architecture in own], seed)
 
@@ -167,7 +167,7 @@ def parts(seed: int) -> tuple[ImageData, Batches]:
     """What every search of a seed trains weights on, and what it holds out."""
     data, settings = pictures(PICTURES), SEARCH
     weights, held_out = split_for_search(
-        data, examples=None, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
+        data, examples=settings.examples, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
     )
     return training_part(data, weights), held_out
 

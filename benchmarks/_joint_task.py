@@ -34,7 +34,7 @@ PLAIN_KERNEL = 3
 # A budget is what a call, stem and head take, and this share of what the layers of the plain network take: k3, int8,
 # the least width. Chosen on seed 0 at equal size, by networks made by hand and by joint search against one width: at
 # 0.7, bits spent on early layers give 89.7 %, on all layers alike 86.9, and the widest network with 4 bits, at 3.5,
-# 90.2. At 0.5 few networks are left, and one width reached what joint search did.
+# 90.2. At 0.5, where few networks are left, one width had 88.8 % and joint search, by trials of another kind, 86.8.
 BUDGET_SHARES = (0.7, 0.9, 1.1)
 
 
@@ -78,18 +78,24 @@ class Task(NamedTuple):
         cost = macs if self.metric == "published" else self.cost
         return sum_budget(self.metric, space, cost, plain_total(cost, 1.0, FLOAT.name))
 
-    def factors(self) -> tuple[float, ...]:
-        """The widths that one factor for the whole network may take: some networks hold the budget, not every one."""
-        reaches = {width: reach(self.budget(offering(self.precisions, [width]))) for width in WIDTHS}
+    def factors(self, precisions: Sequence[str] | None = None) -> tuple[float, ...]:
+        """The widths that one factor for the whole network may take in `precisions` (by default those that are
+        offered): some networks hold the budget, not every one. Widest first.
+        """
+        offered = precisions or self.precisions
+        reaches = {width: reach(self.budget(offering(offered, [width]))) for width in sorted(WIDTHS, reverse=True)}
         return tuple(width for width, (least, greatest) in reaches.items() if least <= self.maximum < greatest)
 
     def compressions(self) -> tuple[tuple[str, float], ...]:
-        """For each precision the widest factor that holds the budget without skips; the cheapest where none does."""
+        """For each precision the widest factor that holds the budget without skips, the cheapest where none does, and
+        the widest that holds it with them.
+        """
         found = []
         for precision in self.precisions:
             holding = [width for width in WIDTHS if self._plain(width, precision) <= self.maximum]
             cheapest = min(WIDTHS, key=lambda width: self._plain(width, precision))
-            found.append((precision, max(holding, default=cheapest)))
+            widest = self.factors([precision])[0]
+            found += [(precision, factor) for factor in dict.fromkeys((max(holding, default=cheapest), widest))]
         return tuple(found)
 
     def _plain(self, width: float, precision: str) -> float:

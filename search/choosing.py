@@ -13,8 +13,8 @@ from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
 from search.finalists import to_try
+from search.finish import network_to_train
 from search.measuring import Measure, Measuring
-from search.network import Network
 from search.reports import StepReport
 from search.searcher import Searcher
 from search.spec import SearchSpec
@@ -42,9 +42,8 @@ class Choosing:
             self.assessor = self.assessor or self._start_assessing()
             yield from self.assessor
             self.evidence = self.evidence or self.assessor.evidence()
-            if self.spec.tried:
-                self.trials = self.trials or self._start_trials(self.assessor)
-                yield from self.trials
+            self.trials = self.trials or self._start_trials(self.assessor)
+            yield from self.trials or ()
             report = self.measuring.judge(self.best(), self.searcher.supernet.inherit)
             if not self.measuring.holds:
                 self.assessor = self.trials = None
@@ -68,13 +67,17 @@ class Choosing:
             task=self.task,
         )
 
-    def _start_trials(self, assessor: Assessor) -> Trials:
+    def _start_trials(self, assessor: Assessor) -> Trials | None:
+        """None where the job tries nobody, or a tight budget leaves one finalist alone."""
         tried = to_try(self.searcher.space, assessor.ranked(), self.spec.tried)
+        plan = self.spec.trials.plan(len(tried))
+        if not plan:
+            return None
         return Trials(
             list(map(self._finalist, tried)),
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
-            plan=self.spec.trials.plan(self.spec.tried),
+            plan=plan,
             settings=self.spec.finish,
             seed=self.spec.seed,
             task=self.task,
@@ -82,9 +85,9 @@ class Choosing:
 
     def _finalist(self, indices: Indices) -> Finalist:
         architecture = Architecture.from_indices(self.searcher.space, indices)
-        if self.spec.finish.weights == "inherited":
-            return Finalist(architecture, partial(self.searcher.supernet.inherit, indices))
-        return Finalist(architecture, partial(Network.new, architecture, self.spec.seed, self.task.head))
+        inherit = partial(self.searcher.supernet.inherit, indices)
+        start = partial(network_to_train, self.spec.finish, architecture, inherit, seed=self.spec.seed, task=self.task)
+        return Finalist(architecture, start)
 
     @property
     def steps_left(self) -> dict[str, int]:
@@ -115,4 +118,5 @@ class Choosing:
             self.assessor.load_state_dict(state["assessor"])
             if state["trials"] is not None:
                 self.trials = self._start_trials(self.assessor)
+                assert self.trials is not None, "who was tried once is tried again"
                 self.trials.load_state_dict(state["trials"])

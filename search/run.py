@@ -9,6 +9,7 @@ result = run.export(folder)
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -22,7 +23,7 @@ from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
 from search.files import EVIDENCE
-from search.finish import Quality, Trainer
+from search.finish import Quality, Trainer, network_to_train
 from search.finish.distillation import refuse_unteachable
 from search.measuring import Measure
 from search.network import Network
@@ -138,12 +139,14 @@ class SearchRun:
 
     def _to_train(self, indices: Sequence[int], seed: int) -> Network:
         """With the weights that the job wants its training to start from; `seed` is for new ones."""
-        if self.spec.finish.weights == "inherited":
-            return self.strategy.inherit(tuple(indices))
-        return self._new(indices, seed)
+        architecture, inherit = self._architecture(indices), partial(self.strategy.inherit, tuple(indices))
+        return network_to_train(self.spec.finish, architecture, inherit, seed=seed, task=self.task)
 
     def _new(self, indices: Sequence[int], seed: int) -> Network:
-        return Network.new(Architecture.from_indices(self.space, indices), seed, self.task.head)
+        return Network.new(self._architecture(indices), seed, self.task.head)
+
+    def _architecture(self, indices: Sequence[int]) -> Architecture:
+        return Architecture.from_indices(self.space, indices)
 
     def _start_comparing(self, own: Trainer) -> Comparison:
         learnt = Learnt(self._evidence(), self._to_train, self.strategy.inherit, self._new)

@@ -3,8 +3,8 @@
 Scores on the supernet tell what its weights make of an architecture, not what training will still make of it. So the
 best few can be trained for a while, each from where the training of the result will start, and judged on the pictures
 held out; the better half then for longer (successive halving: Jamieson 2016, fig. 1). Each trial is a training of its
-own, down to a rate of 0: what an unfinished one would be worth does not show. Short trials before a long training
-mislead: docs/concepts/supernet.md.
+own, down to a rate of 0: what an unfinished one would be worth does not show. How long trials should be:
+docs/concepts/supernet.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,25 +1,29 @@
 """Trials: the best finalists train for a while, and the one that does best is derived."""
 
 from copy import deepcopy
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from search.architecture import Architecture
-from search.batches import pixels
+from search.batches import pixels, training_part
+from search.choices import Choices
 from search.datasets.data import ImageData
 from search.finish import Trainer
 from search.network import Network
 from search.run import SearchRun
-from search.spec import SearchSpec
+from search.spec import Finish, SearchSpec
 from search.spec import Trials as TrialsSpec
+from search.trials import Finalist, Trials
 from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 
-def start(digits: ImageData, *, spec: SearchSpec | None = None) -> SearchRun:
-    space = tiny_space()
-    return SearchRun(spec or tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, 0.6)])
+def start(digits: ImageData, *, share: float = 0.6, spec: SearchSpec | None = None) -> SearchRun:
+    space = tiny_space().offering(spec.choices if spec else None)
+    return SearchRun(spec or tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, share)])
 
 
 def test_the_best_of_the_finalists_tried_is_derived_and_new_budgets_are_answered(digits: ImageData) -> None:
@@ -58,8 +62,15 @@ def test_the_better_half_of_the_trials_is_tried_anew_for_twice_as_long(digits: I
     assert spec.trial_epochs * batches == trials.steps == len(told)
 
 
-def test_a_run_killed_in_any_round_of_trials_derives_the_same(digits: ImageData) -> None:
-    spec = tiny_spec().model_copy(update={"trials": TrialsSpec(finalists=3, epochs=1, rounds=2)})
+@pytest.mark.parametrize("finish", [{}, {"weights": "scratch", "quantizer": "lsq"}], ids=["inherited", "scratch, lsq"])
+def test_a_run_killed_in_any_round_of_trials_derives_the_same(finish: dict[str, str], digits: ImageData) -> None:
+    spec = tiny_spec().model_copy(
+        update={
+            "choices": Choices(precision=("w8a8", "w4a4")),
+            "trials": TrialsSpec(finalists=3, epochs=1, rounds=2),
+            "finish": tiny_spec().finish.model_copy(update=finish),
+        }
+    )
 
     def chosen(stops: bool) -> tuple[list[list[float]], Architecture | None]:
         run = start(digits, spec=spec)
@@ -85,7 +96,8 @@ def test_trials_train_from_the_supernets_weights_on_its_pictures_and_leave_it_al
     assert before is not None
     assert trials is not None
     assert all(map(torch.equal, before.values(), run.searcher.supernet.state_dict().values()))
-    assert len(trials.data.y_train) == len(run.searcher.weight_batches.y_N)
+    assert np.array_equal(trials.data.x_train, run.searcher.weight_batches.x_NCHW.numpy())
+    assert trials.held_out is run.searcher.theta_batches
     assert trials.step == trials.steps == 2 * 3 * (len(trials.data.y_train) // run.spec.finish.batch_size)
     network = run.searcher.supernet.inherit(trials.finalists[1].architecture.indices)
     trainer = Trainer(network, data=trials.data, settings=run.spec.finish.of_trial(3), seed=run.spec.seed)
@@ -132,3 +144,32 @@ def test_trials_start_from_new_weights_where_the_result_will(digits: ImageData) 
     with torch.inference_mode():
         logits_NK = new(pixels(trials.held_out.x_NCHW))
         assert trials.scores[0][0] == pytest.approx(-float(F.cross_entropy(logits_NK, trials.held_out.y_N)))
+
+
+def test_finalists_of_several_spaces_are_tried_against_each_other(digits: ImageData) -> None:
+    searcher = start(digits).searcher
+    offered = [tiny_space().offering(Choices(precision=(name,))) for name in ("w8a8", "w2a2")]
+    architectures = [Architecture.from_indices(space, (1, 1, 1)) for space in offered]
+    trials = Trials(
+        [Finalist(one, partial(Network.new, one, 0)) for one in architectures],
+        plan=[(2, 2)],
+        data=training_part(digits, searcher.weight_batches),
+        held_out=searcher.theta_batches,
+        settings=Finish(epochs=1, batch_size=32),
+        seed=0,
+    )
+    for _ in trials:
+        pass
+    assert trials.scores[0][0] != trials.scores[0][1]
+    best = trials.scores[0].index(max(trials.scores[0]))
+    assert trials.best().architecture == architectures[best]
+
+
+@pytest.mark.parametrize(("share", "tried"), [(0.2, 0), (0.25, 5)])
+def test_a_budget_that_few_hold_tries_as_many_as_there_are(share: float, tried: int, digits: ImageData) -> None:
+    run = start(
+        digits, share=share, spec=tiny_spec().model_copy(update={"finalists": 8, "trials": TrialsSpec(finalists=8)})
+    )
+    next(report for report in run if report.phase == "derive")
+    assert run.spec.tried == 8
+    assert (0 if run.choosing.trials is None else len(run.choosing.trials.finalists)) == tried
