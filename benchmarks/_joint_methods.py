@@ -3,16 +3,14 @@
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
 budget TRIED finalists or more are trained for TRIAL_EPOCHS, and the best on held-out pictures is derived; the best of a
 tighter budget, where that did better: it holds the wider one too. Trials start from new weights, as the training does
-that all are judged by: behind two epochs from those of a supernet, a network of 2 bits everywhere stood before three
-that it ends two points below (size at 0.5, seed 0).
+that all are judged by (docs/concepts/supernet.md).
 All have at least as many epochs of search, and of trials, as joint search:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
                  a budget, of two epochs at least, one of them warm-up as in the others; as many trials of each
-  sequential     candidates in float32 at full width, as large as the plain network at full width, in a search of
-                 EPOCHS; then for each budget and precision the widest factor that holds it without skips and the widest
-                 that holds it with them, and for each of these the best candidates by what was learnt
+  sequential     candidates in float32 at full width in a search of EPOCHS; then for each budget and each precision that
+                 can hold it the widest factor that does, and the best candidates there by what was learnt
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

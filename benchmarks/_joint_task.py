@@ -32,10 +32,8 @@ PRECISIONS = {
 METRICS = tuple(PRECISIONS)
 PLAIN_KERNEL = 3
 # A budget is what a call, stem and head take, and this share of what the layers of the plain network take: k3, int8,
-# the least width. Chosen on seed 0 at equal size, by networks made by hand and by joint search against one width: at
-# 0.7, bits spent on early layers give 89.7 %, on all layers alike 86.9, and the widest network with 4 bits, at 3.5,
-# 90.2. At 0.5, where few networks are left, one width had 88.8 % and joint search, by trials of another kind, 86.8.
-BUDGET_SHARES = (0.7, 0.9, 1.1)
+# the least width. From 1 on, int8 alone can hold it. How they were chosen: docs/decisions/0006-joint-quality.md.
+BUDGET_SHARES = (1.1, 1.3, 1.5)
 
 
 Cost = Callable[[Operator], float]
@@ -72,39 +70,28 @@ class Task(NamedTuple):
         return sum_budget(self.metric, space, self.cost, self.maximum)
 
     def float_budget(self, space: Space) -> Budget:
-        """What a float32 `space` may take: as much as the plain network at full width. MPIC runs no float32: there it
-        is multiply-adds.
+        """What a float32 `space` may take: half the way from the plain network at full width to the greatest. MPIC runs
+        no float32: there it is multiply-adds.
         """
         cost = macs if self.metric == "published" else self.cost
-        return sum_budget(self.metric, space, cost, plain_total(cost, 1.0, FLOAT.name))
+        least, greatest = reach(sum_budget(self.metric, space, cost, math.inf))
+        return sum_budget(self.metric, space, cost, (least + greatest) / 2)
 
-    def factors(self, precisions: Sequence[str] | None = None) -> tuple[float, ...]:
-        """The widths that one factor for the whole network may take in `precisions` (by default those that are
-        offered): some networks hold the budget, not every one. Widest first.
-        """
-        offered = precisions or self.precisions
-        reaches = {width: reach(self.budget(offering(offered, [width]))) for width in sorted(WIDTHS, reverse=True)}
+    def factors(self) -> tuple[float, ...]:
+        """The widths that one factor for the whole network may take: some networks hold the budget, not every one."""
+        reaches = {width: reach(self.budget(offering(self.precisions, [width]))) for width in WIDTHS}
         return tuple(width for width, (least, greatest) in reaches.items() if least <= self.maximum < greatest)
 
     def compressions(self) -> tuple[tuple[str, float], ...]:
-        """For each precision the widest factor that holds the budget without skips, the cheapest where none does, and
-        the widest that holds it with them.
-        """
-        found = []
-        for precision in self.precisions:
-            holding = [width for width in WIDTHS if self._plain(width, precision) <= self.maximum]
-            cheapest = min(WIDTHS, key=lambda width: self._plain(width, precision))
-            widest = self.factors([precision])[0]
-            found += [(precision, factor) for factor in dict.fromkeys((max(holding, default=cheapest), widest))]
-        return tuple(found)
-
-    def _plain(self, width: float, precision: str) -> float:
-        return plain_total(self.cost, width, precision)
+        """For each precision that can hold the budget the widest factor that does."""
+        totals = {p: {width: plain_total(self.cost, width, p) for width in WIDTHS} for p in self.precisions}
+        holding = {p: [width for width in WIDTHS if totals[p][width] <= self.maximum] for p in self.precisions}
+        return tuple((precision, max(widths)) for precision, widths in holding.items() if widths)
 
 
 @cache
 def plain_total(cost: Cost, width: float, precision: str) -> float:
-    """What k3 everywhere takes at one width and one precision: the least of a network that skips nothing."""
+    """What k3 everywhere takes at one width and one precision."""
     space = offering([precision], [width])
     return sum_budget("plain", space, cost, math.inf).total([_plain(layer) for layer in space.layers])
 

@@ -1,9 +1,9 @@
 """What it gains to search candidate, width and precision together, against choosing them one after the other.
 
 Three metrics (benchmarks/_joint_task.py), three budgets each, three seeds; joint search and three baselines, tuned with
-at least as many epochs (benchmarks/_joint_methods.py). Budgets lie around what the narrowest plain int8 network
-takes: where every method has room, all reach the same accuracy, and at half of it joint search gained nothing when the
-protocol was chosen. Every derived network is trained in the same way from
+at least as many epochs (benchmarks/_joint_methods.py). Space and budgets leave widths
+room and no layer to drop: docs/decisions/0006-joint-quality.md tells how they were chosen, and where joint search gains
+nothing. Every derived network is trained in the same way from
 new weights, as FBNet trains its own (else a network is judged by how much its supernet trained it, which the supernet
 of a small space does best), and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
 accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t). Pairs of one
