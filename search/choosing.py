@@ -92,13 +92,12 @@ class Choosing:
     @property
     def steps_left(self) -> dict[str, int]:
         """Steps that remain of each phase. Finalists that a device refuses are not foreseen."""
-        scored = self.spec.finalists + self.spec.search.evidence_samples
+        scored, tried = self.spec.finalists + self.spec.search.evidence_samples, self.spec.tried
+        if self.assessor is not None:  # a tight budget may leave fewer finalists than the job tries
+            scored, tried = self.assessor.count - len(self.assessor.scores), min(tried, len(self.assessor.finalists))
         batches = max(1, len(self.searcher.weight_batches.y_N) // self.spec.finish.batch_size)
-        tried = self.spec.trial_epochs * batches
-        return {
-            "assess": self.assessor.count - len(self.assessor.scores) if self.assessor else scored,
-            "trial": self.trials.steps - self.trials.step if self.trials else tried,
-        }
+        done = self.trials.step if self.trials else 0
+        return {"assess": scored, "trial": self.spec.trials.epochs_of(tried) * batches - done}
 
     def state_dict(self) -> State:
         """All that the remaining choice depends on, beside the searcher."""

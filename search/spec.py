@@ -211,6 +211,10 @@ class Trials(Document):
             tried = (tried + 1) // 2
         return tuple(found)
 
+    def epochs_of(self, tried: int) -> int:
+        """Epochs of all trials together where `tried` finalists are."""
+        return sum(count * epochs for count, epochs in self.plan(tried))
+
 
 class Comparison(Document):
     """What the result is compared at: `points` budgets, the job's own and tighter ones (search.points), and `seeds`
@@ -268,8 +272,8 @@ class SearchSpec(Document):
 
     @property
     def trial_epochs(self) -> int:
-        """Epochs of all trials together."""
-        return sum(count * epochs for count, epochs in self.trials.plan(self.tried))
+        """Epochs of all trials together, where the budgets leave as many finalists as are tried."""
+        return self.trials.epochs_of(self.tried)
 
     @property
     def compared(self) -> int:

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import partial
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -24,6 +25,17 @@ from tests.search.builders import tiny_space, tiny_spec, weight_budget
 def start(digits: ImageData, *, share: float = 0.6, spec: SearchSpec | None = None) -> SearchRun:
     space = tiny_space().offering(spec.choices if spec else None)
     return SearchRun(spec or tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, share)])
+
+
+def score_trained(network: Network, trials: Trials, *, epochs: int) -> float:
+    """What a trial of so many epochs should find for a network."""
+    trainer = Trainer(network, data=trials.data, settings=trials.settings.of_trial(epochs), seed=trials.seed)
+    for _ in trainer:
+        pass
+    trainer.settle()
+    with torch.inference_mode():
+        logits_NK = network(pixels(trials.held_out.x_NCHW))
+        return -float(F.cross_entropy(logits_NK, trials.held_out.y_N))
 
 
 def test_the_best_of_the_finalists_tried_is_derived_and_new_budgets_are_answered(digits: ImageData) -> None:
@@ -100,13 +112,7 @@ def test_trials_train_from_the_supernets_weights_on_its_pictures_and_leave_it_al
     assert trials.held_out is run.searcher.theta_batches
     assert trials.step == trials.steps == 2 * 3 * (len(trials.data.y_train) // run.spec.finish.batch_size)
     network = run.searcher.supernet.inherit(trials.finalists[1].architecture.indices)
-    trainer = Trainer(network, data=trials.data, settings=run.spec.finish.of_trial(3), seed=run.spec.seed)
-    for _ in trainer:
-        pass
-    trainer.settle()
-    with torch.inference_mode():
-        logits_NK = network(pixels(trials.held_out.x_NCHW))
-        assert trials.scores[0][1] == pytest.approx(-float(F.cross_entropy(logits_NK, trials.held_out.y_N)))
+    assert trials.scores[0][1] == pytest.approx(score_trained(network, trials, epochs=3))
 
 
 @pytest.mark.parametrize(
@@ -137,13 +143,7 @@ def test_trials_start_from_new_weights_where_the_result_will(digits: ImageData) 
     finalist = trials.finalists[0]
     new = Network.new(finalist.architecture, run.spec.seed)
     assert all(map(torch.equal, new.state_dict().values(), finalist.start().state_dict().values()))
-    trainer = Trainer(new, data=trials.data, settings=run.spec.finish, seed=run.spec.seed)
-    for _ in trainer:
-        pass
-    trainer.settle()
-    with torch.inference_mode():
-        logits_NK = new(pixels(trials.held_out.x_NCHW))
-        assert trials.scores[0][0] == pytest.approx(-float(F.cross_entropy(logits_NK, trials.held_out.y_N)))
+    assert trials.scores[0][0] == pytest.approx(score_trained(new, trials, epochs=1))
 
 
 def test_finalists_of_several_spaces_are_tried_against_each_other(digits: ImageData) -> None:
@@ -170,6 +170,9 @@ def test_a_budget_that_few_hold_tries_as_many_as_there_are(share: float, tried: 
     run = start(
         digits, share=share, spec=tiny_spec().model_copy(update={"finalists": 8, "trials": TrialsSpec(finalists=8)})
     )
-    next(report for report in run if report.phase == "derive")
+    next(report for report in run if report.phase == "assess")
+    foreseen = run.steps_left["trial"]
+    told = [report for report in takewhile(lambda report: report.phase != "derive", run) if report.phase == "trial"]
+    assert len(told) == foreseen
     assert run.spec.tried == 8
     assert (0 if run.choosing.trials is None else len(run.choosing.trials.finalists)) == tried
