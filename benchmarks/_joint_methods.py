@@ -14,15 +14,14 @@ All have at least as many epochs of search, and of trials, as joint search:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import accumulate
 from math import ceil
 from typing import NamedTuple
 
 from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
-from benchmarks.truth import pictures
 from search.architecture import Architecture
-from search.batches import Batches, split_for_search, training_part
+from search.batches import training_part
 from search.budget import Budget, Indices
 from search.contributions import Assessor
 from search.datasets import ImageData
@@ -53,43 +52,100 @@ class Scored(NamedTuple):
     score: float
 
 
-def searched(space: Space, budget: Budget, epochs: int, seed: int) -> Searcher:
-    """A finished search."""
-    settings = SEARCH.model_copy(update={"epochs": epochs})
-    searcher = Searcher(space, data=pictures(PICTURES), budgets=[budget], settings=settings, seed=seed)
-    for _ in searcher:
-        pass
-    return searcher
+class Tuning(NamedTuple):
+    """What every method is given: the training pictures of `data`, and a seed."""
+
+    data: ImageData
+    seed: int
+
+    def searched(self, space: Space, budget: Budget, epochs: int) -> Searcher:
+        """A finished search."""
+        settings = SEARCH.model_copy(update={"epochs": epochs})
+        searcher = Searcher(space, data=self.data, budgets=[budget], settings=settings, seed=self.seed)
+        for _ in searcher:
+            pass
+        return searcher
+
+    def ranked(self, searcher: Searcher, finalists: Sequence[Indices]) -> list[Indices]:
+        """The finalists by their score on the supernet, best first."""
+        held_out = searcher.theta_batches
+        assessor = Assessor(searcher.supernet, held_out=held_out, finalists=finalists, samples=0, seed=self.seed)
+        for _ in assessor:
+            pass
+        return assessor.ranked()
+
+    def finalists(self, searcher: Searcher, task: Task, count: int = TRIED) -> list[Architecture]:
+        """Those of a finished search that are tried within one budget."""
+        found = self.ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]))
+        return [Architecture.from_indices(searcher.space, i) for i in to_try(searcher.space, found, count)]
+
+    def derived(self, tried: Sequence[Architecture], searcher: Searcher) -> Scored:
+        """The best of all behind their trials, on pictures that no search trained weights on: `searcher` is one of
+        them, and all hold out the same.
+        """
+        trials = Trials(
+            [Finalist(architecture, partial(Network.new, architecture, self.seed)) for architecture in tried],
+            plan=[(len(tried), TRIAL_EPOCHS)],
+            data=training_part(self.data, searcher.weight_batches),
+            held_out=searcher.theta_batches,
+            settings=FINISH,
+            seed=self.seed,
+        )
+        for _ in trials:
+            pass
+        return Scored(trials.best().architecture, max(trials.scores[-1]))
+
+    def one_search(self, tasks: Sequence[Task], precisions: Sequence[str]) -> Iterator[Architecture]:
+        """Over candidates, widths and `precisions`."""
+        space = offering(precisions, WIDTHS)
+        searcher = self.searched(space, middle(tasks).budget(space), EPOCHS)
+        return best_until(self.derived(self.finalists(searcher, task), searcher) for task in tasks)
 
 
-def ranked(searcher: Searcher, finalists: Sequence[Indices], seed: int) -> list[Indices]:
-    """The finalists by their score on the supernet, best first."""
-    assessor = Assessor(searcher.supernet, held_out=searcher.theta_batches, finalists=finalists, samples=0, seed=seed)
-    for _ in assessor:
-        pass
-    return assessor.ranked()
+def joint(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
+    """One search for all."""
+    return tuning.one_search(tasks, tasks[0].precisions)
 
 
-def finalists(searcher: Searcher, task: Task, seed: int, count: int = TRIED) -> list[Architecture]:
-    """Those of a finished search that are tried within one budget."""
-    found = ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]), seed)
-    return [Architecture.from_indices(searcher.space, i) for i in to_try(searcher.space, found, count)]
+def uniform_int8(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
+    """One search with w8a8 everywhere."""
+    return tuning.one_search(tasks, [INT8.name])
 
 
-def derived(tried: Sequence[Architecture], seed: int) -> Scored:
-    """The best of all behind their trials, on pictures that none of their searches trained weights on."""
-    train, held_out = parts(seed)
-    trials = Trials(
-        [Finalist(architecture, partial(Network.new, architecture, seed)) for architecture in tried],
-        plan=[(len(tried), TRIAL_EPOCHS)],
-        data=train,
-        held_out=held_out,
-        settings=FINISH,
-        seed=seed,
-    )
-    for _ in trials:
-        pass
-    return Scored(trials.best().architecture, max(trials.scores[-1]))
+def uniform_width(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
+    """One search a width factor."""
+    factors = sorted({factor for task in tasks for factor in task.factors()})
+    epochs = max(2, ceil(EPOCHS / len(factors)))
+    searchers = {}
+    for factor in factors:
+        space = offering(tasks[0].precisions, [factor])
+        held = middle([task for task in tasks if factor in task.factors()])
+        searchers[factor] = tuning.searched(space, held.budget(space), epochs)
+
+    def best(task: Task) -> Scored:
+        own = [searchers[factor] for factor in task.factors()]
+        tried = [one for searcher in own for one in tuning.finalists(searcher, task, ceil(TRIED / len(own)))]
+        return tuning.derived(tried, own[0])
+
+    return best_until(map(best, tasks))
+
+
+def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
+    """Operators first, compression after."""
+    space = offering([FLOAT.name], [1.0])
+    searcher = tuning.searched(space, tasks[0].float_budget(space), EPOCHS)
+    worth = searcher.supernet.theta.worth()
+
+    def best(task: Task) -> Scored:
+        each = ceil(TRIED / len(task.compressions()))
+        return tuning.derived([one for how in task.compressions() for one in compressed(task, *how)[:each]], searcher)
+
+    def compressed(task: Task, precision: str, factor: float) -> list[Architecture]:
+        space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
+        found = tuning.ranked(searcher, solve_best(worth, [task.budget(space)], FINALISTS))
+        return [Architecture.from_indices(space, indices) for indices in found]
+
+    return best_until(map(best, tasks))
 
 
 def best_of(found: Iterable[Scored]) -> Scored:
@@ -107,69 +163,6 @@ def middle(tasks: Sequence[Task]) -> Task:
     return tasks[(len(tasks) - 1) // 2]
 
 
-def joint(tasks: Sequence[Task], seed: int) -> Iterator[Architecture]:
-    """One search for all."""
-    return one_search(tasks, tasks[0].precisions, seed)
-
-
-def uniform_int8(tasks: Sequence[Task], seed: int) -> Iterator[Architecture]:
-    """One search with w8a8 everywhere."""
-    return one_search(tasks, [INT8.name], seed)
-
-
-def one_search(tasks: Sequence[Task], precisions: Sequence[str], seed: int) -> Iterator[Architecture]:
-    """Over candidates, widths and `precisions`."""
-    space = offering(precisions, WIDTHS)
-    searcher = searched(space, middle(tasks).budget(space), EPOCHS, seed)
-    return best_until(derived(finalists(searcher, task, seed), seed) for task in tasks)
-
-
-def uniform_width(tasks: Sequence[Task], seed: int) -> Iterator[Architecture]:
-    """One search a width factor."""
-    factors = sorted({factor for task in tasks for factor in task.factors()})
-    epochs = max(2, ceil(EPOCHS / len(factors)))
-    searchers = {}
-    for factor in factors:
-        space = offering(tasks[0].precisions, [factor])
-        held = middle([task for task in tasks if factor in task.factors()])
-        searchers[factor] = searched(space, held.budget(space), epochs, seed)
-
-    def best(task: Task) -> Scored:
-        each = ceil(TRIED / len(task.factors()))
-        found = (finalists(searchers[factor], task, seed, each) for factor in task.factors())
-        return derived([architecture for own in found for architecture in own], seed)
-
-    return best_until(map(best, tasks))
-
-
-def sequential(tasks: Sequence[Task], seed: int) -> Iterator[Architecture]:
-    """Operators first, compression after."""
-    space = offering([FLOAT.name], [1.0])
-    searcher = searched(space, tasks[0].float_budget(space), EPOCHS, seed)
-    worth = searcher.supernet.theta.worth()
-
-    def best(task: Task) -> Scored:
-        each = ceil(TRIED / len(task.compressions()))
-        return derived([one for how in task.compressions() for one in compressed(task, *how)[:each]], seed)
-
-    def compressed(task: Task, precision: str, factor: float) -> list[Architecture]:
-        space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
-        found = ranked(searcher, solve_best(worth, [task.budget(space)], FINALISTS), seed)
-        return [Architecture.from_indices(space, indices) for indices in found]
-
-    return best_until(map(best, tasks))
-
-
-@lru_cache(maxsize=1)
-def parts(seed: int) -> tuple[ImageData, Batches]:
-    """What every search of a seed trains weights on, and what it holds out."""
-    data, settings = pictures(PICTURES), SEARCH
-    weights, held_out = split_for_search(
-        data, examples=settings.examples, theta_share=settings.theta_share, batch_size=settings.batch_size, seed=seed
-    )
-    return training_part(data, weights), held_out
-
-
 def trained(network: Network, data: ImageData, settings: Finish, seed: int) -> None:
     """Trains a network and settles it."""
     trainer = Trainer(network, data=data, settings=settings, seed=seed)
@@ -178,7 +171,7 @@ def trained(network: Network, data: ImageData, settings: Finish, seed: int) -> N
     trainer.settle()
 
 
-METHODS: dict[str, Callable[[Sequence[Task], int], Iterator[Architecture]]] = {
+METHODS: dict[str, Callable[[Sequence[Task], Tuning], Iterator[Architecture]]] = {
     "joint": joint,
     "uniform_int8": uniform_int8,
     "uniform_width": uniform_width,

@@ -1,17 +1,17 @@
 """What it gains to search candidate, width and precision together, against choosing them one after the other.
 
 Three metrics (benchmarks/_joint_task.py), three budgets each, three seeds; joint search and three baselines, tuned with
-at least as many epochs (benchmarks/_joint_methods.py). Space and budgets leave widths
-room and no layer to drop: docs/decisions/0006-joint-quality.md tells how they were chosen, and where joint search gains
-nothing. Every derived network is trained in the same way from
-new weights, as FBNet trains its own (else a network is judged by how much its supernet trained it, which the supernet
-of a small space does best), and tested on the 10,000 test pictures. `gain_points` is joint minus baseline in points of
-accuracy, paired by seed and budget; `ci_low` the lower end of the mean's 95 % interval (Student's t). Pairs of one
-search share it, and may share a network, so the interval is too narrow.
+at least as many epochs (benchmarks/_joint_methods.py). Space and budgets leave widths room and no layer to drop:
+docs/decisions/0006-joint-quality.md tells how they were chosen, and where joint search gains nothing. Every derived
+network is trained in the same way from new weights, as FBNet trains its own (else a network is judged by how much its
+supernet trained it, which the supernet of a small space does best), and tested on the 10,000 test pictures.
+`gain_points` is joint minus baseline in points of accuracy, paired by seed and budget; `ci_low` the lower end of the
+mean's 95 % interval (Student's t). Pairs of one search share it, and may share a network, so the interval is too
+narrow.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 
-Two hours of CPU time a metric, and a minute more to profile this CPU. One thread a process.
+Two and a half hours of CPU time a metric, and a minute more to profile this CPU. One thread a process.
 """
 
 import io
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from benchmarks._joint_methods import FINISH, METHODS, PICTURES, SEARCH, trained
+from benchmarks._joint_methods import FINISH, METHODS, PICTURES, SEARCH, Tuning, trained
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
 from benchmarks._kept import Kept, Run, code
 from benchmarks._processes import pool
@@ -64,7 +64,7 @@ def run(cell: Cell, table: str) -> Run:
     cost = cost_of(cell.metric, read_csv(io.StringIO(table)) if cell.metric == "cpu" else None)
     tasks = [Task(cell.metric, share, cost) for share in BUDGET_SHARES]
     begin = time.process_time()
-    architectures = list(METHODS[cell.method](tasks, cell.seed))
+    architectures = list(METHODS[cell.method](tasks, Tuning(pictures(PICTURES), cell.seed)))
     searched = time.process_time()
     results, accuracies = [], dict[Architecture, float]()
     for task, architecture in zip(tasks, architectures, strict=True):

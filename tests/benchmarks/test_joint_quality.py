@@ -1,8 +1,11 @@
 """What joint search is compared with is fair: budgets bind, baselines hold them, gains are paired."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from benchmarks._joint_methods import METHODS, Scored, best_until
+from benchmarks._joint_methods import METHODS, Scored, Tuning, best_until
 from benchmarks._joint_task import (
     BUDGET_SHARES,
     INT8,
@@ -19,8 +22,10 @@ from latency.table import Entry, LatencyTable, TableInfo
 from search.architecture import Architecture
 from search.budget import reach
 from search.costs import macs
+from search.datasets import ImageData
 from search.derive import solve
 from search.space import Space
+from tests.search.builders import tiny_digits
 
 
 def cpu_table() -> LatencyTable:
@@ -101,6 +106,30 @@ def test_a_wider_budget_takes_what_a_tighter_one_found_where_that_is_better() ->
     four = [Architecture.from_indices(space, [0, 0, 0, *last]) for last in ((0, 0), (0, 1), (1, 0), (1, 1))]
     found = [Scored(network, score) for network, score in zip(four, (0.3, 0.1, 0.3, 0.4), strict=True)]
     assert list(best_until(found)) == [four[0], four[0], four[0], four[3]]
+
+
+def large_digits() -> ImageData:
+    """Real ones, as large as the space's pictures: each pixel thrice, and an edge of two."""
+    digits = tiny_digits()
+    train, test = (
+        np.pad(np.kron(x, np.ones((1, 1, 3, 3), x.dtype)), [(0, 0), (0, 0), (2, 2), (2, 2)])
+        for x in (digits.x_train, digits.x_test)
+    )
+    return replace(digits, x_train=train, x_test=test)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_derives_what_it_may_within_every_budget(method: str) -> None:
+    tasks = [Task("size", share, cost_of("size", None)) for share in BUDGET_SHARES]
+    found = list(METHODS[method](tasks, Tuning(large_digits(), seed=0)))
+    assert len(found) == len(tasks)
+    for task, architecture in zip(tasks, found, strict=True):
+        assert task.budget(architecture.space).total(architecture.indices) <= task.maximum
+        precisions = {choice.precision for choice in architecture.layers}
+        assert precisions <= ({INT8.name} if method == "uniform_int8" else set(task.precisions))
+        assert method != "sequential" or len(precisions) == 1
+        offered = architecture.space.choices.width
+        assert offered == WIDTHS if method in ("joint", "uniform_int8") else len(offered) == 1
 
 
 def test_each_pair_has_all_methods() -> None:
