@@ -6,8 +6,8 @@ from api.settings import Settings
 
 _HEAD = """# Settings of the service
 
-`lutnas serve`, `lutnas worker` and `lutnas migrate` read these from the environment. All have a default. API and
-workers of one service need the same database, broker, artifacts and lease times.
+`lutnas serve`, `lutnas worker`, `lutnas migrate` and `lutnas collect` read these from the environment. All have a
+default. API and workers of one service need the same database, broker, artifacts and lease times.
 
 | variable | default | what it is |
 | --- | --- | --- |

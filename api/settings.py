@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         1000, description="Jobs an owner may have that are not at their end."
     )
     max_stored_bytes: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Bytes an owner may keep in the store; above it no upload and no job is taken."
+        None, description="Bytes an owner may keep in the store; above it no data set and no job is taken."
     )
     collect_seconds: Annotated[float, Field(gt=0)] = Field(
         3600.0, description="Time between two rounds that remove what has been kept long enough."

@@ -25,13 +25,15 @@ _CHECKOUT = Path(__file__).parents[2] / "migrations"
 def upgrade(url: str) -> None:
     """Brings the database behind `url` to the newest revision.
 
-    Raises SQLAlchemy's OperationalError where it does not answer, ValueError for a wrong URL.
+    Raises SQLAlchemy's OperationalError where it does not answer, ValueError for a wrong URL and for a database that a
+    newer version made.
     """
     engine = make_engine(url, foreign_keys=False)
     try:
         with _alone(engine), engine.begin() as connection:
             config = alembic_config()
             config.attributes["connection"] = connection
+            _refuse_unknown(connection, config)
             command.upgrade(config, "head")
     finally:
         engine.dispose()
@@ -41,6 +43,16 @@ def is_current(connection: Connection) -> bool:
     """Whether the database has the newest revision."""
     found = MigrationContext.configure(connection).get_current_revision()
     return found == ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def _refuse_unknown(connection: Connection, config: Config) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    if found is not None and found not in known:
+        raise ValueError(
+            f"the database stands at revision {found}, and this version knows none behind {known[0]}: "
+            "start the version that wrote it, or one that is newer"
+        )
 
 
 def alembic_config() -> Config:

@@ -50,8 +50,9 @@ def download_architecture(
     """Download the files of an architecture: architecture.json, weights.safetensors, model.onnx, report.json and
     report.html.
 
-    Beside them model-float.onnx, where anything is rounded, and model.tflite, where LiteRT computes the network.
-    Each file is checked against the checksum that the service promised, and is whole or not there.
+    Beside them model-float.onnx, where anything is rounded, model.tflite, where LiteRT computes the network, and what
+    later jobs start from: evidence.json, and supernet.safetensors of a search. Each file is checked against the
+    checksum that the service promised, and is whole or not there.
     """
     found = client.architecture(architecture)
     names = [artifact["name"] for artifact in found["artifacts"]]

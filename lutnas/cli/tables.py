@@ -53,7 +53,7 @@ def upload_table(client: Client, output: Output, file: Path, device: str, space:
 @click.option("--device", metavar="NAME", help="Only those of one device.")
 @connected
 def list_tables(client: Client, output: Output, device: str | None) -> None:
-    """List tables, newest version last."""
+    """List tables, device by device, newest version first."""
     names = [device] if device is not None else [known["name"] for known in client.devices()]
     columns = ["id", "device", "version", "rows", "runtime", "threads", "batch", "created_at"]
     output.listing((t for name in names for t in client.tables(name)), columns, nothing="no table yet")

@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import uvicorn
+from sqlalchemy import text
 
 from api.app import create_app
+from api.db.engine import make_engine
 from api.settings import Settings
 from lutnas.cli.serve import ended_by_signals
 from lutnas.client import Client
@@ -145,6 +147,20 @@ def test_migrate_makes_the_tables_and_can_be_said_twice(tmp_path: Path, database
         done = run(tmp_path, "migrate", "--json", LUTNAS_DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr
         assert "database" in json.loads(done.stdout)
+
+
+def test_a_database_that_a_newer_version_made_is_refused_and_left_as_it_is(tmp_path: Path, database_url: str) -> None:
+    assert run(tmp_path, "migrate", LUTNAS_DATABASE_URL=database_url).returncode == 0
+    engine = make_engine(database_url, foreign_keys=False)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    refused = run(tmp_path, "serve", "--port", "0", LUTNAS_DATABASE_URL=database_url)
+    assert refused.returncode == 1
+    assert "stands at revision 9999" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+    engine.dispose()
 
 
 def test_the_worker_ends_with_the_service(tmp_path: Path) -> None:
