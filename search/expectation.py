@@ -34,9 +34,13 @@ class ExpectedCost:
         common = common_boundaries(budgets)
         self.changes = None if common is None else _ExpectedChanges(budgets, common, most)
 
+    def of_layers(self, p_LK: Tensor) -> Tensor:
+        """Shares (C, L) that the layers are expected to take, without changes of format."""
+        return (self.costs_CLK * p_LK).sum(2)
+
     def __call__(self, p_LK: Tensor) -> Tensor:
         """Shares (C,): 1 is exactly the maximum."""
-        layers_CL = (self.costs_CLK * p_LK).sum(2)
+        layers_CL = self.of_layers(p_LK)
         peak_C = torch.maximum(self.fixed_C, layers_CL.amax(1))
         sum_C = self.fixed_C + layers_CL.sum(1)
         if self.changes is not None:

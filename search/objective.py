@@ -7,6 +7,7 @@ latency as a share of its maximum, so that a table in another unit gives the sam
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -130,11 +131,36 @@ def _exceeded(theta: Theta, cost: ExpectedCost, bound_C: Tensor) -> list[int]:
 def _tilt(theta: Theta, cost: ExpectedCost, at: Sample, number: int, bound: float) -> bool:
     """Tilts against the cost of constraint `number`, options priced as the others were likely in `at`, until its
     expected share is `bound` or as low as it goes. Says whether it is.
+
+    A peak is held layer by layer: it has the slope of its greatest layer alone, which would be tilted for the others.
     """
-    p = PerAxis(*(share.detach().requires_grad_() for share in at))
-    slopes = torch.autograd.grad(cost(theta.per_choice(p))[number], list(p))
+    if not cost.is_peak_C[number]:
+        return _lower(theta, at, lambda p_LK: cost(p_LK)[number], bound)
+    expected_L = cost.of_layers(theta.per_choice(theta.probabilities()))[number]
+    held = [
+        _lower(theta, at, partial(_of_layer, cost, number, layer), bound)
+        for layer in (expected_L > bound).nonzero().flatten().tolist()
+    ]
+    return all(held)
+
+
+def _of_layer(cost: ExpectedCost, number: int, layer: int, p_LK: Tensor) -> Tensor:
+    return cost.of_layers(p_LK)[number, layer]
+
+
+def _lower(theta: Theta, at: Sample, share: Callable[[Tensor], Tensor], bound: float) -> bool:
+    """Tilts against the slope that `share` of p_LK has at `at` until it is `bound` or as low as it goes. Says whether
+    it is.
+    """
+    p = PerAxis(*(one.detach().requires_grad_() for one in at))
+    slopes = torch.autograd.grad(share(theta.per_choice(p)), list(p))
     before = [theta.tilt(axis).clone() for axis in PerAxis._fields]
-    return _follow(theta, before, slopes, lambda: float(expected_shares(theta, cost)[number]) <= bound)
+
+    @torch.no_grad()
+    def holds() -> bool:
+        return float(share(theta.per_choice(theta.probabilities()))) <= bound
+
+    return _follow(theta, before, slopes, holds)
 
 
 def _lead(theta: Theta, cost: ExpectedCost, before: Sequence[Tensor], bound_C: Tensor) -> None:

@@ -51,6 +51,24 @@ def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_wort
     assert theta.worth() == worth
 
 
+def test_a_peak_is_held_by_every_layer_that_exceeds_it_and_closes_none() -> None:
+    space = tiny_space()
+    theta = spread_theta(space)
+    costs = [
+        [size * (1.0 + index) for index in range(len(layer.choices))]
+        for size, layer in zip((1, 3, 9), space.layers, strict=True)
+    ]
+    budget = Budget("memory", costs, 0.0, 12.0, kind="peak")
+    cost = ExpectedCost([budget], theta.most_choices)
+    free_L = cost.of_layers(theta.per_choice(theta.probabilities()))[0]
+    Constrained().settle(theta, cost, 1.0)
+    p_LK = theta.per_choice(theta.probabilities())
+    held_L = cost.of_layers(p_LK)[0]
+    assert (free_L > 1).tolist() == [False, True, True]
+    assert held_L.tolist() == pytest.approx([free_L[0].item(), 1.0, 1.0], rel=1e-3)
+    assert p_LK.amax() < 0.9
+
+
 def random_latency(space: Space, rng: random.Random, share: float, changes: float) -> Budget:
     """About 1 an operator, `changes` a change of format; under `share` of the way from the least to the greatest."""
     costs = {o: rng.uniform(0.5, 1.5) * (changes if o.kind == "boundary" else 1.0) for o in space.operators()}
