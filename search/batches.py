@@ -1,5 +1,6 @@
 """From data in memory to batches of pixels. The same seed gives the same batches in the same order."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -75,6 +76,12 @@ def evaluation(x_NCHW: Tensor, size: int = 500) -> Iterator[Tensor]:
     """All pictures in order, as pixels."""
     for start in range(0, len(x_NCHW), size):
         yield pixels(x_NCHW[start : start + size])
+
+
+def calibration(x_NCHW: Tensor, most: int = 500) -> Iterator[Tensor]:
+    """All pictures in order, as pixels, in batches of one size or one less: a mean over batches counts each alike."""
+    for part in x_NCHW.tensor_split(math.ceil(len(x_NCHW) / most)):
+        yield pixels(part)
 
 
 def shifted(x_NCHW: Tensor, most: int, seed: int, index: int) -> Tensor:

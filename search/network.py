@@ -102,8 +102,8 @@ def take_own_steps(network: Network, state: dict[str, Tensor]) -> None:
 
 
 def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
-    """Replaces the running statistics of every BatchNorm and rounding by plain means over `batches` of pixels; weights
-    stay.
+    """Replaces the running statistics of every BatchNorm and rounding by plain means over `batches` of pixels, which
+    should be of one size (search.batches.calibration); weights stay.
     """
     norms = _norms(network)
     kept = [norm.momentum for norm in norms]

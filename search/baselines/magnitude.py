@@ -12,7 +12,7 @@ from torch import Tensor
 from search.baselines.near import best_near
 from search.baselines.offered import worth_of_free, zeros
 from search.baselines.setting import Setting
-from search.batches import evaluation, pixels
+from search.batches import calibration, pixels
 from search.blocks import MobileBlock
 from search.choices import Choice, Level
 from search.compression.magnitude import Scores, scores
@@ -35,7 +35,7 @@ def by_gradient(setting: Setting) -> Network:
     data, network = setting.data, setting.floats(setting.indices)
     chosen = permutation(len(data.y_train), setting.seed, "magnitude-gradient")[:PICTURES].numpy()
     x_NCHW, y_N = torch.tensor(data.x_train[chosen]), torch.tensor(data.y_train[chosen])
-    recalibrate(network, evaluation(x_NCHW))
+    recalibrate(network, calibration(x_NCHW))
     found = scores(network, "gradient", loss=lambda model: setting.task.loss(model(pixels(x_NCHW)), y_N))
     pruned = _start(setting, found)
     for number, block in enumerate(pruned.layers):

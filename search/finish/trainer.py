@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from search.batches import Batches, evaluation, shifted, tensors
+from search.batches import Batches, calibration, shifted, tensors
 from search.datasets.data import ImageData
 from search.export import settle_biases
 from search.finish.average import Average
@@ -171,7 +171,7 @@ class Trainer:
 
     def calibration(self) -> Iterator[Tensor]:
         """The pictures that statistics are taken over: unshifted ones of the training."""
-        return evaluation(self.batches.x_NCHW[self.batches.order(0)[:CALIBRATION_EXAMPLES]])
+        return calibration(self.batches.x_NCHW[self.batches.order(0)[:CALIBRATION_EXAMPLES]])
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from search.batches import Batches, evaluation
+from search.batches import Batches, calibration
 from search.budget import Indices
 from search.compression.training import Recipe
 from search.datasets.data import ImageData
@@ -41,7 +41,7 @@ class Situation(NamedTuple):
     def floats(self) -> Network:
         """The largest path in fp32 and dense, with copies of the supernet's weights and statistics of its own."""
         network = float_copy(self.supernet.inherit(self.largest()), self.task.head, dense=True)
-        recalibrate(network, evaluation(self.batches.x_NCHW[self.batches.order(0)[:PICTURES]]))
+        recalibrate(network, calibration(self.batches.x_NCHW[self.batches.order(0)[:PICTURES]]))
         return network
 
     def adam(self, rate: float) -> Recipe:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from search.batches import Batches, shifted, split_for_search
+from search.batches import Batches, calibration, pixels, shifted, split_for_search
 from tests.search.builders import tiny_digits
 
 
@@ -29,6 +29,14 @@ def test_any_number_of_workers_loads_the_same_batches(workers: int) -> None:
             shifted(batches.batch(batches.order(3), n)[0], 2, batches.seed, n) for n in range(len(batches))
         ]  # fmt: skip
         assert all(map(torch.equal, loaded(batches, workers), one_by_one))
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [1]), (500, [500]), (501, [251, 250]), (2000, [500] * 4)])
+def test_batches_of_a_calibration_differ_by_one_picture_at_most(count: int, sizes: list[int]) -> None:
+    x_NCHW = torch.arange(count).remainder(251).to(torch.uint8).view(-1, 1, 1, 1)
+    found = list(calibration(x_NCHW))
+    assert [len(batch) for batch in found] == sizes
+    assert torch.equal(torch.cat(found), pixels(x_NCHW))
 
 
 def test_weights_and_theta_learn_from_different_pictures() -> None:
