@@ -96,6 +96,16 @@ class Level(NamedTuple):
         """`dense`, or as in `2:4@0.5`."""
         return f"{self.pattern}@{self.sparsity:g}" if self.sparsity else "dense"
 
+    def kept(self, columns: int) -> int:
+        """How many weights of a row of `columns` stay: one at least, or the row would say nothing."""
+        if not self.sparsity:
+            return columns
+        if ":" not in self.pattern:
+            return max(1, round((1 - self.sparsity) * columns))
+        n, m = map(int, self.pattern.split(":"))
+        whole, rest = divmod(columns, m)
+        return whole * n + min(n, rest)
+
 
 DENSE = Level(DENSE_PATTERN, 0.0)
 

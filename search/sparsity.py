@@ -33,7 +33,7 @@ def _kept(magnitude: Tensor, level: Level) -> Tensor:
     if not level.sparsity:
         return torch.ones_like(magnitude, dtype=torch.bool)
     if ":" not in level.pattern:
-        return _greatest(magnitude, round((1 - level.sparsity) * columns))
+        return _greatest(magnitude, level.kept(columns))
     n, m = map(int, level.pattern.split(":"))
     padded = torch.nn.functional.pad(magnitude, (0, -columns % m), value=-1.0)
     return _greatest(padded.view(-1, m), n).view(rows, -1)[:, :columns]

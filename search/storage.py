@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from search.choices import LEVELS_OF_PATTERN
+from search.choices import LEVELS_OF_PATTERN, Level
 
 POINTER_BITS = 32  # CSR: where a row begins
 AUTO, DENSE = "auto", "dense"
@@ -37,8 +37,8 @@ class Weight(NamedTuple):
 
     @property
     def nonzeros(self) -> int:
-        """Values that are not zero."""
-        return self.size - round(self.sparsity * self.size)
+        """Values that are not zero: of each row as many, as masks are made row by row (search.sparsity)."""
+        return self.rows * Level(self.pattern, self.sparsity).kept(self.columns)
 
 
 def closed_form_bits(weight: Weight) -> dict[str, int]:
@@ -84,8 +84,7 @@ def _slots(is_kept: np.ndarray, pattern: str) -> int | None:
     in_groups = np.pad(is_kept, ((0, 0), (0, -columns % m))).reshape(-1, m).sum(1)
     if in_groups.max() > n:
         return None
-    whole, rest = divmod(columns, m)
-    return int(rows * (whole * n + min(n, rest)))
+    return int(rows * Level(pattern, LEVELS_OF_PATTERN[pattern]).kept(columns))
 
 
 def _n_m(pattern: str) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from search.choices import DENSE, Level
+from search.sparsity import survivors
 from search.storage import Weight, bits_of_values, closed_form_bits, stored_bits
 
 
@@ -55,6 +57,20 @@ def test_counted_values_take_what_the_closed_form_says(level: Level, bits: int) 
     counted = bits_of_values(values(24, 80, level).reshape(24, 20, 2, 2), bits)
     closed = closed_form_bits(Weight(24, 80, bits, level.sparsity, level.pattern))
     assert {format: counted[format] for format in closed} == closed
+
+
+@pytest.mark.parametrize("columns", [1, 6, 8, 16, 27])
+@pytest.mark.parametrize(
+    "level", [Level("2:4", 0.5), Level("1:4", 0.75), Level("4:8", 0.5), Level("unstructured", 0.9)]
+)
+def test_what_a_mask_leaves_is_what_was_priced_whatever_the_row_divides_by(level: Level, columns: int) -> None:
+    w_OM = torch.randn(96, columns, generator=torch.Generator().manual_seed(0))
+    mask_OM = survivors(w_OM, level)
+    assert mask_OM.sum(1).min() >= 1
+    weight = Weight(96, columns, 8, level.sparsity, level.pattern)
+    assert int(mask_OM.sum()) == weight.nonzeros
+    counted = bits_of_values((w_OM * mask_OM).numpy(), 8)
+    assert {format: counted[format] for format in closed_form_bits(weight)} == closed_form_bits(weight)
 
 
 def test_a_pattern_fits_where_no_group_holds_more_than_it_keeps() -> None:
