@@ -27,7 +27,9 @@ def tokens() -> None:
     "--team", "teams", multiple=True, metavar="NAME", help="A team that it is of; may be given several times."
 )
 @click.option("--owner", metavar="NAME", help="Whose it is, instead of yours; needs the scope admin.")
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="Days that it is good for  [default: as long as yours]")
+@click.option(
+    "--days", type=click.FloatRange(0, min_open=True), help="Days that it is good for  [default: as long as yours]"
+)
 @connected
 def create_token(
     client: Client, output: Output, name: str, scopes: tuple[str, ...], device: str | None, teams: tuple[str, ...],
