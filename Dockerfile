@@ -25,6 +25,6 @@ EXPOSE 8000
 CMD ["lutnas", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS worker
-RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[s3,tracing,worker]"
+RUN pip install --no-cache-dir "$(echo /wheels/lutnas-*.whl)[litert,s3,tracing,worker]"
 USER lutnas
 CMD ["lutnas", "worker"]
