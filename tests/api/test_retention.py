@@ -1,5 +1,6 @@
 """What goes of jobs that have ended, what stays, and what an owner may keep."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -130,6 +131,21 @@ def test_the_elected_sweeper_collects(database: Database, settings: Settings, tm
     aged(tmp_path)
     second.round()
     assert "datasets/y.npz" in paths(store)
+
+
+def test_a_bucket_that_is_away_does_not_end_the_sweeping(
+    database: Database, settings: Settings, bucket_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = bucket_url.replace("s3://", "s3://no-")
+    often = settings.model_copy(update={"artifacts": missing, "collect_seconds": 1e-9, "sweep_seconds": 0.01})
+    sweeper = Sweeper(database, often, lambda _: None, is_silent=lambda: False)
+    with caplog.at_level(logging.WARNING, "api.jobs.sweeper"):
+        sweeper.start()
+        deadline = time.monotonic() + 30
+        while len(caplog.records) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        sweeper.stop()
+    assert [record.message for record in caplog.records[:2]] == ["a sweep failed and is tried again"] * 2
 
 
 @pytest.fixture
