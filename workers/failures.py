@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.artifacts.store import StoreError
+from api.artifacts.store import StoreAway, StoreError
 from api.errors import problem
 from api.jobs.pins import PinBroken
 from search.datasets import DatasetError, DatasetOutOfReach
@@ -21,6 +21,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (DatasetError, "dataset-invalid", "Data set is not usable"),
     (DataChanged, "dataset-changed", "Data set has changed"),
     (PinBroken, "pin-broken", "The store holds something else than the job was submitted with"),
+    (StoreAway, "store-away", "The artifact store does not answer"),
     (StoreError, "artifact-missing", "A file of the artifact store is missing"),
     (StateError, "checkpoint-broken", "The checkpoint cannot be read"),
     (MisfitError, "space-misfit", "Space and data do not fit"),

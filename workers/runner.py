@@ -6,6 +6,7 @@ What ends an attempt:
     the worker is told to stop   queued again (with a checkpoint)
     the lease is lost            nothing is written any more: another attempt has the job
     an error of the job          failed, with a problem that says what to do
+    no store to load from        queued again, and the worker takes no other for a while
     the database is gone         nothing: the lease runs out, and the job goes on elsewhere
 """
 
@@ -16,7 +17,8 @@ import socket
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.architectures.layers import layer_rows
-from api.artifacts.store import ArtifactStore, StoredFile, attempt_path
+from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, StoreError, attempt_path
 from api.db.session import Database
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -59,6 +61,7 @@ from workers.timing import measured_here
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
+AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it would claim the same at once
 _logger = logging.getLogger(__name__)
 
 
@@ -69,6 +72,22 @@ class Stopped(Exception):
         super().__init__(reason)
         self.becomes = becomes
         self.reason = reason
+
+
+class Unloaded(Stopped):
+    """The store that has the job's inputs, or its checkpoint, does not answer. It is not the job's fault."""
+
+    def __init__(self, away: StoreAway) -> None:
+        super().__init__("queued", f"its files could not be loaded: {away}")
+
+
+@contextmanager
+def _from_the_store() -> Iterator[None]:
+    """What is loaded inside is there, or a store that is away ends the attempt as Unloaded."""
+    try:
+        yield
+    except StoreAway as away:
+        raise Unloaded(away) from away
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
@@ -136,6 +155,8 @@ class Attempt:
             _logger.warning("%s: attempt %d has lost its lease and stops", job_id, self.lease.attempt)
         except Stopped as stop:
             self._give_back(stop)
+            if isinstance(stop, Unloaded):
+                self._stay_away()
         except OperationalError:
             raise  # the database is gone: the lease runs out by itself
         except Exception as error:
@@ -153,8 +174,9 @@ class Attempt:
 
     def _search(self, inputs: JobInputs, checkpoint: tuple[str, int] | None) -> None:
         use_threads(inputs.threads)
-        data = load_data(inputs, self.settings, self.store)
-        run = make_run(inputs, data, self.store)
+        with _from_the_store():
+            data = load_data(inputs, self.settings, self.store)
+            run = make_run(inputs, data, self.store)
         here = environment(inputs.threads)
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
@@ -176,7 +198,10 @@ class Attempt:
         if not sharing.is_shared_out():
             stored = self._stored_checkpoint(run, comparison.step, here)
             if stored is None:
-                detail = "the artifact store is full: without a checkpoint no other worker can take part in comparing"
+                detail = (
+                    "the artifact store is full or does not answer: without a checkpoint no other worker can take part "
+                    "in comparing"
+                )
                 self._write("warning", comparison.step, {"detail": detail})
                 for report in comparison:
                     self._after_step(run, report, inputs, here)
@@ -208,7 +233,7 @@ class Attempt:
         self.sleep(WAIT_SECONDS)
 
     def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
-        with self.store.local(path) as file:
+        with _from_the_store(), self.store.local(path) as file:
             kept = state.load(file)
         run.load_state_dict(kept["run"])
         _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
@@ -277,7 +302,7 @@ class Attempt:
 
     def _stored_checkpoint(self, run: Run, step: int, here: dict[str, Any]) -> StoredFile | None:
         """Under a new name, so that a crash between file and row leaves the last one whole. Where there is no room for
-        it, the last one stays too: a later one may have.
+        it, or the store is away, the last one stays too: a later one may be kept.
         """
         self.kept = self.clock()
         with tempfile.TemporaryDirectory() as folder:
@@ -286,7 +311,7 @@ class Attempt:
             name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
             try:
                 return self._store(name, file, patience_seconds=0.0)
-            except StoreFull as error:
+            except (StoreFull, StoreAway) as error:
                 _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
                 return None
 
@@ -299,13 +324,16 @@ class Attempt:
 
     def _end(self, write: Callable[[Session], list[str]]) -> None:
         """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the
-        last write of an attempt nothing is.
+        last write of an attempt nothing is. What holds is the write: a file that stays is collected as an orphan.
         """
         with self.database.write() as session:
             door.keep_log(session, self.lease, self.log.text())
             stale = write(session)
         for path in stale:
-            self.store.delete(path)
+            try:
+                self.store.delete(path)
+            except (StoreError, OSError):
+                _logger.warning("%s stays until files that nothing names are collected", path, exc_info=True)
 
     def _finish(self, run: Run, inputs: JobInputs, here: dict[str, Any]) -> None:
         steps = run.trainer.steps if run.trainer else 0
@@ -344,6 +372,13 @@ class Attempt:
                 door.release(session, self.lease, state=stop.becomes, reason=stop.reason)  # type: ignore[arg-type]
         except LeaseLost:
             _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)
+
+    def _stay_away(self) -> None:
+        """Other workers may reach the store meanwhile. The time is the worker's: the job has been given back."""
+        _logger.warning("no job is taken for %g s", AWAY_SECONDS)
+        until = self.clock() + AWAY_SECONDS
+        while self.clock() < until and not self.drain():
+            self.sleep(WAIT_SECONDS)
 
 
 def _outcome(error: Exception | None) -> str:

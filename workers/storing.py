@@ -1,7 +1,8 @@
-"""Files into a store that may be full for a while: no reason to lose a search that took hours.
+"""Files into a store that may be full or away for a while: no reason to lose a search that took hours.
 
 Errors:
     StoreFull (Exception)   the store took a file neither at once nor within the time it was given
+    StoreAway (StoreError)  the same of one that does not answer, see api.artifacts.store
 """
 
 import errno
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from api.artifacts.store import ArtifactStore, StoredFile
+from api.artifacts.store import ArtifactStore, StoreAway, StoredFile
 
 PAUSE_SECONDS = 2.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -26,8 +27,8 @@ def put(
     listen: Callable[[], None], clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> StoredFile:  # fmt: skip
-    """Keeps `file`; where there is no room, again and again for `patience_seconds`. Raises StoreFull, and what `listen`
-    raises between two tries: who waits can be told to end.
+    """Keeps `file`; where there is no room or no answer, again and again for `patience_seconds`. Raises StoreFull,
+    StoreAway, and what `listen` raises between two tries: who waits can be told to end.
     """
     deadline = clock() + patience_seconds
     while True:
@@ -38,6 +39,11 @@ def put(
                 raise
             if clock() >= deadline:
                 raise StoreFull(f"{path_in_store}: {error.strerror}: make room in the store of artifacts") from error
-            listen()
-            _logger.warning("no room for %s: trying again in %g s", path_in_store, PAUSE_SECONDS)
-            sleep(PAUSE_SECONDS)
+            why = "no room"
+        except StoreAway as error:
+            if clock() >= deadline:
+                raise
+            why = str(error)
+        listen()
+        _logger.warning("%s was not kept, trying again in %g s: %s", path_in_store, PAUSE_SECONDS, why)
+        sleep(PAUSE_SECONDS)

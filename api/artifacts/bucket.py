@@ -14,11 +14,11 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from api.artifacts.files import CHUNK_BYTES, Found, StoreError
+from api.artifacts.files import CHUNK_BYTES, Found, StoreAway, StoreError
 from api.artifacts.place import Bucket
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, GetResult
     from obstore.store import S3Config
 
 
@@ -59,7 +59,14 @@ class BucketFiles:
             raise self._gone(path) from error
         except BaseError as error:
             raise self._unusable(error) from error
-        return (bytes(piece) for piece in found.stream(min_chunk_size=CHUNK_BYTES))
+        return self._pieces(found)
+
+    def _pieces(self, found: "GetResult") -> Iterator[bytes]:
+        try:
+            for piece in found.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(piece)
+        except BaseError as error:  # it went away in the middle
+            raise self._unusable(error) from error
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
@@ -95,6 +102,6 @@ class BucketFiles:
     def _gone(self, path: str) -> StoreError:
         return StoreError(f"{self._shown}/{path} is gone: somebody changed the bucket, or API and worker share none")
 
-    def _unusable(self, error: Exception) -> StoreError:
+    def _unusable(self, error: Exception) -> StoreAway:
         """The first line says it: the others are the library's own state."""
-        return StoreError(f"{self._shown} cannot be used: {str(error).strip().splitlines()[0]}")
+        return StoreAway(f"{self._shown} cannot be used: {str(error).strip().splitlines()[0]}")

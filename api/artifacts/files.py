@@ -1,7 +1,8 @@
 """What a place for files can do; `folder` and `bucket` do it.
 
 Errors:
-    StoreError (Exception)   a path outside the store, a file that is not there, or a store that does not answer
+    StoreError (Exception)    a path outside the store, a file that is not there
+    └── StoreAway             the store does not answer, or refuses: nothing is known of the file
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ CHUNK_BYTES = 1 << 20
 
 class StoreError(Exception):
     """A path outside the store, a file that is not there, or a store that does not answer."""
+
+
+class StoreAway(StoreError):
+    """The store does not answer, or refuses: nothing is known of the file, and later it may be otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

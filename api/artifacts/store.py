@@ -4,7 +4,8 @@ A name never shows half a file. A file is real only once a row names it: an atte
 that nobody sees, in a folder of its own.
 
 Errors:
-    StoreError (Exception)   a path outside the store, a file that is not there, or a store that does not answer
+    StoreError (Exception)    a path outside the store, a file that is not there
+    └── StoreAway             the store does not answer, or refuses: nothing is known of the file
 """
 
 import hashlib
@@ -14,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from api.artifacts.files import CHUNK_BYTES, Files, Found, StoreError
+from api.artifacts.files import CHUNK_BYTES, Files, Found, StoreAway, StoreError
 from api.artifacts.folder import FolderFiles
 from api.artifacts.place import place_of
 from api.telemetry.metrics import ARTIFACT_BYTES
 
-__all__ = ["ArtifactStore", "Found", "StoreError", "StoredFile", "attempt_path"]
+__all__ = ["ArtifactStore", "Found", "StoreAway", "StoreError", "StoredFile", "attempt_path"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,8 +140,8 @@ Ended = Literal["succeeded", "failed", "lease-lost", "drained", "paused", "cance
 
 class AttemptView(BaseModel):
     """One claim of a job by a worker. `ended` is null while it runs; `lease-lost` is a worker that fell silent,
-    `drained` one that was told to stop. `problem` and `traceback` (its end) are those of a failure; `environment`
-    is null until the inputs are loaded, `last_step` until it has ended.
+    `drained` one that was told to stop, or that no store gave the job's files. `problem` and `traceback` (its end) are
+    those of a failure; `environment` is null until the inputs are loaded, `last_step` until it has ended.
     """
 
     model_config = ConfigDict(from_attributes=True)

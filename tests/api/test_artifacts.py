@@ -1,6 +1,7 @@
 """The artifact store, and downloads whole and in part."""
 
 import hashlib
+import re
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from api.app import create_app
 from api.artifacts.models import Artifact
 from api.artifacts.place import Bucket, place_of
 from api.artifacts.service import record
-from api.artifacts.store import ArtifactStore, StoreError
+from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.db.session import Database
 from api.settings import Settings
 from tests.api.making import X, Y, an_npz
@@ -110,6 +111,16 @@ def test_a_store_says_what_is_wrong_with_it(store: ArtifactStore, place: Path | 
         assert fault is not None
         assert "cannot be used" in fault
         assert len(fault.splitlines()) == 1
+
+
+def test_a_bucket_that_does_not_answer_is_away_and_a_file_that_is_not_there_is_not(bucket_url: str) -> None:
+    with pytest.raises(StoreError) as missing:
+        ArtifactStore(bucket_url).read("jobs/a/1/x")
+    assert not isinstance(missing.value, StoreAway)
+    away = ArtifactStore(re.sub("endpoint_url=.*", "endpoint_url=http://127.0.0.1:9", bucket_url))
+    for call in (away.read, away.delete, lambda path: away.put(path, b"x", media_type="x"), lambda _: [*away.found()]):
+        with pytest.raises(StoreAway, match="cannot be used"):
+            call("jobs/a/1/x")
 
 
 def test_deleting_removes_empty_folders_and_nothing_else(tmp_path: Path) -> None:

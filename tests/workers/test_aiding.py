@@ -1,6 +1,6 @@
 """A worker without a job takes part in the comparison of one that runs, in this process: at a step of the job's own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
-from api.app import create_app
-from api.auth.service import ensure_token
-from api.db.migrate import upgrade
 from api.db.session import Database
 from api.jobs.lease import claim
 from api.jobs.models import ComparedNetwork, SearchJob
 from api.settings import Settings
-from tests.e2e.conftest import made_up_table, spec
-from tests.search.builders import tiny_space
+from tests.e2e.conftest import spec
 from tests.workers.test_storing import FullFor
 from workers.aiding import aid
 from workers.heart import AttemptHeart
@@ -27,38 +23,6 @@ SMALL: dict[str, Any] = {
     "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
     "finish": {"epochs": 1, "batch_size": 256}, "baselines": ["random"], "comparison": {"seeds": 2},
 }  # fmt: skip
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", sweep_seconds=3600, threads=1)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    settings.home.mkdir()
-    upgrade(settings.database_url)
-    database = Database(settings.database_url)
-    token = ensure_token(settings, database)
-    database.close()
-    assert token is not None
-    with TestClient(create_app(settings)) as client:
-        client.headers["Authorization"] = f"Bearer {token.read_text().strip()}"
-        assert client.post("/v1/devices", json={"name": "board"}).status_code == 201
-        assert client.post("/v1/spaces", json=tiny_space().model_dump(mode="json")).status_code == 201
-        table = client.post(
-            "/v1/devices/board/tables?space=tiny", content=made_up_table(tiny_space()),
-            headers={"Content-Type": "text/csv"},
-        )  # fmt: skip
-        assert table.status_code == 201, table.text
-        yield client
-
-
-@pytest.fixture
-def database(settings: Settings, client: TestClient) -> Iterator[Database]:
-    database = Database(settings.database_url)
-    yield database
-    database.close()
 
 
 class AtAStep:

@@ -1,13 +1,15 @@
-"""A store that is full: results wait for room, and whoever has no patience is told what to do."""
+"""A store that is full or away: results wait for it, and whoever has no patience is told what to do."""
 
 import errno
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from api.artifacts.store import ArtifactStore, StoredFile
+from api.artifacts.store import ArtifactStore, StoreAway, StoredFile
+from workers.failures import problem_of
 from workers.storing import PAUSE_SECONDS, StoreFull, put
 
 
@@ -25,6 +27,33 @@ class FullFor(ArtifactStore):
         if self.times >= 0:
             raise OSError(self.code, "No space left on device")
         return super().put(path_in_store, source, media_type=media_type, name=name)
+
+
+class AwayFor(ArtifactStore):
+    """A store that does not answer the first `times` that something is put there, nor `loads` times where something is
+    loaded, and that never removes anything.
+    """
+
+    def __init__(self, place: Path | str, times: int = 0, loads: int = 0) -> None:
+        super().__init__(place)
+        self.times, self.loads = times, loads
+
+    def put(
+        self, path_in_store: str, source: bytes | BinaryIO | Path, *, media_type: str, name: str | None = None
+    ) -> StoredFile:
+        self.times -= 1
+        if self.times >= 0:
+            raise StoreAway("s3://b/p cannot be used: no route to host")
+        return super().put(path_in_store, source, media_type=media_type, name=name)
+
+    def local(self, path_in_store: str) -> AbstractContextManager[Path]:
+        self.loads -= 1
+        if self.loads >= 0:
+            raise StoreAway("s3://b/p cannot be used: no route to host")
+        return super().local(path_in_store)
+
+    def delete(self, path_in_store: str) -> None:
+        raise StoreAway("s3://b/p cannot be used: no route to host")
 
 
 @pytest.fixture
@@ -53,6 +82,18 @@ def test_a_result_waits_until_there_is_room(tmp_path: Path, file: Path) -> None:
     store = FullFor(tmp_path / "store", 3)
     found, slept = kept(store, file, 600.0)
     assert (store.read(found.path_in_store), slept) == (b"weights", [PAUSE_SECONDS] * 3)
+
+
+def test_a_result_waits_until_the_store_answers(tmp_path: Path, file: Path) -> None:
+    store = AwayFor(tmp_path / "store", 3)
+    found, slept = kept(store, file, 600.0)
+    assert (store.read(found.path_in_store), slept) == (b"weights", [PAUSE_SECONDS] * 3)
+
+
+def test_a_store_that_stays_away_is_told_as_away(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(StoreAway, match="no route to host") as caught:
+        kept(AwayFor(tmp_path / "store", 9), file, 3 * PAUSE_SECONDS)
+    assert problem_of(caught.value)["type"] == "urn:lutnas:problem:store-away"
 
 
 def test_without_patience_a_full_store_is_named_at_once(tmp_path: Path, file: Path) -> None:

@@ -1,0 +1,83 @@
+"""A store that does not answer costs a job time, and never the job."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.artifacts.store import ArtifactStore
+from api.db.session import Database
+from api.jobs.lease import claim
+from api.settings import Settings
+from search.datasets import load
+from tests.api.making import an_npz
+from tests.e2e.conftest import spec
+from tests.workers.test_storing import AwayFor
+from workers.heart import AttemptHeart
+from workers.log import AttemptLog
+from workers.runner import AWAY_SECONDS, Attempt
+
+SMALL: dict[str, Any] = {
+    "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
+    "finish": {"epochs": 1, "batch_size": 256},
+}  # fmt: skip
+
+
+@pytest.fixture
+def own_data(client: TestClient, settings: Settings) -> str:
+    """A data set whose file lies in the store."""
+    digits = load("digits", folder=settings.data_dir, say=print, source=None)
+    arrays = {name: getattr(digits, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    sent = client.post("/v1/datasets", data={"name": "mine"}, files={"file": an_npz(**arrays)})
+    assert sent.status_code == 201, sent.text
+    return "mine"
+
+
+def attempted(database: Database, settings: Settings, job: str, store: ArtifactStore) -> float:
+    """One attempt of the job; gives the seconds that its worker slept."""
+    slept: list[float] = []
+    with database.write() as session:
+        lease = claim(session, job, worker="w", lease_seconds=60)
+    assert lease is not None
+    with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=60) as heart:
+        attempt = Attempt(
+            lease, settings, database, heart, log, drain=lambda: False, clock=lambda: sum(slept), sleep=slept.append
+        )
+        attempt.store = store
+        attempt.run()
+    return sum(slept)
+
+
+def attempts(client: TestClient, job: str) -> list[tuple[str, str | None]]:
+    listed = client.get(f"/v1/search-jobs/{job}/attempts").json()["items"]
+    return [(one["ended"], one["reason"]) for one in listed]
+
+
+def test_a_job_ends_though_the_store_took_no_checkpoint_and_removed_none(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    always = settings.model_copy(update={"checkpoint_seconds": 0.0})
+    job = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"]
+    store = AwayFor(settings.home / "artifacts", 3)
+    attempted(database, always, job, store)
+    found = client.get(f"/v1/search-jobs/{job}").json()
+    assert found["state"] == "succeeded", found["error"]
+    assert attempts(client, job) == [("succeeded", None)]
+    checkpoints = [file.path for file in store.found() if "checkpoint" in file.path]
+    assert len(checkpoints) > 1  # for the collector
+
+
+def test_a_job_whose_data_or_checkpoint_a_store_does_not_give_waits_for_it_however_often(
+    client: TestClient, database: Database, settings: Settings, own_data: str
+) -> None:
+    job = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"]
+    for _ in range(4):  # more than LUTNAS_MAX_ATTEMPTS
+        # Else the worker claims it again at once.
+        slept = attempted(database, settings, job, AwayFor(settings.home / "artifacts", loads=1))
+        assert slept == AWAY_SECONDS
+        assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "queued"
+    why = "its files could not be loaded: s3://b/p cannot be used: no route to host"
+    assert attempts(client, job) == [("drained", why)] * 4
+    attempted(database, settings, job, ArtifactStore(settings.artifacts))
+    found = client.get(f"/v1/search-jobs/{job}").json()
+    assert found["state"] == "succeeded", found["error"]
