@@ -25,29 +25,38 @@ def check_url(text: str, *, private: bool) -> httpx.URL:
     """The URL, looked at without asking anybody: names are looked up when something is sent. Raises AddressRefused."""
     try:
         url = httpx.URL(text)
-    except httpx.InvalidURL as error:
+        has_host = bool(url.host)  # decodes it: `xn--a` is no name
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise AddressRefused(f"is no URL: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host or "%" in url.host or not 0 < (url.port or 80) < 2**16:
+    host = host_of(url)
+    if url.scheme not in ("http", "https") or not has_host or "%" in host or not 0 < (url.port or 80) < 2**16:
         raise AddressRefused("is no URL of http or https")
     if url.userinfo:
         raise AddressRefused("holds a password, which lists would show: receivers are sure of us by the signature")
     if private:
         return url
-    if url.host == "localhost" or url.host.endswith(".localhost"):
+    if host == "localhost" or host.endswith(".localhost"):
         raise AddressRefused(f"is of this machine: {_ALLOW}")
     try:
-        literal = ip_address(url.host)
+        literal = ip_address(host)
     except ValueError:
         return url
     _check(literal)
     return url
 
 
+def host_of(url: httpx.URL) -> str:
+    """The host in ASCII, by IDNA 2008. `url.host` is Unicode, of which Python's resolver and TLS make something else by
+    IDNA 2003: of faß.de the host fass.de, which may be another's.
+    """
+    return url.raw_host.decode("ascii")
+
+
 async def addresses_of(url: httpx.URL, *, private: bool) -> list[str]:
     """All addresses that the URL's host stands for now, each one that webhooks go to. Raises AddressRefused."""
     loop, port = asyncio.get_running_loop(), url.port or {"http": 80, "https": 443}[url.scheme]
     try:
-        found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host_of(url), port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise AddressRefused("is of a host that is not known") from error
     addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))

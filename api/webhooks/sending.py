@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from api.webhooks.addresses import AddressRefused, addresses_of, check_url
+from api.webhooks.addresses import AddressRefused, addresses_of, check_url, host_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,11 @@ async def _post(
 ) -> int:
     """The status of the answer, whose body is not read. The first address that takes a connection is spoken to."""
     *others, last = await addresses_of(url, private=private)
+    host = host_of(url)
     to_host = {**headers, "Host": url.netloc.decode(), "Content-Type": "application/json"}
     for address in (*others, last):
         request = client.build_request(
-            "POST", url.copy_with(host=address), content=body, headers=to_host, extensions={"sni_hostname": url.host}
+            "POST", url.copy_with(host=address), content=body, headers=to_host, extensions={"sni_hostname": host}
         )
         try:
             answer = await client.send(request, stream=True)

@@ -1,6 +1,7 @@
 """Webhooks: told of what happened and of nothing else, signed, again after a failure, and never by two at once."""
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -302,6 +303,31 @@ def test_tls_is_spoken_with_the_host_of_the_url_and_its_certificate_is_checked(
         assert "certificate" in told["error"]
 
 
+def test_a_name_beyond_ascii_is_asked_for_and_spoken_to_as_idna_2008_has_it(
+    client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """By that of 2003, which Python has, faß.de would be fass.de."""
+    resolve, asked = socket.getaddrinfo, []
+
+    def resolve_here(host: Any, *args: Any, **more: Any) -> Any:
+        asked.append(host)
+        return resolve("127.0.0.1" if host == "xn--fa-hia.de" else host, *args, **more)
+
+    file = certificate("xn--fa-hia.de", tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    lead(database, webhook["id"], receiver.url.replace("http://127.0.0.1", "https://faß.de"))
+    client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
+    assert Postman(database, near).round() == 1
+    ((told,),) = (one["tries"] for one in deliveries(client, webhook))
+    assert (told["status"], told["error"]) == (204, None)
+    assert "xn--fa-hia.de" in asked
+
+
 def test_without_the_setting_nothing_is_sent_to_this_machine_even_by_name(
     client: TestClient, database: Database, receiver: Receiver, settings: Settings, webhook: Json
 ) -> None:
@@ -322,7 +348,7 @@ def test_without_the_setting_nothing_is_sent_to_this_machine_even_by_name(
         ("https://me:secret@example.com/", "password"), ("http://localhost:80/", "this machine"),
         ("http://10.1.2.3/", "not public"), ("http://[::1]/", "not public"), ("http://169.254.169.254/", "not public"),
         ("http://[::ffff:127.0.0.1]/", "not public"), ("http://[::1/", "URL"), ("http://exa mple/", "no URL"),
-        ("http://example.com:99999/", "no URL"),
+        ("http://example.com:99999/", "no URL"), ("http://xn--a/", "no URL"),
     ],
 )  # fmt: skip
 def test_a_url_that_nothing_is_sent_to_is_refused_with_why(client: TestClient, url: str, why: str) -> None:
