@@ -27,7 +27,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.architectures.layers import layer_rows
-from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, StoreError, attempt_path
+from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
 from api.db.session import Database
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -324,16 +324,13 @@ class Attempt:
 
     def _end(self, write: Callable[[Session], list[str]]) -> None:
         """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the
-        last write of an attempt nothing is. What holds is the write: a file that stays is collected as an orphan.
+        last write of an attempt nothing is.
         """
         with self.database.write() as session:
             door.keep_log(session, self.lease, self.log.text())
             stale = write(session)
         for path in stale:
-            try:
-                self.store.delete(path)
-            except (StoreError, OSError):
-                _logger.warning("%s stays until files that nothing names are collected", path, exc_info=True)
+            self.store.discard(path)
 
     def _finish(self, run: Run, inputs: JobInputs, here: dict[str, Any]) -> None:
         steps = run.trainer.steps if run.trainer else 0

@@ -9,6 +9,7 @@ Errors:
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from api.artifacts.place import place_of
 from api.telemetry.metrics import ARTIFACT_BYTES
 
 __all__ = ["ArtifactStore", "Found", "StoreAway", "StoreError", "StoredFile", "attempt_path"]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,15 @@ class ArtifactStore:
     def delete(self, path_in_store: str) -> None:
         """Removes a file. One that is gone already is no error."""
         self._files.delete(_checked(path_in_store))
+
+    def discard(self, path_in_store: str) -> None:
+        """Removes a file that no row names. What was written to the database holds: where this fails it is logged, and
+        the file is collected later.
+        """
+        try:
+            self.delete(path_in_store)
+        except (StoreError, OSError):
+            _logger.warning("%s stays until files that no row names are collected", path_in_store, exc_info=True)
 
     def found(self, prefix: str = "", *, half_written: bool = False) -> Iterator[Found]:
         """All whole files under the folder `prefix`, whether or not a row names them, in no order; with those too that

@@ -12,7 +12,7 @@ from api.artifacts.quota import check_quota
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.dependencies import Cursor, Limit, Parts, Reader, Submitter
-from api.errors import FieldProblem, InvalidRequest
+from api.errors import DomainError, FieldProblem, InvalidRequest
 from api.pages import Page
 from search.document import Name
 
@@ -64,17 +64,17 @@ def create_dataset(
 ) -> DatasetView:
     """Bring a data set: an .npz of arrays, or a zip or tar of a folder of images. The same data again answers 200."""
     converted = datasets.convert(form.file, service.store, max_bytes=service.settings.max_unpacked_bytes)
-    kept = False
     try:
         with service.database.write() as session:
             row, created = datasets.create(session, caller.owner, form.name, converted)
             answer = DatasetView.of(row)
             if created:
                 check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
-        kept = created
-    finally:
-        if not kept:
-            service.store.delete(converted.file.path_in_store)
+    except DomainError:  # any other error may have come behind the commit: then a row names the file
+        service.store.discard(converted.file.path_in_store)
+        raise
+    if not created:
+        service.store.discard(converted.file.path_in_store)
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/v1/datasets/{answer.name}"
     return answer

@@ -80,15 +80,17 @@ def create(session: Session, owner: Owner, name: str, converted: Converted) -> t
     channels, height, width = converted.shape
     standing = find(session, owner.alone(), name)
     if standing is None and name not in BUILT_IN:
+        artifact = artifacts.record(session, owner.name, converted.file)
         row = Dataset(
             id=new_id("dst"), owner=owner.name, name=name, channels=channels, height=height, width=width,
             classes=len(converted.class_names), class_names=converted.class_names, content_hash=converted.content_hash,
             train_examples=converted.train_examples, test_examples=converted.test_examples,
-            artifact_id=artifacts.record(session, owner.name, converted.file).id, created_at=datetime.now(UTC),
+            artifact_id=artifact.id, created_at=datetime.now(UTC),
         )  # fmt: skip
         if insert(session, row):
             about(session, row.id)
             return row, True
+        session.delete(artifact)  # somebody was faster: its file is not kept, and nobody's bytes
         standing = find(session, owner.alone(), name)
     if standing is not None and standing.content_hash == converted.content_hash:
         return standing, False

@@ -4,8 +4,10 @@ import io
 import struct
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,18 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import event, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from api.artifacts.models import Artifact
 from api.artifacts.store import ArtifactStore
+from api.auth.callers import Owner
+from api.datasets.models import Dataset
 from api.datasets.raw import DatasetRefused
-from api.datasets.service import Converted, convert
+from api.datasets.service import Converted, convert, create
 from api.db.session import Database
+from api.settings import Settings
 from search.datasets.data import load_npz
 from tests.api.making import X, Y, a_zip, an_npz, row_counts
 
@@ -226,3 +235,41 @@ def test_more_labels_than_memory_should_hold_are_refused_by_their_header(tmp_pat
     np.lib.format.write_array_header_1_0(header, shape)
     body = a_zip({"x.npy": header.getvalue(), "y.npy": header.getvalue()})
     assert "4000000000 examples" in refused(body, tmp_path).detail
+
+
+def test_a_file_stays_where_the_answer_to_a_commit_was_lost(
+    client: TestClient, settings: Settings, database: Database
+) -> None:
+    """The row may be there, and names the file: only the collector can tell."""
+
+    def break_off(session: Session) -> None:
+        is_all = not session.in_nested_transaction()  # a savepoint is committed too
+        if is_all and any(isinstance(row, Dataset) for row in session.identity_map.values()):
+            raise OperationalError("COMMIT", {}, OSError("the connection was lost"))
+
+    event.listen(Session, "after_commit", break_off)
+    try:
+        answer = client.post("/v1/datasets", data={"name": "mine"}, files={"file": an_npz(x=X, y=Y)})
+    finally:
+        event.remove(Session, "after_commit", break_off)
+    assert answer.status_code == 503
+    with database.read() as session:
+        artifact = session.scalars(select(Artifact)).one()
+    assert ArtifactStore(settings.artifacts).read(artifact.path)
+
+
+def test_the_same_data_sent_at_once_is_kept_once_and_counts_once(database: Database, tmp_path: Path) -> None:
+    first, second = (converted(an_npz(x=X, y=Y), tmp_path)[0] for _ in range(2))
+
+    def keep(found: Converted) -> bool:
+        with database.write() as session:
+            return create(session, Owner("main"), "mine", found)[1]
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            assert create(session, Owner("main"), "mine", first)[1]
+            other = pool.submit(keep, second)
+            time.sleep(0.5)  # on Postgres it has looked by then, and waits for this one's row; on SQLite to begin
+        assert not other.result()
+    counts = row_counts(database)
+    assert (counts["datasets"], counts["artifacts"]) == (1, 1)
