@@ -19,7 +19,7 @@ from api.webhooks.rounds import Letter, is_due, record, take
 from api.webhooks.sending import send
 from api.webhooks.signing import signed_headers
 
-AT_ONCE = 20
+AT_ONCE, TO_ONE = 20, 4  # messages in all, and of one webhook: a round takes as long as the slowest receiver
 MARGIN_SECONDS = 60.0  # that a claim is good for beyond the time-out, to write how it ended
 USER_AGENT = "lutnas-webhooks/1"
 _logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Postman:
                     break
             claim_seconds = self._settings.webhook_timeout_seconds + MARGIN_SECONDS
             with self._database.write() as session:
-                letters = take(session, claim_seconds=claim_seconds, most=AT_ONCE)
+                letters = take(session, claim_seconds=claim_seconds, most=AT_ONCE, to_one=TO_ONE)
             if not letters:
                 break  # another process was faster
             count += len(letters)

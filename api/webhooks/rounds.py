@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, undefer
 
 from api.db.session import at, db_now
@@ -38,10 +38,13 @@ def is_due(session: Session) -> bool:
     return session.scalars(_due(db_now(session)).limit(1)).first() is not None
 
 
-def take(session: Session, *, claim_seconds: float, most: int) -> list[Letter]:
-    """Claims up to `most` messages that are due, the longest due first."""
+def take(session: Session, *, claim_seconds: float, most: int, to_one: int) -> list[Letter]:
+    """Claims up to `most` messages that are due, the longest due first, of one webhook up to `to_one`."""
     now = db_now(session)
-    due = _due(now).order_by(WebhookDelivery.next_try_us).limit(most).with_for_update(skip_locked=True)
+    place = func.row_number().over(partition_by=WebhookDelivery.webhook_id, order_by=WebhookDelivery.next_try_us)
+    ranked = _due(now).with_only_columns(WebhookDelivery.id, place.label("place")).subquery()
+    due = _due(now).where(WebhookDelivery.id.in_(select(ranked.c.id).where(ranked.c.place <= to_one)))
+    due = due.order_by(WebhookDelivery.next_try_us).limit(most).with_for_update(skip_locked=True)
     found = []
     for delivery in session.scalars(due).all():
         webhook = session.get_one(Webhook, delivery.webhook_id, options=[undefer(Webhook.secret)])
@@ -78,8 +81,12 @@ def record(session: Session, letter: Letter, outcome: Outcome, *, attempts: int,
 
 
 def _due(now: int) -> Select[WebhookDelivery]:
+    """Those of a webhook to which messages are on their way wait: its receiver may be one that does not answer."""
+    is_pending = WebhookDelivery.state == PENDING
+    spoken_to = select(WebhookDelivery.webhook_id).where(is_pending, WebhookDelivery.claimed_until_us > now)
     return select(WebhookDelivery).where(
-        WebhookDelivery.state == PENDING,
+        is_pending,
         WebhookDelivery.next_try_us <= now,
         WebhookDelivery.claimed_until_us <= now,
+        WebhookDelivery.webhook_id.not_in(spoken_to),
     )

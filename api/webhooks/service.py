@@ -4,6 +4,7 @@ Errors:
     WebhookUnknown (NotFound)         404  unknown-webhook
     DeliveryUnknown (NotFound)        404  unknown-delivery
     TooManyWebhooks (DomainError)     409  too-many-webhooks
+    DeliveryPending (DomainError)     409  delivery-pending
     UrlRefused (DomainError)          422  webhook-url-refused
 """
 
@@ -47,6 +48,14 @@ class TooManyWebhooks(DomainError):
     status = 409
     slug = "too-many-webhooks"
     title = "Too many webhooks"
+
+
+class DeliveryPending(DomainError):
+    """What is asked for is on its way already."""
+
+    status = 409
+    slug = "delivery-pending"
+    title = "Delivery pending"
 
 
 class UrlRefused(DomainError):
@@ -100,8 +109,13 @@ def remove(session: Session, owner: Owner, webhook_id: str) -> None:
 
 
 def ping(session: Session, owner: Owner, webhook_id: str) -> WebhookDelivery:
-    """Queues a message that says nothing, to try the way. Raises WebhookUnknown."""
+    """Queues a message that says nothing, to try the way, one at a time. Raises WebhookUnknown, DeliveryPending."""
     webhook = get(session, owner, webhook_id, lock=True)
+    waiting = select(WebhookDelivery.id).where(
+        WebhookDelivery.webhook_id == webhook.id, WebhookDelivery.event == PING, WebhookDelivery.state == PENDING
+    )
+    if (first := session.scalars(waiting.limit(1)).first()) is not None:
+        raise DeliveryPending(f"The ping {first} of {webhook.id} is not at its end: redeliver that to try it at once.")
     delivery = queue(session, webhook, PING, {"webhook": webhook.id})
     session.flush()
     return delivery
@@ -117,15 +131,18 @@ def list_deliveries(
 
 
 def redeliver(session: Session, owner: Owner, webhook_id: str, delivery_id: str) -> WebhookDelivery:
-    """Queues a message once more, under its id, with all attempts before it; one that waits goes out at once. Raises
-    WebhookUnknown, DeliveryUnknown.
+    """Queues a message once more, under its id, with all attempts before it; one that waits for its next try has it at
+    once. Raises WebhookUnknown, DeliveryUnknown, DeliveryPending.
     """
     webhook = get(session, owner, webhook_id)
     delivery = session.get(WebhookDelivery, delivery_id, with_for_update=True)
     if delivery is None or delivery.webhook_id != webhook.id:
         raise DeliveryUnknown(f"{webhook.id} has no delivery {delivery_id!r}: `deliveries` of the webhook lists them.")
+    now = db_now(session)
+    if delivery.state == PENDING and (delivery.next_try_us <= now or delivery.claimed_until_us > now):
+        raise DeliveryPending(f"The delivery {delivery.id} is on its way: ask again once that try is told of.")
     delivery.state, delivery.attempts, delivery.ended_at = PENDING, 0, None
-    delivery.next_try_us = db_now(session)
+    delivery.next_try_us = now
     return delivery
 
 

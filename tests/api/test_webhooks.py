@@ -26,6 +26,7 @@ from api.jobs import lease as jobs_lease
 from api.jobs.retention import collect
 from api.settings import Settings
 from api.webhooks.models import Webhook, WebhookDelivery
+from api.webhooks.outbox import queue
 from api.webhooks.postman import Postman
 from api.webhooks.rounds import record, take
 from api.webhooks.sending import Outcome
@@ -137,6 +138,13 @@ def all_due(database: Database) -> None:
 def deliveries(client: TestClient, webhook: Json) -> list[Json]:
     found: list[Json] = client.get(f"/v1/webhooks/{webhook['id']}/deliveries").json()["items"]
     return found
+
+
+def queued(database: Database, webhook: Json, count: int) -> list[str]:
+    """Ids of `count` messages that are due."""
+    with database.write() as session:
+        row = session.get_one(Webhook, webhook["id"])
+        return [queue(session, row, "search-job.succeeded", {}).id for _ in range(count)]
 
 
 def test_the_end_of_a_job_is_told_once_and_signed(
@@ -258,7 +266,7 @@ def test_nobody_listening_and_a_silent_receiver_are_told_as_what_they_are(
 def test_two_postmen_at_once_send_each_message_once(
     client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json
 ) -> None:
-    sent = {client.post(f"/v1/webhooks/{webhook['id']}/ping").json()["id"] for _ in range(30)}
+    sent = set(queued(database, webhook, 30))
     with ThreadPoolExecutor(3) as pool:
         counts = list(pool.map(lambda _: Postman(database, near).round(), range(3)))
     assert sum(counts) == 30
@@ -266,12 +274,52 @@ def test_two_postmen_at_once_send_each_message_once(
     assert (len(arrived), set(arrived)) == (30, sent)
 
 
+def test_a_receiver_that_does_not_answer_holds_up_its_own_messages_alone(
+    client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json
+) -> None:
+    other = client.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()
+    queued(database, webhook, 30)
+    late = queued(database, other, 2)
+    with database.write() as session:
+        letters = take(session, claim_seconds=60, most=20, to_one=4)
+    assert len(letters) == 6
+    assert {letter.delivery_id for letter in letters} >= set(late)
+    lead(database, other["id"], receiver.url)
+    (later,) = queued(database, other, 1)
+    with database.write() as session:  # of the second process: to both receivers messages are on their way
+        assert take(session, claim_seconds=60, most=20, to_one=4) == []
+    with database.write() as session:
+        for letter in letters:
+            if letter.delivery_id in late:
+                record(session, letter, Outcome(204, None, 1), attempts=3, retry_seconds=10)
+    assert Postman(database, near).round() == 1  # the other one waits still
+    assert [headers["webhook-id"] for headers, _ in receiver.arrived] == [later]
+
+
+def test_a_ping_that_waits_and_a_message_on_its_way_are_not_asked_for_twice(
+    client: TestClient, database: Database, receiver: Receiver, postman: Postman, webhook: Json
+) -> None:
+    receiver.answers = [503]
+    path = f"/v1/webhooks/{webhook['id']}"
+    sent = client.post(f"{path}/ping").json()
+    again = f"{path}/deliveries/{sent['id']}/redeliver"
+    for refused in (client.post(f"{path}/ping"), client.post(again)):
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:lutnas:problem:delivery-pending")
+        assert sent["id"] in refused.json()["detail"]
+    postman.round()
+    assert client.post(f"{path}/ping").status_code == 409  # it comes again in 10 s
+    assert client.post(again).status_code == 202  # or at once
+    postman.round()
+    assert client.post(f"{path}/ping").status_code == 202
+    assert len(receiver.arrived) == 2
+
+
 def test_a_postman_that_died_is_followed_by_another_and_his_late_word_is_not_taken(
     client: TestClient, database: Database, receiver: Receiver, postman: Postman, webhook: Json
 ) -> None:
     client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
     with database.write() as session:
-        (letter,) = take(session, claim_seconds=60, most=5)
+        (letter,) = take(session, claim_seconds=60, most=5, to_one=5)
     assert postman.round() == 0  # it is claimed
     all_due(database)
     assert postman.round() == 1
@@ -333,7 +381,7 @@ def test_without_the_setting_nothing_is_sent_to_this_machine_even_by_name(
 ) -> None:
     for url in (receiver.url, receiver.url.replace("127.0.0.1", "2130706433")):
         lead(database, webhook["id"], url)
-        client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
+        queued(database, webhook, 1)
         assert Postman(database, settings).round() == 1
     assert receiver.arrived == []
     for delivery in deliveries(client, webhook):
