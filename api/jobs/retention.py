@@ -5,22 +5,24 @@ yet: files younger than a while are left alone, and all those of an attempt that
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
 
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
-from api.artifacts.store import ArtifactStore
+from api.artifacts.store import ArtifactStore, Found
 from api.db.session import Database, at, db_now
 from api.jobs.models import FINAL, RUNNING, Checkpoint, JobEvent, SearchJob
 from api.settings import Settings
 from api.webhooks.models import PENDING, WebhookDelivery
 
 _JOBS_A_ROUND = 100  # whose events go in one unit of work: on SQLite all other writers wait for it
+_OF_JOB = re.compile(r"jobs/(?P<job>[^/]+)/(?P<attempt>\d+)/[^/]+")  # half-written ones too: they lie beside
+_OF_DATA = re.compile(r"datasets/(dst_\w{20}\.npz|\.dst_\w{20}\.npz\.[0-9a-f]{16})")
 _logger = logging.getLogger(__name__)
 
 
@@ -99,20 +101,37 @@ def _deliveries(database: Database, before: datetime, dry_run: bool) -> int:
 
 def _orphans(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> list[int]:
     """Bytes of each. The files are listed before the rows are read: one that got its row meanwhile is named."""
-    listed = [(file.path, file.bytes) for file in store.found(half_written=True) if file.written_at < before]
+    listed = list(store.found(half_written=True))
     with database.read() as session:
-        orphans = list(_unnamed(session, listed))
+        orphans = [file for file in _unnamed(session, listed) if file.written_at < before]
     if not dry_run:
-        for path, _ in orphans:
-            store.delete(path)
-    return [size for _, size in orphans]
+        for file in orphans:
+            store.delete(file.path)
+    return [file.bytes for file in orphans]
 
 
-def _unnamed(session: Session, files: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+def _unnamed(session: Session, files: Iterable[Found]) -> Iterator[Found]:
+    """Those that jobs of this database and uploads left, by their paths: whatever else lies in the store stays. No job
+    is ever deleted, so where there are files of unknown ones the data sets may be another database's too.
+    """
     named = {*session.scalars(select(Artifact.path)), *session.scalars(select(Checkpoint.path))}
-    running = {job.id: job.attempt for job in session.scalars(select(SearchJob).where(SearchJob.state == RUNNING))}
-    for path, size in files:
-        parts = PurePosixPath(path).parts
-        is_working = len(parts) > 3 and parts[0] == "jobs" and parts[2] == str(running.get(parts[1]))
-        if path not in named and not is_working:
-            yield path, size
+    jobs = {job.id: job for job in session.execute(select(SearchJob.id, SearchJob.state, SearchJob.attempt))}
+    data, foreign = [], 0
+    for file in files:
+        if file.path in named:
+            continue
+        if _OF_DATA.fullmatch(file.path):
+            data.append(file)
+        elif of_job := _OF_JOB.fullmatch(file.path):
+            job = jobs.get(of_job["job"])
+            if job is None:
+                foreign += 1
+            elif (job.state, str(job.attempt)) != (RUNNING, of_job["attempt"]):
+                yield file
+    if not foreign:
+        yield from data
+        return
+    _logger.warning(
+        "the store has %d files of jobs that this database does not know: they stay, and all data sets with them. "
+        "A store belongs to one service; where the database is an old copy of its own, remove them by hand", foreign,
+    )  # fmt: skip

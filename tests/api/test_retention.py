@@ -23,6 +23,7 @@ from api.settings import Settings
 from tests.api.making import X, Y, a_job, an_architecture, an_npz, stored, submit
 from tests.api.test_lease import taken
 
+DATA = ("datasets/dst_06h287hscjstg7hoaesr.npz", "datasets/dst_06h287i3ilvktbc2pssa.npz")
 NOTHING = Collected(0, 0, 0, 0, 0)
 
 
@@ -108,9 +109,10 @@ def test_files_that_no_row_names_go_when_they_are_old_and_nobody_works_on_them(
     with database.write() as session:
         succeed(session, lease, architecture=an_architecture(), artifacts=[named])
     stored(store, lease, "late.bin")
-    store.put("datasets/x.npz", b"12345", media_type="x")
+    store.put(DATA[0], b"12345", media_type="x")
     in_work = stored(store, other, "weights")
-    (tmp_path / "datasets" / ".y.npz.0123456789abcdef").write_bytes(b"123")  # whoever wrote it was killed
+    half = tmp_path / "datasets" / f".{Path(DATA[1]).name}.0123456789abcdef"
+    half.write_bytes(b"123")  # whoever wrote it was killed
     assert collect(database, store, settings) == NOTHING  # too young
     aged(tmp_path)
     found = Collected(0, 0, 0, files=3, bytes=15)
@@ -119,18 +121,37 @@ def test_files_that_no_row_names_go_when_they_are_old_and_nobody_works_on_them(
     assert paths(store) == {named.path_in_store, in_work.path_in_store}
 
 
+def test_files_that_another_service_or_a_person_keeps_in_the_store_stay(
+    client: TestClient, database: Database, settings: Settings, store: ArtifactStore, job: str, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    kept = ["notes.txt", "datasets/mnist.npz", "jobs/readme", f"jobs/{job}/1/folder/x"]
+    for path in (*kept, DATA[0], f"jobs/{job}/1/late"):
+        store.put(path, b"12345", media_type="x")
+    theirs = ["jobs/job_06h287hscjstg7hoaesr/1/model.onnx", DATA[1]]
+    for path in theirs:
+        store.put(path, b"12345", media_type="x")
+    aged(tmp_path)
+    assert collect(database, store, settings).files == 1
+    assert paths(store) == {*kept, DATA[0], *theirs}  # whose the data sets are is not known
+    assert "files of jobs that this database does not know" in caplog.text
+    store.delete(theirs[0])
+    assert collect(database, store, settings).files == 2
+    assert paths(store) == {*kept}
+
+
 def test_the_elected_sweeper_collects(database: Database, settings: Settings, tmp_path: Path) -> None:
     ours = settings.model_copy(update={"artifacts": tmp_path, "collect_seconds": 1e-9})
     store = ArtifactStore(tmp_path)
-    store.put("datasets/x.npz", b"12345", media_type="x")
+    store.put(DATA[0], b"12345", media_type="x")
     aged(tmp_path)
     first, second = (Sweeper(database, ours, lambda _: None, is_silent=lambda: False) for _ in range(2))
     first.round()
-    assert "datasets/x.npz" not in paths(store)
-    store.put("datasets/y.npz", b"12345", media_type="x")
+    assert DATA[0] not in paths(store)
+    store.put(DATA[1], b"12345", media_type="x")
     aged(tmp_path)
     second.round()
-    assert "datasets/y.npz" in paths(store)
+    assert DATA[1] in paths(store)
 
 
 def test_a_bucket_that_is_away_does_not_end_the_sweeping(

@@ -5,11 +5,12 @@ import time
 from typing import Any
 
 from api.artifacts.store import ArtifactStore
+from api.ids import new_id
 from tests.lutnas.conftest import Service
 
 
 def test_it_tells_what_would_go_and_then_removes_it(service: Service, table: Any) -> None:
-    path = ArtifactStore(service.home / "artifacts").put("jobs/job_gone/1/late.bin", b"12345", media_type="x")
+    path = ArtifactStore(service.home / "artifacts").put(f"datasets/{new_id('dst')}.npz", b"12345", media_type="x")
     file = service.home / "artifacts" / path.path_in_store
     os.utime(file, (time.time() - 7200,) * 2)
     told = service.data("collect", "--dry-run")
