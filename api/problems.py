@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from api.artifacts.files import StoreAway
 from api.db.types import Unstorable
 from api.envelope import seal
 from api.errors import DomainError, FieldProblem, problem
@@ -60,6 +61,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StatementError, _statement_error)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeout, _database_away)
+    app.add_exception_handler(StoreAway, _store_away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -156,6 +158,17 @@ def _database_away(request: Request, error: Exception) -> Response:
         detail="The database did not answer: try again.",
     )
     return respond(found, request.url.path, {"Retry-After": "2"})
+
+
+def _store_away(request: Request, error: Exception) -> Response:
+    _logger.error("the artifact store did not answer", exc_info=error)
+    found = problem(
+        slug="store-unavailable",
+        title="Artifact store unavailable",
+        status=503,
+        detail="The store of files did not answer: try again.",
+    )
+    return respond(found, request.url.path, {"Retry-After": "10"})
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
-from api.artifacts.store import ArtifactStore, StoreError
+from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.auth.callers import Owner
 from api.datasets.models import Dataset
 from api.datasets.schemas import Examples
@@ -168,6 +168,8 @@ def changed_file(store: ArtifactStore, place: str, artifact: Artifact | None) ->
             digest.update(piece)
         if digest.hexdigest() != artifact.sha256:
             yield FieldProblem(place, f"the file {artifact.name} is not what it was: restore it")
+    except StoreAway:
+        raise  # nothing is known of the file
     except StoreError as error:
         yield FieldProblem(place, str(error))
 
@@ -190,6 +192,8 @@ def _environment(store: ArtifactStore, report: Artifact | None) -> dict[str, Any
     """What a job's report says it ran in; None where the report is gone."""
     try:
         document = {} if report is None else json.loads(store.read(report.path))
+    except StoreAway:
+        raise
     except (StoreError, ValueError):
         return None
     found: dict[str, Any] | None = document.get("environment")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.architectures.layers import layer_rows
 from api.artifacts import service as artifacts
-from api.artifacts.store import ArtifactStore, StoreError
+from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.auth.callers import Owner
 from api.errors import DomainError
 from api.jobs.assessment import Assessment
@@ -103,5 +103,7 @@ def _evidence(session: Session, store: ArtifactStore, job: SearchJob) -> "Eviden
         raise NoEvidence(f"The job {job.id} left no {EVIDENCE}, as jobs did not always: submit it again.")
     try:
         return Evidence.model_validate_json(store.read(kept[0].path))
+    except StoreAway:
+        raise
     except (StoreError, ValueError) as error:
         raise NoEvidence(f"The {EVIDENCE} of the job {job.id} cannot be read: {error}") from error

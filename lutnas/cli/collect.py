@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from lutnas.cli.failure import extra
+from lutnas.cli.failure import Failure, extra
 from lutnas.cli.options import json_option
 from lutnas.cli.output import Output
 from lutnas.cli.serve import load_settings
@@ -22,7 +22,7 @@ def collect(dry_run: bool, as_json: bool) -> None:
     """
     settings = load_settings()
     with extra("server", "this command"):
-        from api.artifacts.store import ArtifactStore
+        from api.artifacts.store import ArtifactStore, StoreAway
         from api.db import models  # all tables, so that relations between rooms are known
         from api.db.session import Database
         from api.jobs import retention
@@ -30,6 +30,8 @@ def collect(dry_run: bool, as_json: bool) -> None:
     database = Database(settings.database_url)
     try:
         found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
+    except StoreAway as error:
+        raise Failure(str(error), hint="LUTNAS_ARTIFACTS names the store") from error
     finally:
         database.close()
     Output(as_json).document({"dry_run": dry_run, **asdict(found)})

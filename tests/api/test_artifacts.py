@@ -123,6 +123,24 @@ def test_a_bucket_that_does_not_answer_is_away_and_a_file_that_is_not_there_is_n
             call("jobs/a/1/x")
 
 
+def test_a_request_that_needs_a_bucket_that_is_away_may_be_tried_again_and_leaves_nothing(
+    client: TestClient, settings: Settings, bucket_url: str
+) -> None:
+    working = settings.model_copy(update={"artifacts": bucket_url})
+    away = settings.model_copy(
+        update={"artifacts": re.sub("endpoint_url=.*", "endpoint_url=http://127.0.0.1:9", bucket_url)}
+    )
+    headers = {"Authorization": client.headers["Authorization"]}
+    upload = {"data": {"name": "away"}, "files": {"file": an_npz(x=X, y=Y)}}
+    with TestClient(create_app(away), headers=headers) as asked:
+        refused = asked.post("/v1/datasets", **upload)
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:lutnas:problem:store-unavailable")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert asked.get("/v1/datasets/away").status_code == 404
+    with TestClient(create_app(working), headers=headers) as asked:
+        assert asked.post("/v1/datasets", **upload).status_code == 201
+
+
 def test_deleting_removes_empty_folders_and_nothing_else(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     for name in ("jobs/a/1/x", "jobs/a/2/y"):
