@@ -26,6 +26,7 @@ from api.db.session import Database
 from api.jobs.tailer import Tailer
 from api.settings import Settings
 from api.telemetry.context import learn
+from search.choices import MOST_OPTIONS
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -118,14 +119,15 @@ class Asked:
 async def asked_choices(
     precision: Annotated[
         list[str] | None,
-        Query(max_length=16, description="Precisions to choose among, instead of the space's."),
+        Query(max_length=MOST_OPTIONS, description="Precisions to choose among, instead of the space's."),
     ] = None,
     width: Annotated[
-        list[float] | None, Query(max_length=16, description="Shares of middle channels, instead of the space's.")
+        list[float] | None,
+        Query(max_length=MOST_OPTIONS, description="Shares of middle channels, instead of the space's."),
     ] = None,
     sparsity: Annotated[
         list[str] | None,
-        Query(max_length=16, description="Levels of zeros (`dense`, `2:4@0.5`), instead of the space's."),
+        Query(max_length=MOST_OPTIONS, description="Levels of zeros (`dense`, `2:4@0.5`), instead of the space's."),
     ] = None,
 ) -> Asked:
     """The query that routes about a space's operators share."""

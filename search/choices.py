@@ -24,6 +24,7 @@ NINE_CANDIDATES = (
     "skip",
 )  # FBNet, table 2
 DENSE_PATTERN = ""
+MOST_OPTIONS = 16  # precisions, widths, or levels of zeros
 LEVELS_OF_PATTERN = {"1:4": 0.75, "2:4": 0.5, "4:8": 0.5}
 
 
@@ -139,7 +140,9 @@ class Sparsity(Document):
     """Shares of zeros that a layer may choose from, in one pattern. 0 is dense."""
 
     pattern: str = "unstructured"
-    levels: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1)] = (0.0,)
+    levels: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1, max_length=MOST_OPTIONS)] = (
+        0.0,
+    )
 
     @field_validator("pattern")
     @classmethod
@@ -186,8 +189,10 @@ class Choices(Document):
     precision of stem and head.
     """
 
-    precision: Annotated[tuple[str, ...], Field(min_length=1)] = ("fp32",)
-    width: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
+    precision: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_OPTIONS)] = ("fp32",)
+    width: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1, max_length=MOST_OPTIONS)] = (
+        1.0,
+    )
     width_multiple: Annotated[int, Field(ge=1, le=64)] = 8
     sparsity: Sparsity | None = None
     ends: str = "fp32"

@@ -19,6 +19,7 @@ from search.choices import NINE_CANDIDATES, Block, Candidate, Choice, Choices, P
 from search.document import Document, Name
 
 Channels = Annotated[int, Field(ge=1, le=8192)]
+MOST_CHOICES = 40_000  # of all layers: laid out in half a second, and `size` has fewer than the 4300 digits of an int
 
 
 class SpaceError(ValueError):
@@ -58,6 +59,12 @@ class Stage(Document):
     def blocks(self, candidates: tuple[Candidate, ...], c_in: int, choices: Choices) -> tuple[Block, ...]:
         """The distinct blocks of one of its layers with `c_in` input channels."""
         return choices.blocks(candidates, c_in) if self.c_mid is None else (Block(candidates[0], self.c_mid),)
+
+    def most_choices(self, candidates: Sequence[Candidate], choices: Choices) -> int:
+        """No more than so many have its layers together; blocks that are alike count as often as they come."""
+        widths = len(choices.width) if self.c_mid is None else 1
+        blocks = sum(widths if candidate.groups == 1 else 1 for candidate in candidates)
+        return self.layers * blocks * len(choices.precision) * len(choices.levels)
 
     def narrowed_wrongly(self, c_in: int) -> str | None:
         """Why its one candidate cannot have `c_mid` middle channels; None where it can."""
@@ -147,6 +154,13 @@ class Space(Document):
             wrong = stage.narrowed_wrongly(c_in)
             if wrong:
                 raise ValueError(f"stages[{number}].c_mid: {wrong}")
+        most = sum(stage.most_choices(self._candidates_of(stage), self.choices) for stage in self.stages)
+        if most > MOST_CHOICES:  # before any is laid out
+            layers = sum(stage.layers for stage in self.stages)
+            raise ValueError(
+                f"the {layers} layers have up to {most:,} choices together, of which {MOST_CHOICES:,} are taken: "
+                "offer fewer precisions, widths, levels of zeros, candidates or layers"
+            )
         try:
             list(self.operators())
         except ValueError as error:
@@ -159,7 +173,7 @@ class Space(Document):
         h, w = self.stem_operator.out_hw
         c_in, layers = self.stem.channels, list[Layer]()
         for stage in self.stages:
-            candidates = tuple(Candidate.parse(name) for name in stage.candidates or self.candidates)
+            candidates = self._candidates_of(stage)
             for number in range(stage.layers):
                 stride = stage.stride if number == 0 else 1
                 blocks = stage.blocks(candidates, c_in, self.choices)
@@ -167,6 +181,9 @@ class Space(Document):
                 layers.append(Layer(len(layers), h, w, c_in, stage.channels, stride, blocks, choices))
                 h, w, c_in = -(-h // stride), -(-w // stride), stage.channels
         return tuple(layers)
+
+    def _candidates_of(self, stage: Stage) -> tuple[Candidate, ...]:
+        return tuple(Candidate.parse(name) for name in stage.candidates or self.candidates)
 
     @cached_property
     def operators_LK(self) -> tuple[tuple[Operator, ...], ...]:

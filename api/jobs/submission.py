@@ -1,5 +1,6 @@
 """What a job needs, looked up before anything is spent: all that is wrong is told in one answer."""
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -107,7 +108,8 @@ def _offering(session: Session, owner: Owner, found: Assessment, space: Space, s
         return space_of(spec, space, given)
     except ValueError as error:
         field = error.field if isinstance(error, NotOffered) else "choices"
-        found.refuse("space-does-not-fit", field, f"{space.name} cannot offer them: {error}")
+        told = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
+        found.refuse("space-does-not-fit", field, f"{space.name} cannot offer them: {told}")
         return None
 
 

@@ -8,14 +8,15 @@ from pydantic import BaseModel, Field, field_validator
 from api.db.session import at
 from api.requests.models import RUNNING, DeviceRequest
 from api.tables.schemas import Microseconds
+from search.choices import MOST_OPTIONS
 from search.document import Document, Name
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Id = Annotated[str, Field(min_length=1, max_length=100)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Precisions = Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
-Widths = Annotated[tuple[float, ...], Field(min_length=1, max_length=16)]
+Precisions = Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_OPTIONS)]
+Widths = Annotated[tuple[float, ...], Field(min_length=1, max_length=MOST_OPTIONS)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

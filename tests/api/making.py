@@ -24,6 +24,11 @@ CSV = {"Content-Type": "text/csv"}
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (20, 6, 5), np.uint8)
 Y = np.arange(20) % 4
+TOO_MANY: dict[str, Any] = {  # choices: each axis as long as it may be, together more than can be laid out
+    "precision": [f"w{weights}a{acts}" for weights in range(2, 9) for acts in (4, 8)],
+    "width": [n / 16 for n in range(1, 17)],
+    "sparsity": {"levels": [n / 16 for n in range(16)]},
+}
 
 
 def a_table_csv(

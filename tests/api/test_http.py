@@ -10,7 +10,7 @@ from api.auth.service import ensure_token
 from api.db.session import Database
 from api.settings import Settings
 from search.space import preset
-from tests.api.making import a_job
+from tests.api.making import TOO_MANY, a_job
 
 OPEN = {"/healthz", "/readyz", "/openapi.json", "/docs"}
 
@@ -118,6 +118,18 @@ def test_a_space_read_can_be_brought_again(client: TestClient) -> None:
     assert (
         client.post("/v1/spaces", json={**document, "name": "odd", "depth": 3}).json()["errors"][0]["field"] == "depth"
     )
+
+
+def test_a_space_of_more_choices_than_can_be_laid_out_is_refused_in_a_sentence(client: TestClient) -> None:
+    document = {**preset("fbnet-mini").model_dump(mode="json"), "name": "mine"}
+    many = {**document, "stages": [{"channels": 64, "layers": 64}] * 64, "choices": {"width": [1, 0.5]}}
+    queried = [(name, value) for name in ("precision", "width") for value in TOO_MANY[name]]
+    queried += [("sparsity", f"unstructured@{level:.4f}") for level in TOO_MANY["sparsity"]["levels"] if level]
+    answers = [client.post("/v1/spaces", json=many), client.get("/v1/spaces/fbnet-mini/operators", params=queried)]
+    for answer, layers in zip(answers, ("4096", "7"), strict=True):
+        assert answer.status_code == 422
+        assert f"the {layers} layers have up to" in answer.json()["detail"]
+        assert "offer fewer precisions, widths, levels of zeros, candidates or layers" in answer.json()["detail"]
 
 
 def test_the_token_is_made_once_and_for_its_owner_alone(

@@ -14,7 +14,7 @@ from api.jobs.pins import load
 from api.settings import Settings
 from latency.formats import read_csv
 from search.space import preset
-from tests.api.making import CSV, a_job, a_table_csv, an_npz, row_counts, submit
+from tests.api.making import CSV, TOO_MANY, a_job, a_table_csv, an_npz, row_counts, submit
 
 JOBS = "/v1/search-jobs"
 
@@ -47,6 +47,16 @@ REFUSED = {
         "baselines[0]",
     ),
     "choices that are none": (a_job(choices={"precision": ["int8"]}), "invalid-request", "choices.precision"),
+    "more choices than can be laid out": (
+        a_job(choices=TOO_MANY),
+        "space-does-not-fit",
+        "choices",
+    ),
+    "more levels of zeros than a layer may have": (
+        a_job(choices={"sparsity": {"levels": [n / 300 for n in range(300)]}}),
+        "invalid-request",
+        "choices.sparsity.levels",
+    ),
     "a choice that the table lacks": (
         a_job(choices={"precision": ["fp32", "w8a8"]}),
         "space-not-covered",

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.jobs.pins import load
-from tests.api.making import CSV, a_job, a_table_csv, row_counts
+from tests.api.making import CSV, TOO_MANY, a_job, a_table_csv, row_counts
 
 Json = dict[str, Any]
 
@@ -108,6 +108,8 @@ def bad(client: TestClient, table: Json, name: str) -> tuple[Json, str]:
             return body, "networks[1]"
         case "bits that the table lacks":
             return body | sampled_in_int8(client), "networks[0]"
+        case "more choices than can be laid out":
+            return body | {"choices": TOO_MANY}, "choices"
         case "no latency":
             network["latency_us"] = 1e-320
             return body, "networks[1].latency_us"
@@ -124,7 +126,7 @@ def sampled_in_int8(client: TestClient) -> Json:
 @pytest.mark.parametrize(
     "name",
     ["another runtime", "more threads", "a choice that is none", "a layer too few", "bits that the table lacks",
-     "no latency", "no network"],
+     "more choices than can be laid out", "no latency", "no network"],
 )  # fmt: skip
 def test_wrong_measurements_are_named_by_network_and_keep_nothing(
     client: TestClient, table: Json, database: Database, name: str

@@ -2,12 +2,13 @@
 
 import itertools
 import json
+import time
 
 import pytest
 from pydantic import ValidationError
 
 from search.architecture import Architecture
-from search.choices import NINE_CANDIDATES, Choices, Sparsity
+from search.choices import NINE_CANDIDATES, Candidate, Choices, Sparsity
 from search.space import Input, SpaceError, parse, preset, preset_names
 from tests.search.builders import tiny_space
 
@@ -113,11 +114,34 @@ def test_an_architecture_with_every_kind_of_choice_survives_its_document() -> No
     [
         ("precision", ["w9a8"]), ("precision", ["fp32", "fp32"]), ("width", [0]), ("ends", "int8"),
         ("sparsity", {"pattern": "2:4", "levels": [0.4]}), ("sparsity", {"pattern": "3:4"}),
+        ("precision", [f"w{w}a{a}" for w in range(2, 9) for a in (4, 6, 8)]), ("width", [1 / n for n in range(1, 18)]),
+        ("sparsity.levels", {"levels": [n / 17 for n in range(17)]}),
     ],
 )  # fmt: skip
 def test_a_choice_that_cannot_be_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):
-        Choices.model_validate({field: value})
+        Choices.model_validate({field.partition(".")[0]: value})
+
+
+def test_more_choices_than_can_be_laid_out_are_refused_before_they_are() -> None:
+    many = [f"w{weights}a{acts}" for weights in range(2, 9) for acts in (4, 8)]
+    wide = {"precision": many, "width": [n / 16 for n in range(1, 17)], "sparsity": {"levels": [0, 0.5]}}
+    stages = [{"channels": 8 * n, "layers": 64} for n in range(1, 65)]
+    begun = time.perf_counter()
+    with pytest.raises(ValidationError, match=r"4096 layers have up to .*, of which 40,000 are taken: offer fewer"):
+        tiny_space(stages=stages, choices=wide)
+    assert time.perf_counter() - begun < 1  # to lay out its eleven million takes minutes
+    assert len(tiny_space(stages=stages).layers) == 4096
+
+
+def test_a_stage_counts_with_its_own_candidates_and_its_one_width() -> None:
+    """One layer of one width has one block, whatever widths the space offers."""
+    choices = {"width": [n / 16 for n in range(1, 17)], "precision": ["fp32", "w8a8"], "sparsity": {"levels": [0, 0.5]}}
+    layer = {"channels": 8, "layers": 1, "candidates": ["k3_e3"], "c_mid": 20}
+    own = {"channels": 8, "layers": 30, "candidates": ["k3_e3"]}
+    space = tiny_space(stages=[layer, own], choices=choices)
+    most = [stage.most_choices((Candidate(3, 3, 1),), space.choices) for stage in space.stages]
+    assert most == [len(space.layers[0].choices), 30 * 16 * 4]
 
 
 @pytest.mark.parametrize(
