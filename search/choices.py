@@ -224,19 +224,22 @@ class Choices(Document):
 
     def blocks(self, candidates: Sequence[Candidate], c_in: int) -> tuple[Block, ...]:
         """The distinct blocks of a layer with `c_in` input channels: the candidates in their order, then the
-        narrower widths between them, each named after the narrowest candidate that holds it.
+        narrower widths between them, each named after the narrowest candidate that holds it. A candidate that rounding
+        leaves no narrower width keeps its full one, offered or not.
         """
         full = [Block(c, c.expansion * c_in) for c in candidates]
-        narrow = [
-            Block(block.candidate, self._rounded(block.c_mid * width))
-            for block in full
-            for width in self.width
-            if width < 1 and block.candidate.groups == 1 and self._rounded(block.c_mid * width) < block.c_mid
-        ]
-        if 1.0 not in self.width:
-            full = [block for block in full if block.candidate.groups != 1]
-        named = [Block(narrowest(candidates, b.candidate.kernel, b.c_mid, c_in), b.c_mid) for b in sorted(narrow)]
-        return tuple(dict.fromkeys([*full, *named]))
+        narrow = {block: self._narrower(block) for block in full}
+        kept = [block for block in full if 1.0 in self.width or not narrow[block]]
+        found = sorted(Block(block.candidate, c_mid) for block, widths in narrow.items() for c_mid in widths)
+        named = [Block(narrowest(candidates, b.candidate.kernel, b.c_mid, c_in), b.c_mid) for b in found]
+        return tuple(dict.fromkeys([*kept, *named]))
+
+    def _narrower(self, full: Block) -> list[int]:
+        """Middle channels of the block's widths below the full one; a grouped block and a skip have none."""
+        if full.candidate.groups != 1:
+            return []
+        rounded = (self._rounded(full.c_mid * width) for width in self.width if width < 1)
+        return [c_mid for c_mid in rounded if c_mid < full.c_mid]
 
     def _rounded(self, channels: float) -> int:
         return max(self.width_multiple, round(channels / self.width_multiple) * self.width_multiple)

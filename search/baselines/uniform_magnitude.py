@@ -55,11 +55,10 @@ def _index(
     space: Space, layer: Layer, candidate: Candidate, width: float, precision: Precision, level: Level
 ) -> int | None:
     """The choice of `layer` that is `candidate` at `width`; where rounding leaves no narrower block, at full width."""
-    alone = space.choices.model_copy(update={"width": (width,)}).blocks((candidate,), layer.c_in)
-    c_mid = alone[0].c_mid if alone else candidate.expansion * layer.c_in
+    (alone,) = space.choices.model_copy(update={"width": (width,)}).blocks((candidate,), layer.c_in)
     for block in layer.blocks:  # a narrow block has the name of the narrowest candidate that holds it
         found = block.candidate
-        if (found.kernel, found.groups, block.c_mid) == (candidate.kernel, candidate.groups, c_mid):
+        if (found.kernel, found.groups, block.c_mid) == (candidate.kernel, candidate.groups, alone.c_mid):
             return layer.choices.index(Choice(block, precision, level))
     return None
 

@@ -144,6 +144,16 @@ def test_a_stage_counts_with_its_own_candidates_and_its_one_width() -> None:
     assert most == [len(space.layers[0].choices), 30 * 16 * 4]
 
 
+def test_a_candidate_that_rounding_leaves_no_narrower_block_keeps_its_full_one() -> None:
+    """Three quarters of 8 channels are 8 in eights: k3_e1 stays whole. k3_e6 has a narrower block, and is left out."""
+    space = tiny_space(candidates=["k3_e1", "k3_e6"], choices={"width": [0.75]})
+    assert [(block.candidate.name, block.c_mid) for block in space.layers[0].blocks] == [("k3_e1", 8), ("k3_e6", 32)]
+    half = tiny_space(candidates=["k3_e6"], choices={"width": [0.5]})
+    assert [block.c_mid for block in half.layers[0].blocks] == [24]
+    alone = tiny_space(candidates=["k3_e1"], choices={"width": [0.75]})
+    assert [[block.c_mid for block in layer.blocks] for layer in alone.layers] == [[8], [8], [8]]
+
+
 @pytest.mark.parametrize(
     ("stage", "told"),
     [
