@@ -44,6 +44,13 @@ class Stem(Document):
     kernel: Annotated[int, Field(ge=1, le=7)] = 3
     stride: Annotated[int, Field(ge=1, le=4)] = 1
 
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:  # padding by half of it gives no `Operator.out_hw`
+            raise ValueError(f"{kernel} is even: write 1, 3, 5 or 7, whose output is input over stride, rounded up")
+        return kernel
+
 
 class Stage(Document):
     """`layers` searchable layers of `channels`; the first has the `stride`. `candidates` overrides the space's. With

@@ -64,6 +64,7 @@ def test_a_space_takes_other_pictures_and_classes() -> None:
         ({"stages": [{"channels": 7, "layers": 1, "candidates": ["k3_e1_g2"]}]}, "groups"),
         ({"colour": "red"}, "colour"),
         ({"classes": 1}, "classes"),
+        ({"stem": {"channels": 8, "kernel": 4, "stride": 4}}, r"stem\.kernel: .*4 is even: write 1, 3, 5 or 7"),
     ],
 )
 def test_a_document_that_is_no_space_is_refused_by_field(changes: dict[str, object], named: str) -> None:
