@@ -166,7 +166,11 @@ class Finish(Document):
 
     @model_validator(mode="after")
     def _trained(self) -> "Finish":
-        asked = {"pruning.schedule": self.pruning.schedule == "gradual", "distillation": self.distillation is not None}
+        asked = {
+            "pruning.schedule": self.pruning.schedule == "gradual",
+            "distillation": self.distillation is not None,
+            "weights": self.weights == "scratch",
+        }
         for field, is_asked in asked.items():
             if is_asked and not self.epochs:
                 raise ValueError(f"{field}: needs training, and epochs is 0")

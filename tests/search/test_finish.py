@@ -326,6 +326,7 @@ def test_a_task_without_classes_cannot_be_taught(digits: ImageData) -> None:
         ({"distillation": {"temperature": 0}}, "temperature"),
         ({"epochs": 0, "distillation": {}}, "distillation: needs training, and epochs is 0"),
         ({"epochs": 0, "pruning": {"schedule": "gradual"}}, "pruning.schedule: needs training, and epochs is 0"),
+        ({"epochs": 0, "weights": "scratch"}, "weights: needs training, and epochs is 0"),
     ],
 )
 def test_a_finish_that_cannot_be_is_refused(finish: dict[str, Any], said: str) -> None:
