@@ -9,9 +9,11 @@ p10, p90, samples, provenance, energy_uj    optional; provenance is measured, pu
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, cast
 
 from latency.formats.errors import ErrorList
@@ -27,14 +29,23 @@ Value = str | int | float | None
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _LARGEST = 2**31 - 1
+_SHOWN = 5
 
 
 def check_columns(columns: Sequence[str], errors: ErrorList, row: int | None) -> None:
     """Notes what is wrong with a header, or with the names in one JSON row."""
-    for name in dict.fromkeys(columns):
+    times = Counter(columns)
+    if len(columns) > len(KNOWN):  # a file may name a million: enough to say that it does
+        surplus = (name_of(name) for name, count in times.items() if name not in KNOWN or count > 1)
+        shown = ", ".join(islice(surplus, _SHOWN))
+        errors.add(
+            row, "", f"has {len(columns)} columns, of which {len(KNOWN)} are known; the first others are {shown}"
+        )
+        return
+    for name, count in times.items():
         if name not in KNOWN:
             errors.add(row, name_of(name), f"is no column of a latency table; there are {', '.join(COLUMNS)}")
-        if columns.count(name) > 1:
+        if count > 1:
             errors.add(row, name_of(name), "stands twice")
     if "kind" not in columns:
         errors.add(row, "kind", "this column is missing")
@@ -154,9 +165,9 @@ def _time(value: Value) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(_text("measured_at", value))
-    except ValueError as error:
+        return time.astimezone(UTC) if time.tzinfo else time  # TableInfo refuses a time without a zone
+    except (ValueError, OverflowError) as error:  # in UTC it may lie before year 1 or behind 9999
         raise FieldError("measured_at", f"{show(value)} is no time as in 2026-11-23T09:00:00Z") from error
-    return time.astimezone(UTC) if time.tzinfo else time  # TableInfo refuses a time without a zone
 
 
 def _text(name: str, value: Value) -> str:
@@ -182,8 +193,14 @@ def _number(name: str, value: Value) -> float:
     return number
 
 
-@lru_cache(maxsize=4096, typed=True)  # a table of 100,000 rows has a million, and few that differ
 def _count(name: str, value: Value) -> int:
+    if not isinstance(value, str | int | float):  # JSON and Parquet have lists too, and those are no key of a cache
+        raise FieldError(name, f"{show(value)} is not a number")
+    return _whole(name, value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # a table of 100,000 rows has a million, and few that differ
+def _whole(name: str, value: Value) -> int:
     if type(value) is int and 0 <= value <= _LARGEST:
         return value
     if isinstance(value, str) and len(value) < 10 and value.isascii() and value.isdecimal():

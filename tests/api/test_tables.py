@@ -90,10 +90,14 @@ def test_a_json_table_names_the_row_by_its_index(client: TestClient, database: D
 
 def test_what_is_no_table_at_all_is_a_problem_too(client: TestClient, database: Database, cpu: str) -> None:
     before = row_counts(database)
+    about, base = {"device": "cpu", "runtime": "test", "threads": 1, "batch": 1}, {"kind": "base", "latency_us": 1}
     for body, headers in (
         (b"\xff\xfe\x00", CSV),
         (b"{", {"Content-Type": "application/json"}),
         (b"[]", {"Content-Type": "application/json"}),
+        (json.dumps({**about, "threads": [1], "rows": []}).encode(), {"Content-Type": "application/json"}),
+        (json.dumps({**about, "rows": [{**base, "h": [1]}]}).encode(), {"Content-Type": "application/json"}),
+        (("# measured_at: 0001-01-01T00:00:00+14:00\n" + a_table_csv()).encode(), CSV),
         (b"no gzip", {**CSV, "Content-Encoding": "gzip"}),
         (gzip.compress(b"x" * 1000)[:20], {**CSV, "Content-Encoding": "gzip"}),
         (b"a", {**CSV, "Content-Encoding": "br"}),

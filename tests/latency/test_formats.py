@@ -1,4 +1,5 @@
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -144,6 +145,8 @@ def test_a_bad_row_is_named_by_its_line_and_field(row: str, field: str, detail: 
         ({"latency": 1}, "latency", "is no column of a latency table"),
         ({"bad\ud800": 1}, "'bad\\ud800'", "is no column of a latency table"),
         ({"h": 14.5}, "h", "14.5 is not a whole number"),
+        ({"h": [14]}, "h", "[14] is not a number"),
+        ({"h": {"of": [14]}}, "h", "is not a number"),
         ({"kind": 5}, "kind", "5 is not a text"),
         ({"sparsity": 0.5}, "pattern", "sparsity and pattern go together"),
         ({"pattern": "2:4"}, "pattern", "sparsity and pattern go together"),
@@ -185,6 +188,8 @@ def test_a_bad_header_is_named_by_its_line_and_column(header: str, field: str, d
         ([*INFO_LINES, "# measured by hand"], "", "write # key: value"),
         ([*INFO_LINES, "# measured_at: yesterday"], "measured_at", "is no time as in"),
         ([*INFO_LINES, "# measured_at: 2026-11-23T09:00:00"], "measured_at", "has no time zone"),
+        ([*INFO_LINES, "# measured_at: 0001-01-01T00:00:00+14:00"], "measured_at", "is no time as in"),
+        ([*INFO_LINES, "# measured_at: 9999-12-31T23:00:00-14:00"], "measured_at", "is no time as in"),
         ([*INFO_LINES[:2], "# threads: many", INFO_LINES[3]], "threads", "'many' is not a number"),
         ([*INFO_LINES[:3], "# batch: 0"], "batch", "is not at least 1"),
     ],
@@ -193,6 +198,25 @@ def test_bad_table_information_is_named(info: list[str], field: str, detail: str
     (error,) = csv_errors(BASE_ROW, info=info).errors
     assert error.field == field
     assert detail in error.detail
+
+
+def test_a_list_is_no_number_of_threads() -> None:
+    (error,) = json_errors({**INFO, "threads": [1], "rows": []}).errors
+    assert error == (None, "threads", "[1] is not a number")
+
+
+@pytest.mark.parametrize("read", [read_csv, read_json])
+def test_a_million_columns_are_refused_at_once_with_the_first_few(read: Callable) -> None:
+    names = ["kind", "latency_us", "kind", *(f"c{n}" for n in range(1_000_000))]
+    row = "{" + ",".join(f'"{name}":1' for name in names) + "}"
+    file = f'{json.dumps(INFO)[:-1]}, "rows": [{row}]}}' if read is read_json else csv_of(header=",".join(names))
+    begun = time.perf_counter()
+    with pytest.raises(TableErrors) as caught:
+        read(file)
+    assert time.perf_counter() - begun < 20  # counted name by name it takes hours
+    (error,) = caught.value.errors
+    assert "has 1000003 columns" in error.detail
+    assert error.detail.endswith("the first others are kind, c0, c1, c2, c3")
 
 
 @pytest.mark.parametrize(

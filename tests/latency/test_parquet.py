@@ -60,6 +60,7 @@ def test_columns_of_other_number_types_are_read() -> None:
         ({"latency_us": -1.0}, 1, "latency_us", "-1.0 is negative"),
         ({"latency_us": math.nan}, 1, "latency_us", "nan is not a finite number"),
         ({"h": 0}, 1, "h", "a mbconv needs it"),
+        ({"h": [14]}, 1, "h", "[14] is not a number"),
         ({"kind": "conv"}, 1, "kind", "'conv' is none of"),
     ],
 )
