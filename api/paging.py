@@ -20,9 +20,10 @@ def encode_cursor(key: Key) -> str:
 def decode_cursor(cursor: str, kind: type[Key]) -> Key:
     """The key in a cursor; raises InvalidRequest for anything that `encode_cursor` did not make."""
     try:
-        (key,) = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        made = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except ValueError:
-        key = None
+        made = None
+    key = made[0] if isinstance(made, list) and len(made) == 1 else None
     if type(key) is not kind or (isinstance(key, int) and not 0 <= key < 2**63):
         wrong = FieldProblem("cursor", "is none of ours: take next_cursor of the page before, or leave it away")
         raise InvalidRequest("The cursor cannot be read.", errors=[wrong])

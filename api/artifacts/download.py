@@ -11,7 +11,7 @@ from api.artifacts.store import ArtifactStore
 from api.errors import problem
 from api.problems import respond
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,99})-(\d{0,99})")  # Python reads no int of thousands of digits
 
 
 def file_response(request: Request, store: ArtifactStore, artifact: Artifact) -> Response:

@@ -1,8 +1,8 @@
 """Data sets that come as .npz: x_train, y_train, x_test, y_test, or x and y. Read piece by piece, without pickle."""
 
 import tempfile
+import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, NamedTuple
 
@@ -18,11 +18,14 @@ from api.datasets.raw import (
     RawPictures,
     check_classes,
     split,
+    whole,
 )
 
 _CHUNK_BYTES = 4 << 20
-_SPLIT, _WHOLE = {"x_train", "y_train", "x_test", "y_test"}, {"x", "y"}
+_SPLIT, _WHOLE = {"x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy"}, {"x.npy", "y.npy"}
 _COLOURS = (1, 3, 4)
+# What numpy raises of a header, which it takes for a piece of Python.
+_NO_HEADER = (ValueError, TypeError, LookupError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 
 
 class Header(NamedTuple):
@@ -34,15 +37,12 @@ class Header(NamedTuple):
 
 def read_npz(body: BinaryIO, max_bytes: int) -> RawDataset:
     """The data set in an .npz; raises DatasetRefused. Close what it gives."""
-    try:
-        with zipfile.ZipFile(body) as archive:
-            return _read(archive, max_bytes)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DatasetRefused("file", f"is no whole .npz: {error}") from error
+    with whole(".npz"), zipfile.ZipFile(body) as archive:
+        return _read(archive, max_bytes)
 
 
 def _read(archive: zipfile.ZipFile, max_bytes: int) -> RawDataset:
-    names = {member.removesuffix(".npy") for member in archive.namelist()}
+    names = set(archive.namelist())
     if names not in (_SPLIT, _WHOLE):
         found = ", ".join(sorted(names)[:10]) or "nothing"
         raise DatasetRefused("file", f"needs the arrays x_train, y_train, x_test, y_test, or x and y; it holds {found}")
@@ -108,7 +108,7 @@ def _header(member: IO[bytes], name: str) -> Header:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read(member)
-    except ValueError as error:
+    except _NO_HEADER as error:
         raise DatasetRefused(name, f"is no array: {error}") from error
     if dtype.hasobject:
         raise DatasetRefused(name, "holds Python objects (pickle), which are never opened: save plain numbers")

@@ -4,19 +4,17 @@ Nothing is unpacked to a path of the archive's choosing: members are read one by
 that looks at each picture's size and one that decodes, so that memory holds a single picture.
 """
 
-import lzma
 import tarfile
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
-from api.datasets.raw import DatasetRefused, RawDataset, RawPictures, check_classes, split
+from api.datasets.raw import DatasetRefused, RawDataset, RawPictures, check_classes, split, whole
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile  # Pillow is loaded when the first picture comes
@@ -47,14 +45,8 @@ class Picture(NamedTuple):
 
 def read_archive(body: BinaryIO, max_bytes: int) -> RawDataset:
     """The data set in a zip or tar(.gz) of images; raises DatasetRefused. Close what it gives."""
-    try:
+    with whole("zip or tar of images"):
         return _read(body, max_bytes)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
-        raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
-    except OSError as error:
-        if error.errno is not None:  # the disk's, not the archive's
-            raise
-        raise DatasetRefused("file", f"is no whole zip or tar of images: {error}") from error
 
 
 def _read(body: BinaryIO, max_bytes: int) -> RawDataset:
@@ -186,7 +178,7 @@ def _members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
 def _zip_members(body: BinaryIO) -> Iterator[Member]:
     with zipfile.ZipFile(body) as archive:
         for info in archive.infolist():
-            if not info.is_dir():
+            if not info.filename.endswith("/"):  # is_dir() fails on a name of no letter
                 yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]
 
 

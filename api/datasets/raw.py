@@ -4,11 +4,16 @@ Errors:
     DatasetRefused (DomainError)   422  invalid-dataset: names the array or the file
 """
 
+import errno
 import hashlib
 import io
 import itertools
+import lzma
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -18,6 +23,10 @@ import numpy.typing as npt
 from api.errors import DomainError, FieldProblem
 
 _CHUNK_BYTES = 4 << 20
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
+    ValueError,  # a name that is not the UTF-8 of its flag, a member before the file begins
+)  # fmt: skip
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 MAX_CLASSES = 100_000
 MAX_EXAMPLES = 20_000_000  # labels are held in memory, 8 bytes each
@@ -34,6 +43,19 @@ class DatasetRefused(DomainError):
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(f"Nothing was stored: {field}: {detail}.", errors=[FieldProblem(field, detail)])
+
+
+@contextmanager
+def whole(kind: str) -> Iterator[None]:
+    """Refuses the file as no whole `kind` for what readers of archives raise of a broken one."""
+    try:
+        yield
+    except _BROKEN as error:
+        raise DatasetRefused("file", f"is no whole {kind}: {error}") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # the disk's; of an archive it is a member before the file begins
+            raise
+        raise DatasetRefused("file", f"is no whole {kind}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,25 @@ def lying_npz(shape: tuple[int, ...], data: bytes) -> bytes:
     return a_zip({"x.npy": header.getvalue() + data, "y.npy": labels.getvalue()})
 
 
+def npz_of_header(text: str) -> bytes:
+    """An .npz whose header is `text`."""
+    head = text.encode("latin-1")
+    return a_zip(dict.fromkeys(["x.npy", "y.npy"], b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head))
+
+
+def renamed(files: dict[str, bytes], name: bytes, places: int = 2) -> bytes:
+    """A zip in which é is `name`, and a flag says UTF-8: in the member's own header, and in the directory too."""
+    return a_zip(files).replace("é".encode(), name, places)
+
+
+def moved(files: dict[str, bytes]) -> bytes:
+    """A zip whose directory is told to begin behind itself, so that its first member begins before the file."""
+    body = bytearray(a_zip(files))
+    (begins,) = struct.unpack_from("<I", body, len(body) - 6)
+    struct.pack_into("<I", body, len(body) - 6, begins + 1000)
+    return bytes(body)
+
+
 def huge_png() -> bytes:
     """A picture of 60000x60000 in a few bytes."""
 
@@ -160,6 +179,14 @@ HOSTILE = {
     "pixels beyond 255": (an_npz(x=X.astype(np.int64) + 300, y=Y), "x"),
     "floats beyond 1": (an_npz(x=X.astype(np.float32), y=Y), "x"),
     "other arrays": (an_npz(x=X, y=Y, z=Y), "file"),
+    "a header that is no Python": (npz_of_header("{'a':'''"), "y"),
+    "a header of an odd type": (npz_of_header("{'descr': (), 'fortran_order': False, 'shape': (1,)}"), "y"),
+    "an array named in no UTF-8": (renamed({"x.npy": b"", "y.npy": b"", "é": b""}, b"\xe9\xe9"), "file"),
+    "an array without its suffix": (a_zip({"x.npy": b"", "y": b""}), "file"),
+    "a member before the file begins": (moved(GOOD), "file"),
+    "a picture without a name": (renamed({**GOOD, "é": a_picture()}, b"\0\0"), ""),
+    "a picture named in no UTF-8": (renamed({**GOOD, "a/é.png": a_picture()}, b"\xe9\xe9"), "file"),
+    "a picture with another name of its own": (renamed({**GOOD, "a/é.png": a_picture()}, b"\xe9\xe9", 1), "file"),
     "texts": (an_npz(x=np.array(["a"] * 20), y=Y), "x"),
     "nothing": (b"", "file"),
     "noise": (b"noise" * 100, "file"),
@@ -215,7 +242,8 @@ def test_a_data_set_is_kept_under_its_name(client: TestClient, database: Databas
     assert first.json()["input"] == {"channels": 1, "height": 6, "width": 5}
     assert [d["name"] for d in client.get("/v1/datasets").json()["items"]] == ["digits", "fashion-mnist", "own"]
     before = row_counts(database)
-    for name, body in (("own2", pickled()), ("digits", an_npz(x=X, y=Y)), ("NO NAME", an_npz(x=X, y=Y))):
+    odd = renamed({**GOOD, "a/é.png": a_picture()}, b"\xe9\xe9")
+    for name, body in (("own2", pickled()), ("o", odd), ("digits", an_npz(x=X, y=Y)), ("NO NAME", an_npz(x=X, y=Y))):
         assert bring(name, body).status_code in (409, 422)
     assert client.post("/v1/datasets", data={"name": "x"}).status_code == 422
     assert client.post("/v1/datasets", json={"name": "x"}).status_code == 422

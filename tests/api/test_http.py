@@ -78,6 +78,8 @@ def test_every_kind_of_failure_is_a_problem(client: TestClient) -> None:
         ("GET", "/v1/devices/%00", None, 422),
         ("GET", "/v1/devices/nowhere", None, 404),
         ("GET", "/v1/devices?cursor=WyJcdTAwMDAiXQ", None, 422),
+        ("GET", "/v1/devices?cursor=NQ", None, 422),
+        ("GET", "/v1/audit?since=0001-01-01T00:00:00%2B14:00", None, 422),
         ("POST", "/v1/devices", b'{"name": "' + b"x" * (1 << 20) + b'"}', 413),
         ("POST", "/v1/tables/tbl_none/measurements", b'{"space": "' + b"x" * (2 << 20) + b'"}', 422),
         ("POST", "/v1/tables/tbl_none/measurements", b'{"space": "' + b"x" * (8 << 20) + b'"}', 413),

@@ -78,6 +78,7 @@ def test_an_admin_makes_tokens_of_other_owners(client: TestClient, device: str) 
 
 @pytest.mark.parametrize(
     "body", [{"scopes": []}, {"scopes": ["write"]}, {"expires_at": "2030-01-01T00:00:00"}, {"owner": "A B"},
+             {"expires_at": "0001-01-01T00:00:00+14:00"}, {"expires_at": "9999-12-31T23:00:00-14:00"},
              {"scopes": ["read"], "device": "cpu"}, {"scopes": ["profile"], "device": "cpu", "teams": ["cam"]}],
 )  # fmt: skip
 def test_a_token_that_makes_no_sense_is_refused(client: TestClient, device: str, body: Json) -> None:
