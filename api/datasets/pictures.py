@@ -35,12 +35,22 @@ class Member(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
+class Seen(NamedTuple):
+    """A picture file by its number in the archive."""
+
+    number: int
+    width: int
+    height: int
+    is_grey: bool
+
+
 class Picture(NamedTuple):
     """Where a file belongs."""
 
     split: str
     label: str
     path: str
+    number: int
 
 
 def read_archive(body: BinaryIO, max_bytes: int) -> RawDataset:
@@ -56,7 +66,7 @@ def _read(body: BinaryIO, max_bytes: int) -> RawDataset:
         raise DatasetRefused("file", f"has pictures of {unpacked} bytes in all, of which {max_bytes} are taken")
     order = sorted(places)
     labels = sorted({picture.label for picture in order})
-    position = {picture.path: index for index, picture in enumerate(order)}
+    position = {picture.number: index for index, picture in enumerate(order)}
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever closes the data set
     try:
         _decode(body, max_bytes, position, shape, file)
@@ -78,53 +88,50 @@ def _dataset(order: list[Picture], pictures: RawPictures, labels: list[str]) -> 
 
 
 def _survey(body: BinaryIO, max_bytes: int) -> tuple[list[Picture], tuple[int, int, int]]:
-    paths: list[str] = []
-    size: tuple[int, int] | None = None
-    grey = True
-    for member in _members(body, max_bytes):
+    seen = dict[str, Seen]()  # of a file that stands twice (tar -r) the last copy, which is what unpacking leaves
+    for number, member in enumerate(_members(body, max_bytes)):
         with _image(member) as image:
-            if size is None:
-                size = image.size
-                first = member.path
-            if image.size != size:
-                raise DatasetRefused(
-                    member.path,
-                    f"is {image.size[0]}x{image.size[1]}, but {first} is {size[0]}x{size[1]}: bring all to one size",
-                )
-            grey = grey and image.mode in _GREY
+            seen[member.path] = Seen(number, *image.size, image.mode in _GREY)
             _verify(image, member.path)
-        paths.append(member.path)
-    if size is None:
+    if not seen:
         raise DatasetRefused("file", "there is no picture in the archive")
-    return _places(paths), (1 if grey else 3, size[1], size[0])
+    first, (_, width, height, _) = next(iter(seen.items()))
+    for path, found in seen.items():
+        if (found.width, found.height) != (width, height):
+            size = f"{found.width}x{found.height}"
+            raise DatasetRefused(path, f"is {size}, but {first} is {width}x{height}: bring all to one size")
+    is_grey = all(found.is_grey for found in seen.values())
+    return _places({path: found.number for path, found in seen.items()}), (1 if is_grey else 3, height, width)
 
 
 def _decode(
-    body: BinaryIO, max_bytes: int, position: dict[str, int], shape: tuple[int, int, int], file: IO[bytes]
+    body: BinaryIO, max_bytes: int, position: dict[int, int], shape: tuple[int, int, int], file: IO[bytes]
 ) -> None:
     picture_bytes = int(np.prod(shape))
-    for member in _members(body, max_bytes):
+    for number, member in enumerate(_members(body, max_bytes)):
+        if number not in position:
+            continue
         with _image(member) as image:
             try:
                 pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"), np.uint8)
             except (OSError, ValueError, SyntaxError) as error:
                 raise DatasetRefused(member.path, f"is a broken image: {error}") from error
         planes = pixels[None] if shape[0] == 1 else np.moveaxis(pixels, -1, 0)
-        file.seek(position[member.path] * picture_bytes)
+        file.seek(position[number] * picture_bytes)
         file.write(planes.tobytes())
 
 
-def _places(paths: list[str]) -> list[Picture]:
+def _places(number_of: dict[str, int]) -> list[Picture]:
     """Splits and classes from the paths, without folders that all have in common above them."""
-    parted = [path.split("/") for path in paths]
+    parted = [path.split("/") for path in number_of]
     while min(map(len, parted)) > 2 and len({p[0] for p in parted}) == 1 and parted[0][0] not in _SPLITS:
         parted = [p[1:] for p in parted]
     places = []
-    for path, parts in zip(paths, parted, strict=True):
+    for (path, number), parts in zip(number_of.items(), parted, strict=True):
         if len(parts) == 2:
-            places.append(Picture("", parts[0], path))
+            places.append(Picture("", parts[0], path, number))
         elif len(parts) == 3 and parts[0] in _SPLITS:
-            places.append(Picture(parts[0], parts[1], path))
+            places.append(Picture(parts[0], parts[1], path, number))
         else:
             raise DatasetRefused(path, "is in no class: name files CLASS/FILE, train/CLASS/FILE or test/CLASS/FILE")
     splits = {picture.split for picture in places}

@@ -5,6 +5,7 @@ import struct
 import tarfile
 import tempfile
 import time
+import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -116,6 +117,32 @@ def test_train_and_test_folders_are_the_split_and_one_colour_picture_makes_all_c
     found, data = converted(a_zip(files), tmp_path)
     assert (found.train_examples, found.test_examples, found.shape) == (6, 2, (3, 6, 5))
     assert data.x_test.shape == (2, 3, 6, 5)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_of_a_file_that_stands_twice_the_last_copy_counts_once(tmp_path: Path, kind: str) -> None:
+    """As where the archive is unpacked, so that pictures of another size and colour may have stood there before."""
+    files = [(f"{c}/{n}.png", a_picture(level=10 + n)) for c in "ab" for n in range(5)]
+    stale = ("a/0.png", a_picture((9, 9), mode="RGB", level=250))
+    found, data = converted(appended([stale, *files, files[3]], kind), tmp_path)
+    assert (found.shape, found.train_examples + found.test_examples) == ((1, 6, 5), 10)
+    assert sorted(np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0]) == sorted([10, 11, 12, 13, 14] * 2)
+
+
+def appended(files: list[tuple[str, bytes]], kind: str) -> bytes:
+    """An archive of `files` one behind the other, whichever stand twice."""
+    body = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(body, "w") as archive, warnings.catch_warnings(action="ignore"):
+            for name, content in files:
+                archive.writestr(name, content)
+        return body.getvalue()
+    with tarfile.open(fileobj=body, mode="w") as tar:
+        for name, content in files:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return body.getvalue()
 
 
 def pickled() -> bytes:
