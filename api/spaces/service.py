@@ -3,9 +3,11 @@
 Errors:
     ChoicesRefused (DomainError)   422  choices-refused
     SpaceExists (DomainError)   409  space-exists
+    SpaceOutdated (DomainError) 409  space-outdated
     SpaceUnknown (NotFound)     404  unknown-space
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,6 +27,7 @@ from api.spaces.models import SearchSpace
 from search.choices import Choices, Sparsity
 from search.space import Space, preset, preset_names
 
+_logger = logging.getLogger(__name__)
 cached_preset = lru_cache(maxsize=None)(preset)
 
 
@@ -34,6 +37,14 @@ class SpaceExists(DomainError):
     status = 409
     slug = "space-exists"
     title = "Space exists"
+
+
+class SpaceOutdated(DomainError):
+    """A version before took what this one refuses."""
+
+    status = 409
+    slug = "space-outdated"
+    title = "Space outdated"
 
 
 class ChoicesRefused(DomainError):
@@ -65,7 +76,7 @@ def create(session: Session, owner: Owner, space: Space) -> tuple[SearchSpace, b
             about(session, row.id)
             return row, True
         standing = _own(session, owner.alone(), space.name)
-        if standing is not None and Space.model_validate(standing.document) == space:
+        if standing is not None and _readable(standing) == space:
             return standing, False
     wrong = FieldProblem(
         "name", f"{space.name!r} is the name of another space: spaces do not change, so take another name"
@@ -74,7 +85,7 @@ def create(session: Session, owner: Owner, space: Space) -> tuple[SearchSpace, b
 
 
 def find(session: Session, owner: Owner, name: str) -> Space | None:
-    """A preset, or a space that `owner` sees."""
+    """A preset, or a space that `owner` sees. Raises SpaceOutdated."""
     if name in preset_names():
         return cached_preset(name)
     document = cast(SearchSpace.document, Text).label("document")
@@ -82,7 +93,11 @@ def find(session: Session, owner: Owner, name: str) -> Space | None:
         SearchSpace.owner.in_(owner.visible), SearchSpace.name == name
     )
     rows = nearest(owner, session.execute(named))
-    return _parsed(rows[0].document) if rows else None
+    try:
+        return _parsed(rows[0].document) if rows else None
+    except ValidationError as error:
+        told = f"The space {name!r} is of a version that took what this one refuses: {_first(error).detail}."
+        raise SpaceOutdated(f"{told} Bring it anew, mended, under another name.") from error
 
 
 @lru_cache(maxsize=32)  # by what it says: jobs come by the dozen on one space, whose layers take a while to lay out
@@ -91,7 +106,7 @@ def _parsed(document: str) -> Space:
 
 
 def get(session: Session, owner: Owner, name: str) -> Space:
-    """The same; raises SpaceUnknown."""
+    """The same; raises SpaceUnknown, SpaceOutdated."""
     space = find(session, owner, name)
     if space is None:
         raise SpaceUnknown(f"There is no space {name!r}: `GET /v1/spaces` lists them.")
@@ -132,17 +147,23 @@ def with_choices(space: Space, choices: Choices | None) -> Space:
         raise _refused(space, error) from error
 
 
-def _refused(space: Space, error: ValidationError) -> ChoicesRefused:
+def _first(error: ValidationError) -> FieldProblem:
     first = error.errors()[0]
     where = str(first["loc"][0]) if first["loc"] else "choices"
-    wrong = FieldProblem(where, str(first["msg"]).removeprefix("Value error, "))
+    return FieldProblem(where, str(first["msg"]).removeprefix("Value error, "))
+
+
+def _refused(space: Space, error: ValidationError) -> ChoicesRefused:
+    wrong = _first(error)
     return ChoicesRefused(f"{space.name} cannot offer these choices: {wrong.detail}", errors=[wrong])
 
 
 def list_page(
     session: Session, owner: Owner, *, cursor: str | None, limit: int
 ) -> tuple[list[tuple[Space, datetime | None]], str | None]:
-    """Presets and the spaces that `owner` sees with the time of making (None: preset), by name, each name once."""
+    """Presets and the spaces that `owner` sees with the time of making (None: preset), by name, each name once. What is
+    outdated is left out: reading it by its name tells why.
+    """
     after = "" if cursor is None else str(decode_cursor(cursor, str))
     seen = session.scalars(
         select(SearchSpace)
@@ -150,11 +171,24 @@ def list_page(
         .order_by(SearchSpace.name)
         .limit((limit + 1) * len(owner.visible))
     )
-    own = nearest(owner, seen)
-    rows: list[tuple[Space, datetime | None]] = [(cached_preset(name), None) for name in preset_names() if name > after]
-    rows += [(Space.model_validate(row.document), row.created_at) for row in own]
-    rows.sort(key=lambda row: row[0].name)
-    return rows[:limit], encode_cursor(rows[limit - 1][0].name) if len(rows) > limit else None
+    named: dict[str, SearchSpace | None] = {row.name: row for row in nearest(owner, seen)}
+    named |= {name: None for name in preset_names() if name > after}
+    names = sorted(named)
+    found: list[tuple[Space, datetime | None]] = []
+    for name in names[:limit]:
+        row = named[name]
+        space = cached_preset(name) if row is None else _readable(row)
+        if space is not None:
+            found.append((space, None if row is None else row.created_at))
+    return found, encode_cursor(names[limit - 1]) if len(names) > limit else None
+
+
+def _readable(row: SearchSpace) -> Space | None:
+    try:
+        return Space.model_validate(row.document)
+    except ValidationError as error:
+        _logger.warning("the space %s of %s is outdated: %s", row.name, row.owner, _first(error).detail)
+        return None
 
 
 def _own(session: Session, owner: Owner, name: str) -> SearchSpace | None:

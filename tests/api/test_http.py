@@ -1,6 +1,7 @@
 """What holds for all routes: tokens, owners, problems, names that are taken."""
 
 import json
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from fastapi.testclient import TestClient
 from api.auth.service import ensure_token
 from api.db.session import Database
 from api.settings import Settings
+from api.spaces.models import SearchSpace
 from search.space import preset
 from tests.api.making import TOO_MANY, a_job
 
@@ -112,6 +114,23 @@ def test_spaces_are_listed_by_name_in_pages(client: TestClient) -> None:
         names += [space["name"] for space in page["items"]]
         cursor = page["next_cursor"]
     assert names == ["aaa", "fbnet", "fbnet-cifar", "fbnet-lite", "fbnet-mini", "zzz"]
+
+
+def test_a_space_that_a_version_before_took_is_told_by_name_and_hides_no_other(
+    client: TestClient, database: Database
+) -> None:
+    document = preset("fbnet-mini").model_dump(mode="json")
+    old = {**document, "name": "old", "stem": {"channels": 16, "kernel": 4, "stride": 4}}
+    with database.write() as session:
+        session.add(SearchSpace(id="spc_1", owner="main", name="old", document=old, created_at=datetime.now(UTC)))
+    client.post("/v1/spaces", json={**document, "name": "zzz"}).raise_for_status()
+    listed = client.get("/v1/spaces").json()["items"]
+    assert [space["name"] for space in listed] == ["fbnet", "fbnet-cifar", "fbnet-mini", "zzz"]
+    asked = [client.get("/v1/spaces/old"), client.post("/v1/search-jobs", json=a_job(space="old"))]
+    for answer in asked:
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:lutnas:problem:space-outdated")
+        assert "4 is even: write 1, 3, 5 or 7" in answer.json()["detail"]
+    assert client.post("/v1/spaces", json={**document, "name": "old"}).status_code == 409
 
 
 def test_a_space_read_can_be_brought_again(client: TestClient) -> None:
