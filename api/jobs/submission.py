@@ -57,12 +57,18 @@ def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
 
 
 def _seen(session: Session, owner: Owner, found: Assessment, job_id: str, place: str) -> SearchJob | None:
-    """The job that `place` names; notes where the owner has none of that id."""
+    """The job that `place` names; notes where the owner has none of that id, or this version cannot read it."""
     job = session.get(SearchJob, job_id)
-    if job is not None and owner.sees(job.owner):
-        return job
-    found.refuse("unknown-job", place, f"there is no job {job_id!r}: GET /v1/search-jobs lists yours")
-    return None
+    if job is None or not owner.sees(job.owner):
+        found.refuse("unknown-job", place, f"there is no job {job_id!r}: GET /v1/search-jobs lists yours")
+        return None
+    try:
+        SearchSpec.model_validate(job.spec)
+        Space.model_validate(job.space)
+    except ValidationError as error:
+        found.refuse("job-outdated", place, f"{job_id} is of another version of lutnas ({error.errors()[0]['msg']})")
+        return None
+    return job
 
 
 def _pretrained(session: Session, owner: Owner, found: Assessment, job_id: str, form: str) -> Artifact | None:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs.lease import claim, succeed
+from api.jobs.models import SearchJob
 from api.jobs.pins import load
 from api.settings import Settings
 from search.choices import Choices
@@ -63,6 +64,16 @@ def test_weights_that_are_not_there_or_do_not_fit_are_refused(
     finish(database, settings, job)
     told = refused(client, starting_from(job, supernet="reference"), "pretrained-does-not-fit")
     assert "they are of the shared form, this search is of the reference one" in told
+
+
+def test_a_job_that_this_version_cannot_read_is_no_start(
+    client: TestClient, database: Database, settings: Settings, job: str
+) -> None:
+    finish(database, settings, job)
+    with database.write() as session:
+        row = session.get_one(SearchJob, job)
+        row.space = {**row.space, "stem": {**row.space["stem"], "kernel": 4}}
+    assert "is of another version of lutnas" in refused(client, starting_from(job), "job-outdated")
 
 
 def test_the_weights_of_another_user_are_not_there(
