@@ -319,8 +319,9 @@ class Attempt:
         path = attempt_path(self.lease.job_id, self.lease.attempt, name)
         media_type = MEDIA_TYPES[file.suffix or Path(name).suffix]
         return storing.put(
-            self.store, path, file, media_type=media_type, patience_seconds=patience_seconds, listen=self._listen
-        )
+            self.store, path, file, media_type=media_type, patience_seconds=patience_seconds, listen=self._listen,
+            clock=self.clock, sleep=self.sleep,
+        )  # fmt: skip
 
     def _end(self, write: Callable[[Session], list[str]]) -> None:
         """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the

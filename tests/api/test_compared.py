@@ -193,6 +193,21 @@ def test_a_job_that_is_set_aside_or_ended_takes_its_networks_from_all(
     assert swept(database, seconds=1e6) == []
 
 
+def test_what_is_done_stays_done_for_a_job_that_is_set_aside(
+    database: Database, share: Share, client: TestClient, job: str
+) -> None:
+    lease, other = share(), aided(database)
+    with database.write() as session:
+        compared.finish(session, other, step=10, result=RESULT)
+    aided(database, "another")
+    assert client.post(f"/v1/search-jobs/{job}/pause").status_code == 200
+    with database.write() as session:
+        release(session, lease, state="queued", reason="stopping")
+    assert sorted(rows(client, job, "state")) == ["done", "queued", "queued", "queued"]
+    assert client.post(f"/v1/search-jobs/{job}/resume").status_code == 200
+    assert take_own(database, share(worker="again")).results == {other.number: RESULT}
+
+
 def test_a_failed_job_takes_its_networks_from_others(database: Database, share: Share, job: str) -> None:
     lease, other = share(), aided(database)
     with database.write() as session:

@@ -184,9 +184,13 @@ def test_one_report_has_the_search_and_five_baselines_in_one_budget_with_three_s
         (sqlite_site.folder / job).mkdir()
         report = report_of(client, job, sqlite_site.folder)
         networks = list(client.comparison(job))
+        steps = [event["data"] for event in client.events(job) if event["data"].get("phase") == "compare"]
+        forecast = client.job(job)["forecast"]
         command = [*PROGRAM, "jobs", "comparison", job]
         environ = {**os.environ, **sqlite_site.environ, "LUTNAS_URL": client.url, "COLUMNS": "200"}
         shown = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+    assert forecast is not None
+    assert forecast["compare_steps"] == steps[-1]["steps"] == steps[-1]["step"]
     methods = ("search", *baselines)
     assert [row["method"] for row in report["comparison"]] == ["search", *sorted(baselines)]
     after: dict[tuple[str, int], float] = {}

@@ -135,6 +135,12 @@ def test_the_average_is_that_of_the_formula_and_is_what_settles() -> None:
     )
 
 
+def test_statistics_are_taken_over_batches_of_one_size() -> None:
+    """A rest of one picture would count as much as five hundred."""
+    run = trainer(network_of(), tiny_digits(train=501))
+    assert [len(batch) for batch in run.calibration()] == [251, 250]
+
+
 def test_an_average_of_a_noisy_training_is_better_than_its_last_step() -> None:
     """At a rate that does not fall, the last step is one of many about the optimum."""
 

@@ -1,5 +1,6 @@
 """The compiled kernels compute what plain torch does, forward and backward, on one thread as on two."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,20 @@ def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     torch.set_num_threads(request.param)
     yield
     torch.set_num_threads(before)
+
+
+def test_parts_stay_in_their_order_whichever_is_done_first() -> None:
+    last = threading.Event()
+
+    def work(number: int, part: slice) -> tuple[int, slice]:
+        if number == 0:
+            assert last.wait(60)
+        elif number == 2:
+            last.set()
+        return number, part
+
+    torch.set_num_threads(3)
+    assert parts.in_parts(7, 7, work) == [(0, slice(0, 2)), (1, slice(2, 4)), (2, slice(4, 7))]
 
 
 def picture(*shape: int) -> Tensor:

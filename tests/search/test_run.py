@@ -1,5 +1,6 @@
 """A whole search: repeatable to the bit through any interruption, within its budget, and different for another one."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from search import state
 from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
 from search.derive import Budget
+from search.kernels import parts
 from search.measuring import OverBudget
 from search.network import Network
 from search.objective import even_within, expected_shares
@@ -70,6 +72,29 @@ def test_a_search_interrupted_at_many_steps_ends_bit_identical(
             run = start(digits, spec=spec)
             run.load_state_dict(state.load(tmp_path / "state"))
     assert phases == {"search", "assess", "trial", "derive", "finish"}
+    assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
+
+
+@pytest.fixture
+def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As many for torch, and for kernels however little there is to do."""
+    monkeypatch.setattr(parts, "SMALL", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_three_threads")
+def test_a_search_on_three_threads_that_is_interrupted_ends_bit_identical(digits: ImageData, tmp_path: Path) -> None:
+    spec = tiny_spec().model_copy(update={"choices": EVERYTHING})
+    undisturbed = carried_out(start(digits, spec=spec), tmp_path / "undisturbed")
+    run = start(digits, spec=spec)
+    for number, report in enumerate(run):
+        if report.phase == "search" and number == 6:
+            kept, run = run.state_dict(), start(digits, spec=spec)
+            run.load_state_dict(kept)
+            break
     assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
 
 

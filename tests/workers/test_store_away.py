@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs.lease import claim
+from api.jobs.models import SearchJob
 from api.settings import Settings
 from search.datasets import load
 from tests.api.making import an_npz
@@ -33,7 +34,7 @@ def own_data(client: TestClient, settings: Settings) -> str:
     return "mine"
 
 
-def attempted(database: Database, settings: Settings, job: str, store: ArtifactStore) -> float:
+def attempted(database: Database, settings: Settings, job: str, store: ArtifactStore, *, drain: bool = False) -> float:
     """One attempt of the job; gives the seconds that its worker slept."""
     slept: list[float] = []
     with database.write() as session:
@@ -41,7 +42,7 @@ def attempted(database: Database, settings: Settings, job: str, store: ArtifactS
     assert lease is not None
     with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=60) as heart:
         attempt = Attempt(
-            lease, settings, database, heart, log, drain=lambda: False, clock=lambda: sum(slept), sleep=slept.append
+            lease, settings, database, heart, log, drain=lambda: drain, clock=lambda: sum(slept), sleep=slept.append
         )
         attempt.store = store
         attempt.run()
@@ -81,3 +82,37 @@ def test_a_job_whose_data_or_checkpoint_a_store_does_not_give_waits_for_it_howev
     attempted(database, settings, job, ArtifactStore(settings.artifacts))
     found = client.get(f"/v1/search-jobs/{job}").json()
     assert found["state"] == "succeeded", found["error"]
+
+
+def test_results_wait_for_a_store_that_is_away(client: TestClient, database: Database, settings: Settings) -> None:
+    without = settings.model_copy(update={"checkpoint_seconds": 3600.0})
+    job = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"]
+    assert attempted(database, without, job, AwayFor(settings.home / "artifacts", 3)) == 6.0
+    assert attempts(client, job) == [("succeeded", None)]
+
+
+def test_a_file_that_is_gone_fails_its_job_by_name(
+    client: TestClient, database: Database, settings: Settings, own_data: str
+) -> None:
+    job = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"]
+    store = ArtifactStore(settings.artifacts)
+    for file in list(store.found("datasets")):
+        store.delete(file.path)
+    attempted(database, settings, job, store)
+    found = client.get(f"/v1/search-jobs/{job}").json()
+    assert (found["state"], found["error"]["type"]) == ("failed", "urn:lutnas:problem:artifact-missing")
+
+
+def test_a_job_that_goes_on_in_another_environment_says_so(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    job, store = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"], ArtifactStore(settings.artifacts)
+    attempted(database, settings, job, store, drain=True)
+    with database.write() as session:
+        row = session.get_one(SearchJob, job)
+        row.pins = {**row.pins, "threads": 2}
+    attempted(database, settings, job, store)
+    events = client.get(f"/v1/search-jobs/{job}/events", params={"limit": 1000}).json()["items"]
+    (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
+    assert "goes on in another environment" in warning
+    assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "succeeded"
