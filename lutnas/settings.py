@@ -8,14 +8,13 @@ Each of the two is taken from the first place that names it:
     4. local service   <LUTNAS_HOME>/address and <LUTNAS_HOME>/token, as `lutnas serve` wrote them
     5. default         http://127.0.0.1:8000, and no token
 
-The token of the local service is only ever sent to this machine. A team is named by LUTNAS_TEAM or by `team` in the
-config file.
+The token of the local service is only ever sent to this machine, and by no proxy. A team is named by LUTNAS_TEAM or by
+`team` in the config file.
 
 Errors:
     SettingsError (ValueError)   a setting that cannot be used; the text names the place it came from
 """
 
-import ipaddress
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
+
+from lutnas.client.address import is_this_machine
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONFIG_KEYS = ("url", "token", "token_file", "team")
@@ -109,17 +110,6 @@ def _token(
     if is_this_machine(url) and local.is_file():
         return _read_token(local, "the local service"), str(local)
     return None, "nowhere"
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether `url` leads to this machine, so that the local token may go there."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _read_token(file: Path, place: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import tenacity
 
+from lutnas.client.address import is_this_machine
 from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError
 
 ATTEMPTS = 4
@@ -14,6 +15,7 @@ LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives u
 UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
 TOO_OFTEN = 429
 HINT_UNREACHABLE = "start one with `lutnas serve`, or name another with --url or LUTNAS_URL"
+HINT_PROXY = "correct or unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; SOCKS needs `pip install 'httpx[socks]'`"
 
 
 class Transport:
@@ -38,7 +40,7 @@ class Transport:
         self.url = url.rstrip("/")
         self.sleep = sleep
         self._most = attempts
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_seconds)
+        self._client = _client(self.url, headers, timeout_seconds)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -111,6 +113,18 @@ class Transport:
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             raise UnreachableError(f"cannot reach the service at {self.url}: {why}", hint=HINT_UNREACHABLE) from error
+
+
+def _client(url: str, headers: Mapping[str, str], timeout_seconds: float) -> httpx.Client:
+    """What sends the requests: by the proxy of the environment, if any, but straight to this machine."""
+    base = httpx.URL(url)
+    # With a transport of its own httpx asks no proxy: one elsewhere reaches no service here, and would see its token.
+    straight = httpx.HTTPTransport() if is_this_machine(url) else None
+    try:
+        return httpx.Client(base_url=base, headers=headers, timeout=timeout_seconds, transport=straight)
+    except (ImportError, httpx.InvalidURL, ValueError) as error:  # no package for SOCKS, or no URL of a proxy
+        detail = f"cannot reach the service at {url} by the proxy that the environment names: {error}"
+        raise UnreachableError(detail, hint=HINT_PROXY) from error
 
 
 def checked(response: httpx.Response) -> httpx.Response:

@@ -1,6 +1,7 @@
 """The client when the service or the network misbehaves, against a real HTTP server that does."""
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,58 @@ def test_an_odd_name_stays_one_part_of_the_path() -> None:
     with scripted([as_json(DEVICE)]) as server, client_of(server.url) as client:
         client.device("a/b?c#d")
     assert server.asked[0].path == "/v1/devices/a%2Fb%3Fc%23d"
+
+
+# --- proxies of the environment
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_hears_of_a_service_on_this_machine(monkeypatch: pytest.MonkeyPatch, host: str, variable: str) -> None:
+    with scripted([as_json({**DEVICE, "name": "by proxy"})]) as proxy, scripted([as_json(DEVICE)]) as server:
+        monkeypatch.setenv(variable, proxy.url)
+        with client_of(server.url.replace("127.0.0.1", host)) as client:
+            assert client.device("pi4")["name"] == "pi4"
+    assert proxy.asked == []
+    assert len(server.asked) == 1
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_service_elsewhere_is_asked_by_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted([as_json(DEVICE)]) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with client_of("http://lutnas.example") as client:
+            assert client.device("pi4")["name"] == "pi4"
+    assert [asked.path for asked in proxy.asked] == ["http://lutnas.example/v1/devices/pi4"]
+
+
+WITHOUT_SOCKS = pytest.mark.skipif(importlib.util.find_spec("socksio") is not None, reason="SOCKS is there")
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        pytest.param("socks5://127.0.0.1:9", "socksio", marks=WITHOUT_SOCKS),
+        ("gopher://127.0.0.1:9", "Unknown scheme"),
+        ("http://127.0.0.1:80x", "Invalid port"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, proxy: str, said: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(UnreachableError, match=said) as caught:
+        Client("http://lutnas.example")
+    assert "unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY" in caught.value.hint
+    with scripted([as_json(DEVICE)]) as server, client_of(server.url) as client:
+        assert client.device("pi4")["name"] == "pi4"
 
 
 # --- downloads
