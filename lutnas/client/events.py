@@ -25,27 +25,32 @@ def follow(
     """Yields the events of `job` behind number `after`, each once and in order, and ends after the final one.
 
     A broken connection is made again and goes on behind the last event seen (`Last-Event-ID`). Raises UnreachableError
-    when the service stays away for `patience_seconds`, ProblemError when it refuses.
+    when the service stays away for `patience_seconds` after it was last there, ProblemError when it refuses.
     """
     seen, heard, wait, ended = after, clock(), 0.2, False
     while True:
-        silent = True
+        connected, silent = False, True
         try:
             for event in _connection(transport, job, after=seen):
-                heard, wait, silent = clock(), 0.2, False
+                connected = True
+                if event is None:
+                    continue
+                wait, silent = 0.2, False
                 if event["id"] <= seen:
                     continue
                 seen = event["id"]
                 yield event
                 if is_final(event):
                     return
-            heard = clock()
+            heard, connected = clock(), False
             # The service ended the stream without a final event: it is shutting down, or a proxy cut it, or `after`
             # was behind the final event. In the last case the job had ended before a connection that gave nothing.
             if silent and ended:
                 return
             ended = transport.json("GET", f"/v1/search-jobs/{job}")["state"] in FINAL_STATES
         except (UnreachableError, ProblemError) as error:
+            if connected:  # it was there until now, however long the job had nothing to tell
+                heard = clock()
             away = (
                 not isinstance(error, ProblemError) or error.status in UNAVAILABLE
             )  # such as a database that restarts
@@ -60,10 +65,12 @@ def is_final(event: Event) -> bool:
     return event["kind"] == "state" and event["data"].get("state") in FINAL_STATES
 
 
-def _connection(transport: Transport, job: str, *, after: int) -> Iterator[Event]:
+def _connection(transport: Transport, job: str, *, after: int) -> Iterator[Event | None]:
+    """Yields None once the service has let us in, then the events."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(after)}
     timeout = httpx.Timeout(10, read=QUIET_SECONDS)
     with transport.stream(f"/v1/search-jobs/{job}/events", headers=headers, timeout=timeout) as response:
+        yield None
         try:
             for message in EventSource(response).iter_sse():
                 if message.data:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import lutnas
 from lutnas import ChecksumError, Client, ForeignAnswerError, LutnasError, ProblemError, UnreachableError
 from lutnas.client.documents import Artifact
+from lutnas.client.events import follow
+from lutnas.client.transport import Transport
 from tests.lutnas.scripted import PROBLEM, Answer, scripted
 
 REFUSAL = {
@@ -272,6 +275,45 @@ def test_events_behind_the_final_one_are_none_and_end() -> None:
 def test_a_service_that_stays_away_ends_the_watching() -> None:
     with scripted([Answer(status=0)]) as server, client_of(server.url) as client, pytest.raises(UnreachableError):
         list(client.events("job_1", patience_seconds=0))
+
+
+class Watch:
+    """Events followed in a time of their own: waits go into it, and the first answers each come `quiet` seconds late.
+
+    Behind its `answers` the service hangs up.
+    """
+
+    def __init__(self, answers: list[Answer], quiet: list[float]) -> None:
+        self.now, self.answers, self.quiet = 0.0, iter(answers), iter(quiet)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def answer(self, path: str) -> Answer:
+        self.now += next(self.quiet, 0.0)
+        return next(self.answers, Answer(status=0))
+
+    def follow(self, url: str) -> list[int]:
+        transport = Transport(url, "secret", timeout_seconds=30, sleep=self.sleep)
+        with closing(transport):
+            return [event["id"] for event in follow(transport, "job_1", clock=self)]
+
+
+def test_a_job_that_waited_long_is_watched_on_when_its_connection_breaks() -> None:
+    watch = Watch([stream(cut=True), Answer(status=0), stream(RUNNING, STEP, DONE)], quiet=[1000.0])
+    with scripted(watch.answer) as server:
+        assert watch.follow(server.url) == [1, 2, 3]
+
+
+def test_patience_counts_from_when_the_connection_broke() -> None:
+    watch = Watch([stream(cut=True)], quiet=[1000.0])
+    with scripted(watch.answer) as server, pytest.raises(UnreachableError):
+        watch.follow(server.url)
+    assert 1120 <= watch.now < 1130
+    assert len(server.asked) > 20
 
 
 def test_a_refused_stream_is_a_problem() -> None:
