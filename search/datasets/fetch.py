@@ -5,6 +5,7 @@ Errors:
 """
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ def fashion_mnist(folder: Path, say: Say, *, source: str | None = None) -> Path:
                 say(f"fetching fashion-mnist from {name}")
                 found = fetch(Path(aside))
                 problem = "; ".join(wrong_files(found))
-            except (OSError, subprocess.SubprocessError) as error:
+            except (OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
                 problem = _in_short(error)
             if not problem:
                 for file in FASHION_MNIST_SHA256:

@@ -1,6 +1,8 @@
 """Data sets: the catalogue tells the truth, readers refuse what is wrong, fetching leaves nothing half done."""
 
 import gzip
+import socketserver
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,29 @@ def test_files_with_another_checksum_are_refused_and_not_kept(tmp_path: Path) ->
 def test_a_source_out_of_reach_says_what_was_tried(tmp_path: Path) -> None:
     with pytest.raises(DatasetOutOfReach, match=r"http://127\.0\.0\.1:9/data: .*refused"):
         load("fashion-mnist", folder=tmp_path, say=print, source="http://127.0.0.1:9/data")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf", "IncompleteRead"),
+    ],
+)
+def test_a_source_that_speaks_no_whole_http_is_told_as_tried(tmp_path: Path, answer: bytes, said: str) -> None:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        server.timeout = 10
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with pytest.raises(DatasetOutOfReach, match=said):
+            fashion_mnist(tmp_path, print, source=f"http://127.0.0.1:{server.server_address[1]}")
+        thread.join()
 
 
 def test_an_unknown_name_lists_the_built_in_sets(tmp_path: Path) -> None:
