@@ -19,11 +19,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
-from lutnas.client.address import is_this_machine
+from lutnas.client.address import is_address, is_this_machine
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONFIG_KEYS = ("url", "token", "token_file", "team")
@@ -75,12 +74,10 @@ def _url(environ: Mapping[str, str], config: Mapping[str, str], home: Path, flag
         (flag, "--url"),
         (environ.get("LUTNAS_URL"), "LUTNAS_URL"),
         (config.get("url"), str(config_path(environ))),
-        (_first_line(home / "address"), str(home / "address")),
-        (DEFAULT_URL, "the default"),
     ]
-    found, place = next((value, place) for value, place in places if value)
-    parts = urlsplit(found)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    named = next(((value, place) for value, place in places if value), None)
+    found, place = named or _local_url(home) or (DEFAULT_URL, "the default")
+    if not is_address(found):
         raise SettingsError(f"{place}: {found!r} is no address: write it as in {DEFAULT_URL}")
     return found, place
 
@@ -107,7 +104,7 @@ def _token(
         if named is not None:
             return _read_token(named, file_place), str(named)
     local = home / "token"
-    if is_this_machine(url) and local.is_file():
+    if is_this_machine(url) and _read_local(local) is not None:
         return _read_token(local, "the local service"), str(local)
     return None, "nowhere"
 
@@ -130,11 +127,11 @@ def _header_safe(token: str, place: str) -> str:
 
 
 def _read_config(file: Path, *, required: bool) -> dict[str, str]:
-    if not required and not file.exists():
-        return {}
     try:
         config = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
+        if not required and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return {}
         raise SettingsError(f"cannot read the config file {file}: {_reason(error)}") from error
     except ValueError as error:
         raise SettingsError(f"{file}: is not TOML: {error}") from error
@@ -148,11 +145,21 @@ def _read_config(file: Path, *, required: bool) -> dict[str, str]:
     return config
 
 
-def _first_line(file: Path) -> str | None:
+def _local_url(home: Path) -> tuple[str, str] | None:
+    file = home / "address"
+    found = (_read_local(file) or "").strip().partition("\n")[0]
+    return (found, str(file)) if found else None
+
+
+def _read_local(file: Path) -> str | None:
+    """What the local service wrote; None where none has written."""
     try:
-        return file.read_text(encoding="utf-8").strip().partition("\n")[0] or None
-    except FileNotFoundError:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        said = f"cannot read {file} of the local service: {_reason(error)}"
+        raise SettingsError(f"{said}; give address and token, or another LUTNAS_HOME") from error
 
 
 def _path(text: str | None, *, beside: Path | None = None) -> Path | None:

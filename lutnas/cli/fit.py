@@ -82,12 +82,15 @@ def _networks(file: Path, name: str, column: str, us: float) -> list[Network]:
             if wanted not in (reader.fieldnames or ()):
                 refuse("FILE", f"{file.name}: has no column {wanted!r}")
         for row in reader:
+            for wanted in (ARCHITECTURE, column):
+                if row[wanted] is None:
+                    _wrong(file, reader.line_num, f"{wanted}: the row ends before it")
             try:
                 architecture = Architecture.of(space, row[ARCHITECTURE].split())
                 found.append(Network(architecture.operators(), float(row[column]) * us))
             except ValidationError as error:
                 _wrong(file, reader.line_num, error.errors()[0]["msg"].removeprefix("Value error, "))
-            except (TypeError, ValueError):
+            except ValueError:
                 _wrong(file, reader.line_num, f"{column}: {row[column]!r} is not a number")
     return found
 

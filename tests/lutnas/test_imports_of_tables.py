@@ -82,3 +82,7 @@ def test_what_is_wrong_with_networks_is_named_by_line(service: Service, tmp_path
     file.write_text("architecture,pi4_ms\nskip k3_e1,2.0\n")
     short = service.lutnas("tables", "fit", str(file), "--column", "pi4_ms", *asked)
     assert (short.exit_code, "line 2: layers: 2 choices for the" in short.stderr) == (1, True)
+    for head, missing in (("pi4_ms,architecture", "architecture"), ("architecture,pi4_ms", "pi4_ms")):
+        file.write_text(f"{head}\n2.0\n")
+        short = service.lutnas("tables", "fit", str(file), "--column", "pi4_ms", *asked)
+        assert (short.exit_code, f"line 2: {missing}: the row ends before it" in short.stderr) == (1, True)

@@ -1,10 +1,11 @@
 """Where address and token come from."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from lutnas.settings import DEFAULT_URL, Settings, SettingsError, resolve
+from lutnas.settings import DEFAULT_URL, Settings, SettingsError, config_path, resolve
 
 
 class Places:
@@ -72,6 +73,61 @@ def test_the_local_token_never_leaves_this_machine(places: Places, url: str) -> 
 @pytest.mark.parametrize("url", ["http://localhost:9", "http://127.0.0.1:9", "http://[::1]:9"])
 def test_the_local_token_goes_to_any_port_of_this_machine(places: Places, url: str) -> None:
     assert resolve(places.base, url=url).token == "by-home"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000", "ftp://host", "http://", "http://host:80x", "http://host:99999", "http://[::1", "http://xn--a/"],
+)
+def test_what_is_no_address_is_refused_with_the_place_it_came_from(places: Places, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"--url: .* is no address"):
+        resolve(places.base, url=url)
+    with pytest.raises(SettingsError, match=r"LUTNAS_URL: .* is no address"):
+        resolve(places.base | {"LUTNAS_URL": url})
+
+
+def unreadable(file: Path) -> None:
+    """Makes a file that not even root can read."""
+    file.unlink(missing_ok=True)
+    file.symlink_to(file)
+
+
+def test_a_home_that_cannot_be_read_matters_to_none_who_gives_address_and_token(places: Places) -> None:
+    unreadable(places.home / "address")
+    unreadable(places.home / "token")
+    assert values(resolve(places.base, url="http://127.0.0.1:1001", token="by-flag"))[1] == "by-flag"
+    assert values(resolve(places.base, url="http://lutnas.example")) == ("http://lutnas.example", None)
+    assert values(resolve(places.all)) == ("http://127.0.0.1:1002", "by-environment")
+
+
+def test_a_home_that_cannot_be_read_is_told(places: Places) -> None:
+    unreadable(places.home / "token")
+    with pytest.raises(SettingsError, match=r"cannot read .*/home/token of the local service"):
+        resolve(places.base)
+    unreadable(places.home / "address")
+    with pytest.raises(SettingsError, match=r"cannot read .*/home/address of the local service: .*LUTNAS_HOME"):
+        resolve(places.base)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every home")
+def test_a_home_of_another_user_is_told(places: Places) -> None:
+    places.home.chmod(0)
+    try:
+        with pytest.raises(SettingsError, match=r"cannot read .* Permission denied"):
+            resolve(places.base)
+        with pytest.raises(SettingsError, match=r"cannot read .* Permission denied"):
+            resolve(places.base, url="http://127.0.0.1:1001")
+    finally:
+        places.home.chmod(0o700)
+
+
+def test_a_config_file_that_cannot_be_read_is_told(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(places.home))
+    file = config_path({})
+    file.parent.mkdir(parents=True)
+    unreadable(file)
+    with pytest.raises(SettingsError, match="cannot read the config file"):
+        resolve(places.base)
 
 
 def test_a_token_file_in_the_config_is_found_beside_it(places: Places) -> None:
