@@ -79,12 +79,16 @@ def download_all(client: Client, architecture: Architecture, into: Path, *, only
 def layers_table(architecture: Architecture) -> Table:
     """The choice and the predicted latency of each layer; then what is not searched, and all totals."""
     rows = [_layer_row(row) for row in architecture["layers"]]
-    totals = architecture["predicted_latency_us"]
-    if len(totals) == 1:  # with more devices nothing here says whose latencies the layers have
-        fixed_us = sum(totals.values()) - sum(layer["latency_us"] or 0.0 for layer in architecture["layers"])
-        rows.append(["", "stem, head and call", "", "", "", f"{fixed_us:.1f}"])
+    totals, predicted = architecture["predicted_latency_us"], architecture.get("predicted", [])
+    layers_us = sum(layer["latency_us"] or 0.0 for layer in architecture["layers"])
+    # Layers have the latencies of the first constraint that names a device; its total need not be a latency.
+    first = next((row for row in predicted if "device" in row), None)
+    if len(totals) == 1 and (first is None or first["metric"] == "latency"):
+        rows.append(["", "stem, head and call", "", "", "", f"{sum(totals.values()) - layers_us:.1f}"])
+    elif first is not None:
+        rows.append(["", f"layers, on {first['device']}", "", "", "", f"{layers_us:.1f}"])
     rows += [["", f"all, on {device}", "", "", "", f"{total_us:.1f}"] for device, total_us in totals.items()]
-    others = [row for row in architecture.get("predicted", []) if row["metric"] != "latency"]
+    others = [row for row in predicted if row["metric"] != "latency"]
     rows += [["", row["name"], "", "", "", total(row)] for row in others]
     columns = ["layer", "candidate", "c_mid", "precision", "sparsity", "predicted us"]
     return out.table(columns, rows, right=["layer", "c_mid", "predicted us"])
