@@ -53,7 +53,7 @@ def profile(
     timers = clocks(threads if ran_by.computes_here else None)
     if core is not None and threads > 1:
         raise ProfilerError(f"core {core}: {threads} threads would wait for one another there: take one thread")
-    fingerprint = plan.fingerprint(info, platform.node(), timers.name)
+    fingerprint = plan.fingerprint(info, platform.node(), timers.name, core)
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
     bench = Bench(plan.graphs, ran_by, threads=threads, room=room())
     with pinned(core):

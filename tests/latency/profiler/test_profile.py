@@ -125,6 +125,19 @@ def test_a_draft_of_another_profile_is_refused_and_kept(tmp_path: Path) -> None:
     assert draft.exists()
 
 
+def test_a_draft_of_another_core_is_refused(tmp_path: Path) -> None:
+    draft = tmp_path / "draft"
+
+    def stop(done: int, total: int, seconds_left: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        short_profile(draft=draft, progress=stop, core=max(os.sched_getaffinity(0)))
+    with pytest.raises(ProfilerError, match="is no draft of this profile"):
+        short_profile(draft=draft)
+    assert len(draft.read_text().splitlines()) == 2
+
+
 def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"nothing")
