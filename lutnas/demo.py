@@ -104,9 +104,12 @@ def _do(
 ) -> tuple[Report, Architecture]:
     _cancel_leftovers(client)
     trial = _trial(client, environ, folder)
-    table = given or _profile(client, folder, trial.space)
+    draft = folder / f"{trial.space}.draft"
+    table = given or _profile(client, draft, trial.space)
     device = table.info.device
     stored = _upload(client, table, trial.space)
+    if given is None:
+        draft.unlink(missing_ok=True)
     target_us = _target(client, trial, device, stored["id"])
     job = client.submit(_spec(trial, device, stored["id"], target_us, seed))
     say(f"submitted {job['id']}: {trial.space} on {trial.dataset}, at most {target_us:.1f} us on {device}")
@@ -200,12 +203,12 @@ def _create_digits_space(client: Client) -> None:
     )
 
 
-def _profile(client: Client, folder: Path, space: str) -> LatencyTable:
+def _profile(client: Client, draft: Path, space: str) -> LatencyTable:
     operators = client.operators(space)
     say(f"timing {len(operators)} operators of {space} on this CPU, one thread, batch 1")
     device = _device_name()
     started = time.monotonic()
-    table = measure(operators, device=device, draft=folder / f"{space}.draft")
+    table = measure(operators, device=device, draft=draft)
     say(f"timed them in {out.duration(time.monotonic() - started)}")
     return table
 

@@ -4,7 +4,8 @@
     measured = measure_model(Path("model.onnx"))
     several = measure_networks(networks, runtime=make_runtime("litert"))
 
-`progress` gets (done, total, seconds_left). With `draft`, a profile that was stopped goes on where it was.
+`progress` gets (done, total, seconds_left). With `draft`, a profile that was stopped goes on where it was;
+delete the draft when the table is kept.
 """
 
 from latency.profiler.errors import ProfilerError

@@ -3,6 +3,7 @@
 A text file that only grows: the plan's fingerprint, then a line a burst: graph, nanoseconds of each call.
 """
 
+import os
 from pathlib import Path
 
 from latency.profiler.errors import ProfilerError
@@ -21,22 +22,22 @@ class Draft:
 
     def read(self) -> list[Burst]:
         """The bursts of an earlier run, without one cut off at the end. Starts the file where there is none."""
-        text = self._path.read_text() if self._path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        title, *lines = whole.splitlines() or [self._title]
+        content = self._path.read_bytes() if self._path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        title, *lines = whole.decode(errors="replace").splitlines() or [self._title]
         if title != self._title:
             raise ProfilerError(f"{self._path} is no draft of this profile: delete it, or name another file")
-        self._path.write_text("".join(f"{line}\n" for line in (title, *lines)))
-        return [self._burst(line) for line in lines]
+        bursts = [self._burst(line) for line in lines]
+        if not whole:
+            self._path.write_text(title + "\n")
+        elif whole != content:
+            os.truncate(self._path, len(whole))  # written anew it would be lost where the disk is full
+        return bursts
 
     def append(self, burst: Burst) -> None:
         """Notes one burst."""
         with self._path.open("a") as file:
             file.write(",".join(map(str, (burst.graph, *burst.calls_ns))) + "\n")
-
-    def delete(self) -> None:
-        """Removes the file: the profile is complete."""
-        self._path.unlink()
 
     def _burst(self, line: str) -> Burst:
         try:

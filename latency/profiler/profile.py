@@ -41,8 +41,8 @@ def profile(
 
     Each row is the 10th percentile of thread CPU time (wall time with more threads), shared out from whole chains;
     p10 and p90 tell how far it moves when other chains are drawn. `progress` gets (done, total, seconds_left). A
-    profile that was stopped goes on from `draft`, which is deleted in the end. `core` is the one to stay on. Raises
-    ProfilerError.
+    profile that was stopped goes on from `draft`, which the caller deletes once the table is kept. `core` is the one to
+    stay on. Raises ProfilerError.
     """
     plan, ran_by = make_plan(tuple(operators), seed=seed), make_runtime(runtime)
     for operator in plan.operators:
@@ -60,13 +60,10 @@ def profile(
         samples, wall_share = _time(plan, bench, timers, kept, progress, patience)
     measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
     told = _tell(plan, measured_us, samples, f"{timers.name}{'' if core is None else f' on core {core}'}", wall_share)
-    table = LatencyTable(
+    return LatencyTable(
         replace(info, measured_at=now().replace(microsecond=0), note=f"{note}; {told}" if note else told),
         _entries(plan, measured_us, samples, np.random.default_rng(seed)),
     )
-    if kept:
-        kept.delete()
-    return table
 
 
 def _time(
@@ -76,8 +73,10 @@ def _time(
     draft: Draft | None,
     progress: Progress | None,
     patience: Patience,
-) -> tuple[list[list[int]], float]:
-    """Nanoseconds of each call of each graph of `plan`, and how much longer calls took on the wall."""
+) -> tuple[list[list[int]], float | None]:
+    """Nanoseconds of each call of each graph of `plan`, and how much longer calls took on the wall; None where the
+    draft had them all.
+    """
     samples: list[list[int]] = [[] for _ in plan.graphs]
     bursts = [0] * len(samples)
     for burst in draft.read() if draft else ():
@@ -93,12 +92,13 @@ def _time(
             meter.step()
     if meter:
         meter.finish()
-    return samples, wall / (timed / 1e9) if timed else 1.0
+    return samples, wall / (timed / 1e9) if timed else None
 
 
-def _tell(plan: Plan, measured_us: Vector, samples: list[list[int]], timed_by: str, wall_share: float) -> str:
+def _tell(plan: Plan, measured_us: Vector, samples: list[list[int]], timed_by: str, wall_share: float | None) -> str:
     """How the table came about, for its note."""
-    told = [f"10th percentile of {timed_by}, {wall_share:.2f} times that on the wall"]
+    on_wall = "" if wall_share is None else f", {wall_share:.2f} times that on the wall"
+    told = [f"10th percentile of {timed_by}{on_wall}"]
     if len(plan.chains) >= 10:
         error = check(plan, measured_us)
         told.append(

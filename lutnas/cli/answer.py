@@ -44,6 +44,7 @@ def _profile(client: Client, request: DeviceRequest, watch: Watch, folder: Path)
         note=spec["note"], draft=draft, watch=watch,
     )  # fmt: skip
     stored = send(client, table, space=None if any(choices.values()) else spec["space"])
+    draft.unlink(missing_ok=True)
     return {"table": stored["id"]}
 
 

@@ -1,6 +1,7 @@
 """`lutnas profile`: time the operators of a search space on this very machine."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from lutnas.cli.output import Output, say
 from lutnas.cli.tables import ensure_device
 from lutnas.client import Client
 from lutnas.client.documents import Table
+from lutnas.settings import home_path
 
 Watch = Callable[[int, int, float], None]  # gets (done, total, seconds_left)
 
@@ -87,11 +89,11 @@ def profile(
         table = measure(
             operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note, draft=draft
         )  # fmt: skip
-        if to is not None:
-            write_whole(to, _text(table))
+        if to is not None and draft is not None:
+            _write(table, to, draft)
         stored: Table | None = None
         if upload and client is not None:
-            stored = send(client, table, space=None if precision or width or sparsity else space)
+            stored = _upload(client, table, None if precision or width or sparsity else space, to)
     _show(Output(as_json), table, to, stored, time.monotonic() - started)
 
 
@@ -107,7 +109,9 @@ def measure(
     draft: Path | None = None,
     watch: Watch | None = None,
 ) -> LatencyTable:
-    """Times `operators` on this machine, with a progress bar on stderr. What `watch` raises ends it."""
+    """Times `operators` on this machine, with a progress bar on stderr. What `watch` raises ends it. Who calls deletes
+    the draft once the table is kept.
+    """
     with extra("profiler", "timing operators"):
         from latency.profiler import ProfilerError
         from latency.profiler import profile as run
@@ -132,6 +136,37 @@ def measure(
 def send(client: Client, table: LatencyTable, *, space: str | None) -> Table:
     """Uploads a profile of the device that it names; with `space` it must have all of that space's operators."""
     return client.upload_table(table.info.device, _text(table).encode(), media_type="text/csv", space=space)
+
+
+def _write(table: LatencyTable, to: Path, draft: Path) -> None:
+    try:
+        write_whole(to, _text(table))
+    except OSError as error:
+        hint = f"what was timed is kept in {draft}: mend that, and give the same command again"
+        raise Failure(f"cannot write {to}: {error.strerror}", hint=hint) from error
+    draft.unlink(missing_ok=True)
+
+
+def _upload(client: Client, table: LatencyTable, space: str | None, kept: Path | None) -> Table:
+    """Uploads a profile, which took minutes; where that fails, also by Ctrl-C, it stays on this machine."""
+    try:
+        return send(client, table, space=space)
+    except BaseException:
+        _keep(table, space, kept)
+        raise
+
+
+def _keep(table: LatencyTable, space: str | None, kept: Path | None) -> None:
+    device = table.info.device
+    if kept is None:
+        kept = home_path(os.environ) / "profiles" / f"{device}-{table.content_hash[:12]}.csv"
+        try:
+            write_whole(kept, _text(table))
+        except OSError as error:
+            say(f"warning: the table is lost: cannot write {kept}: {error.strerror}")
+            return
+    wanted = "" if space is None else f" --space {space}"
+    say(f"the table is kept; to upload it: lutnas tables upload {kept} --device {device}{wanted}")
 
 
 def _text(table: LatencyTable) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from api.requests.models import DeviceRequest
 from latency.formats import write_csv
 from latency.table import Entry, TableInfo
 from lutnas.agent.heart import Cancelled, Heart, Lost
-from lutnas.cli.answer import send_once
+from lutnas.agent.stop import Stopped
+from lutnas.cli.answer import answer, send_once
 from lutnas.client import Client, UnreachableError
 from tests.lutnas.conftest import PROGRAM, Service
 from tests.lutnas.part_of_a_worker import finish, submit, take
 from tests.lutnas.scripted import PROBLEM, Answer, scripted
-from tests.lutnas.small import model, tiniest
+from tests.lutnas.small import NETWORK, model, tiniest
 from tests.servers.running import is_healthy, running
 from tests.servers.server import free_port
 
@@ -184,6 +186,36 @@ def test_an_agent_that_is_asked_to_end_gives_its_request_back(
         again = client.requests.claim(device, "another agent")
         assert again is not None
         assert (again["request"]["id"], again["lease"]["attempt"]) == (request, 2)
+
+
+ASKED: Any = {
+    "id": "req_1", "kind": "profile", "device": "bench",
+    "spec": {"space": SPACE, "runtime": "onnxruntime", "threads": 1, "seed": 0, "note": ""},
+}  # fmt: skip
+
+
+OPERATORS = Answer(json.dumps({"operators": [asdict(operator) for operator in NETWORK]}).encode())
+TABLE = Answer(b'{"id": "tbl_1"}')
+
+
+def test_an_agent_that_is_stopped_while_it_sends_a_table_goes_on_from_its_draft(tmp_path: Path) -> None:
+    timed = list[int]()
+
+    def stop(seconds: float) -> None:
+        raise Stopped
+
+    def watch(done: int, total: int, seconds_left: float) -> None:
+        timed.append(done)
+
+    with scripted([OPERATORS, Answer(status=0)]) as server:
+        client = Client(server.url, sleep=stop, attempts=None)
+        with client, pytest.raises(Stopped):
+            answer(client, ASKED, watch, folder=tmp_path, sleep=stop)
+    (draft,) = tmp_path.iterdir()
+    assert len(draft.read_text().splitlines()) == 1 + timed[-1]  # all that was timed
+    with scripted([OPERATORS, TABLE]) as server, Client(server.url) as client:
+        assert answer(client, ASKED, watch, folder=tmp_path, sleep=stop) == {"table": "tbl_1"}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_idle_agent_ends_at_once(service: Service, device: str) -> None:

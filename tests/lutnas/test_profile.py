@@ -10,6 +10,7 @@ import pytest
 from latency.formats import read_csv
 from latency.operator import Operator
 from tests.lutnas.conftest import Service
+from tests.lutnas.scripted import Answer, scripted
 
 OPERATORS = [
     Operator("base"),
@@ -39,6 +40,33 @@ def test_a_profile_is_written_and_uploaded_as_one_table(service: Service, file: 
     assert set(table) == set(OPERATORS)
     assert done["table"]["content_hash"] == table.content_hash
     assert [path.name for path in to.parent.iterdir()] == ["bench.csv"]  # no draft is left
+
+
+def test_a_table_whose_upload_fails_is_kept_and_can_be_uploaded(service: Service, file: Path, tmp_path: Path) -> None:
+    def answers(path: str) -> Answer:
+        return Answer(status=0) if path.endswith("/tables") else Answer(b'{"items": [{"name": "bench"}]}')
+
+    with scripted(answers) as server:
+        away = Service(server.url, tmp_path / "home")
+        done = away.lutnas("profile", "--device", "bench", "--operators", str(file), "--upload", "--url", server.url)
+    assert done.exit_code == 4, done.stderr
+    (kept,) = (away.home / "profiles").iterdir()
+    command = f"tables upload {kept} --device bench"
+    assert f"to upload it: lutnas {command}\nerror: cannot reach" in done.stderr
+    assert service.data(*command.split(), "--create")["rows"] == len(OPERATORS)
+
+
+def test_a_profile_that_cannot_be_written_goes_on_from_its_draft(service: Service, file: Path, tmp_path: Path) -> None:
+    to, in_the_way = tmp_path / "bench.csv", tmp_path / ".bench.csv.part"
+    in_the_way.mkdir()
+    asked = ["profile", "--device", "bench", "--operators", str(file), "--output", str(to)]
+    done = service.lutnas(*asked)
+    assert done.exit_code == 1
+    assert f"error: cannot write {to}: Is a directory\nhint: what was timed is kept in {to}.draft" in done.stderr
+    in_the_way.rmdir()
+    assert len((tmp_path / "bench.csv.draft").read_text().splitlines()) > 100
+    service.data(*asked)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.csv", file.name]
 
 
 @pytest.mark.parametrize(
