@@ -8,7 +8,7 @@
 delete the draft when the table is kept.
 """
 
-from latency.profiler.errors import ProfilerError
+from latency.profiler.errors import DraftError, ProfilerError
 from latency.profiler.model import Measurement, measure_model
 from latency.profiler.networks import measure_networks
 from latency.profiler.profile import profile
@@ -16,6 +16,7 @@ from latency.profiler.progress import Progress
 from latency.profiler.runtimes import make_runtime, runtime_names
 
 __all__ = [
+    "DraftError",
     "Measurement",
     "ProfilerError",
     "Progress",

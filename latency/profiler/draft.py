@@ -6,14 +6,14 @@ A text file that only grows: the plan's fingerprint, then a line a burst: graph,
 import os
 from pathlib import Path
 
-from latency.profiler.errors import ProfilerError
+from latency.profiler.errors import DraftError
 from latency.profiler.measure import Burst
 
 _TITLE = "lutnas profile draft,"
 
 
 class Draft:
-    """The draft at `path` of the plan with this `fingerprint`, of `graphs` graphs. ProfilerError if of another."""
+    """The draft at `path` of the plan with this `fingerprint`, of `graphs` graphs. DraftError if of another."""
 
     def __init__(self, path: Path, fingerprint: str, graphs: int) -> None:
         self._path = path
@@ -26,7 +26,7 @@ class Draft:
         whole = content[: content.rfind(b"\n") + 1]
         title, *lines = whole.decode(errors="replace").splitlines() or [self._title]
         if title != self._title:
-            raise ProfilerError(f"{self._path} is no draft of this profile: delete it, or name another file")
+            raise DraftError(f"{self._path} is no draft of this profile: delete it, or name another file")
         bursts = [self._burst(line) for line in lines]
         if not whole:
             self._path.write_text(title + "\n")
@@ -43,7 +43,7 @@ class Draft:
         try:
             graph, *calls = map(int, line.split(","))
         except ValueError as error:
-            raise ProfilerError(f"{self._path}: {line[:40]!r} is no line of a draft: delete the file") from error
+            raise DraftError(f"{self._path}: {line[:40]!r} is no line of a draft: delete the file") from error
         if not 0 <= graph < self._graphs or not calls:
-            raise ProfilerError(f"{self._path}: {line[:40]!r} is no line of a draft: delete the file")
+            raise DraftError(f"{self._path}: {line[:40]!r} is no line of a draft: delete the file")
         return Burst(graph, calls)

@@ -2,13 +2,15 @@
 
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from lutnas.cli.calibrate import time_architecture, time_networks
 from lutnas.cli.failure import Failure, describe
-from lutnas.cli.profile import Watch, measure, send
+from lutnas.cli.output import say
+from lutnas.cli.profile import DraftRefused, Watch, measure, send
 from lutnas.client import Client, LutnasError, ProblemError, UnreachableError
 from lutnas.client.documents import DeviceRequest, Document
 
@@ -39,10 +41,16 @@ def _profile(client: Client, request: DeviceRequest, watch: Watch, folder: Path)
             other.unlink()
     choices = _choices(spec)
     operators = client.operators(spec["space"], **choices)
-    table = measure(
-        operators, device=request["device"], runtime=spec["runtime"], threads=spec["threads"], seed=spec["seed"],
-        note=spec["note"], draft=draft, watch=watch,
+    timed = partial(
+        measure, operators, device=request["device"], runtime=spec["runtime"], threads=spec["threads"],
+        seed=spec["seed"], note=spec["note"], draft=draft, watch=watch,
     )  # fmt: skip
+    try:
+        table = timed()
+    except DraftRefused:  # the agent's own: who asked could do nothing about it
+        say(f"warning: {draft} is of other operators or another runtime, or damaged: timing starts anew")
+        draft.unlink()
+        table = timed()
     stored = send(client, table, space=None if any(choices.values()) else spec["space"])
     draft.unlink(missing_ok=True)
     return {"table": stored["id"]}

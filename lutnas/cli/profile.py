@@ -28,6 +28,10 @@ from lutnas.settings import home_path
 Watch = Callable[[int, int, float], None]  # gets (done, total, seconds_left)
 
 
+class DraftRefused(Failure):
+    """The draft is none of this profile."""
+
+
 @click.command()
 @click.option("--device", required=True, metavar="NAME", help="What to call this machine.")
 @click.option("--space", metavar="NAME", help="Time what this search space needs; the service tells what that is.")
@@ -110,10 +114,10 @@ def measure(
     watch: Watch | None = None,
 ) -> LatencyTable:
     """Times `operators` on this machine, with a progress bar on stderr. What `watch` raises ends it. Who calls deletes
-    the draft once the table is kept.
+    the draft once the table is kept. Raises Failure, DraftRefused.
     """
     with extra("profiler", "timing operators"):
-        from latency.profiler import ProfilerError
+        from latency.profiler import DraftError, ProfilerError
         from latency.profiler import profile as run
     with out.progress() as bar:
         task = bar.add_task(f"timing {len(operators)} operators", total=len(operators))
@@ -129,6 +133,8 @@ def measure(
                 operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note,
                 draft=draft, progress=advance,
             )  # fmt: skip
+        except DraftError as error:
+            raise DraftRefused(str(error)) from error
         except (ProfilerError, FieldError) as error:
             raise Failure(str(error)) from error
 

@@ -218,6 +218,19 @@ def test_an_agent_that_is_stopped_while_it_sends_a_table_goes_on_from_its_draft(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("first", ["lutnas profile draft,of onnxruntime before its upgrade", "0,1,\0\0"])
+def test_an_agent_whose_draft_fits_no_more_starts_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], first: str
+) -> None:
+    draft = tmp_path / "req_1.draft"
+    draft.write_text(f"{first}\n0,100\n")
+    with scripted([OPERATORS, TABLE]) as server, Client(server.url) as client:
+        found = answer(client, ASKED, lambda *_: None, folder=tmp_path, sleep=time.sleep)
+    assert found == {"table": "tbl_1"}
+    assert f"warning: {draft} is of other operators" in capsys.readouterr().err
+    assert not draft.exists()
+
+
 def test_an_idle_agent_ends_at_once(service: Service, device: str) -> None:
     with working(service, device, "--poll", "3600") as process:
         assert process.stderr is not None
