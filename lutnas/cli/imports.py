@@ -62,4 +62,7 @@ def import_table(
 
 def _layers(name: str) -> Sequence[Mapping[str, Operator]]:
     space = read_space(name)
-    return [{choice.candidate.name: layer.operator(choice) for choice in layer.choices} for layer in space.layers]
+    from search.choices import Choices  # now it is known that there is what it needs
+
+    plain = space.offering(Choices())  # files know neither widths nor bits: one operator a candidate
+    return [{choice.candidate.name: layer.operator(choice) for choice in layer.choices} for layer in plain.layers]

@@ -8,7 +8,9 @@ import pytest
 
 from latency.estimate import predict_us
 from latency.formats import read_csv
+from latency.table import LatencyTable
 from search.architecture import Architecture
+from search.choices import Choices
 from search.space import preset
 from tests.lutnas.conftest import Service
 
@@ -34,6 +36,22 @@ def test_positions_are_those_of_a_space(service: Service, tmp_path: Path) -> Non
     assert (wrong.exit_code, "the file has 1 layers with values, the space 22" in wrong.stderr) == (1, True)
     unknown = service.lutnas(*asked, "--space", "nowhere")
     assert (unknown.exit_code, "none of the preset spaces" in unknown.stderr) == (2, True)
+
+
+def test_positional_rows_are_of_full_width_in_fp32_whatever_the_space_offers(service: Service, tmp_path: Path) -> None:
+    offering = preset("fbnet-cifar").offering(Choices(precision=("fp32", "w8a8"), width=(1.0, 0.5)))
+    space, file = tmp_path / "space.json", tmp_path / "pi4.json"
+    space.write_text(offering.model_dump_json())
+    file.write_text(json.dumps([[float(10 * layer + value) for value in range(9)] for layer in range(22)]))
+    tables = list[LatencyTable]()
+    for name in (str(space), "fbnet-cifar"):
+        to = tmp_path / "pi4.csv"
+        asked = ["--space", name, "--unit", "us", "--output", str(to)]
+        service.data("tables", "import", "fbnet-positional", str(file), *SAID, *asked)
+        with to.open(newline="") as lines:
+            tables.append(read_csv(lines))
+    assert tables[0] == tables[1]
+    assert {operator.weight_bits for operator in tables[0]} == {32}
 
 
 def test_a_pickle_is_not_read(service: Service, tmp_path: Path) -> None:
