@@ -19,7 +19,7 @@ from rich.console import Group
 from rich.text import Text
 
 from latency.formats import TableErrors, read_csv, write_csv
-from latency.table import LatencyTable
+from latency.table import LatencyTable, TableInfo
 from lutnas import settings
 from lutnas.cli import output as out
 from lutnas.cli.architectures import download_all, layers_table
@@ -27,6 +27,7 @@ from lutnas.cli.failure import ExitCode, Failure, extra
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import measure
 from lutnas.cli.tables import ensure_device
+from lutnas.cli.verify import MODELS, RUNTIME
 from lutnas.cli.watch import follow, why_failed
 from lutnas.client import Client
 from lutnas.client.documents import Architecture, Document, Job, Table
@@ -125,7 +126,7 @@ def _do(
         device=device,
         target_latency_us=target_us,
         predicted_latency_us=architecture["predicted_latency_us"][device],
-        measured_latency_us=_measure(into / "model.onnx", table.info.threads),
+        measured_latency_us=_measure(into, table.info),
         test_accuracy=accuracy,
         seconds=round(time.monotonic() - started, 1),
         artifacts=[str(file) for file in files],
@@ -283,11 +284,16 @@ def _await(client: Client, job: Job, folder: Path) -> str:
     return ended["architecture"]
 
 
-def _measure(model: Path, threads: int) -> float:
+def _measure(into: Path, info: TableInfo) -> float:
+    """Microseconds of a call, by what the table was timed by where a file in `into` is for that."""
     from latency.profiler import measure_model
 
+    there = info.runtime in MODELS and (into / MODELS[info.runtime]).exists()
+    runtime = info.runtime if there else RUNTIME
+    if runtime != info.runtime:
+        say(f"warning: the table is of {info.runtime}, and the network is measured by {runtime}: they may well differ")
     say("measuring the exported network on this CPU")
-    return measure_model(model, threads=threads).latency_us
+    return measure_model(into / MODELS[runtime], threads=info.threads, runtime=runtime).latency_us
 
 
 def _show(report: Report, architecture: Architecture) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from lutnas.cli.calibrate import time_architecture, time_networks
+from lutnas.cli.calibrate import time_networks
 from lutnas.cli.failure import Failure, describe
 from lutnas.cli.output import say
 from lutnas.cli.profile import DraftRefused, Watch, measure, send
+from lutnas.cli.verify import time_architecture
 from lutnas.client import Client, LutnasError, ProblemError, UnreachableError
 from lutnas.client.documents import DeviceRequest, Document
 
@@ -69,7 +70,7 @@ def _calibrate(client: Client, spec: Document, watch: Watch, sleep: Sleep) -> Do
 
 def _verify(client: Client, request: DeviceRequest, watch: Watch, sleep: Sleep) -> Document:
     device, architecture = request["device"], request["spec"]["architecture"]
-    body = time_architecture(client, architecture, device, threads=request["spec"]["threads"])
+    body = time_architecture(client, client.architecture(architecture), device, threads=request["spec"]["threads"])
     watch(1, 1, 0.0)  # nobody watched the one network
     told = {"device": device, "latency_us": body["latency_us"]}
 

@@ -1,8 +1,6 @@
-"""`lutnas calibrate` and `lutnas verify`: whole networks timed on this very machine, held against predictions."""
+"""`lutnas calibrate`: random networks timed on this very machine, held against predictions."""
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,15 +11,10 @@ from lutnas.cli.options import connected
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import Watch
 from lutnas.client import Client
-from lutnas.client.documents import Architecture, Document, Table
+from lutnas.client.documents import Document, Table
 
 if TYPE_CHECKING:
     from latency.profiler.runtimes import Runtime
-
-MODEL = "model.onnx"
-threads_option = click.option(
-    "--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime."
-)
 
 
 @click.command()
@@ -125,57 +118,3 @@ def _trust_row(name: str, trust: Document) -> list[str]:
     errors = [f"{100 * trust[one]:.1f} %" for one in ("mape", "p90", "worst")]
     ranks = "-" if trust["spearman"] is None else f"{trust['spearman']:.3f}"
     return [name, str(trust["networks"]), *errors, ranks]
-
-
-@click.command()
-@click.argument("architecture")
-@click.option("--device", required=True, metavar="NAME", help="What this machine is called.")
-@threads_option
-@connected
-def verify(client: Client, output: Output, architecture: str, device: str, threads: int) -> None:
-    """Measure a derived ARCHITECTURE on this machine: predicted against measured latency.
-
-    Needs an extra: pip install 'lutnas[profiler]'. The service keeps what was measured beside the architecture.
-    """
-    body = time_architecture(client, architecture, device, threads=threads)
-    told = client.add_measured_latency(architecture, body)
-    predicted_us, measured_us = _predicted(told, device), body["latency_us"]
-    document = {
-        "architecture": told["id"], "device": device, "predicted_latency_us": predicted_us,
-        "measured_latency_us": measured_us, "settled": body["settled"],
-    }  # fmt: skip
-    shown = {"measured": f"{measured_us:.1f} us"}
-    if predicted_us is not None:
-        off = measured_us / predicted_us - 1
-        shown = {"predicted": f"{predicted_us:.1f} us", **shown, "off by": f"{100 * off:+.1f} %"}
-    output.document(document, out.fields(shown))
-
-
-def time_architecture(client: Client, architecture: str, device: str, *, threads: int = 1) -> Document:
-    """What `Client.add_measured_latency` takes for `architecture`, timed on this machine, which is called `device`."""
-    with extra("profiler", "timing networks"):
-        from latency.profiler import ProfilerError, make_runtime, measure_model
-    found = client.architecture(architecture)
-    models = [artifact for artifact in found["artifacts"] if artifact["name"] == MODEL]
-    if not models:
-        refuse("ARCHITECTURE", f"{architecture} has no {MODEL}")
-    with tempfile.TemporaryDirectory() as folder:
-        say("measuring the exported network on this CPU")
-        try:
-            measured = measure_model(client.download(models[0], Path(folder)), threads=threads)
-            runtime = make_runtime("onnxruntime")
-        except ProfilerError as error:
-            raise Failure(str(error)) from error
-    if not measured.settled:
-        say("warning: calls did not settle; was this machine busy?")
-    return {
-        "device": device, "runtime": runtime.name, "runtime_version": runtime.version, "threads": threads, "batch": 1,
-        "latency_us": measured.latency_us, "p10_us": measured.p10_us, "p90_us": measured.p90_us,
-        "samples": measured.samples, "settled": measured.settled,
-    }  # fmt: skip
-
-
-def _predicted(architecture: Architecture, device: str) -> float | None:
-    """The predicted latency on `device`, where a constraint of the job named it."""
-    on_device = [row for row in architecture["predicted"] if row.get("device") == device and "predicted_us" in row]
-    return on_device[0]["predicted_us"] if on_device else None

@@ -5,7 +5,7 @@ import click
 from lutnas.cli.agent import agent
 from lutnas.cli.architectures import architectures
 from lutnas.cli.audit import audit
-from lutnas.cli.calibrate import calibrate, verify
+from lutnas.cli.calibrate import calibrate
 from lutnas.cli.collect import collect
 from lutnas.cli.datasets import datasets
 from lutnas.cli.demo import demo
@@ -17,6 +17,7 @@ from lutnas.cli.serve import migrate, serve, worker
 from lutnas.cli.spaces import spaces
 from lutnas.cli.tables import tables
 from lutnas.cli.tokens import tokens
+from lutnas.cli.verify import verify
 from lutnas.cli.version import version
 from lutnas.cli.webhooks import webhooks
 

@@ -34,15 +34,17 @@ def step(database: Database, lease: Lease, number: int) -> None:
         report(session, lease, kind="progress", step=number, data=data)
 
 
-def finish(service: Service, database: Database, lease: Lease, *, files: dict[str, bytes] | None = None) -> None:
+def finish(
+    service: Service, database: Database, lease: Lease, *, files: dict[str, bytes] | None = None, device: str = "board"
+) -> None:
     store = ArtifactStore(service.home / "artifacts")
     with database.write() as session:
         candidates = ("k3_e1",) * 7
         layers = [{"layer": i, "candidate": c, "operator": None, "latency_us": 10.0} for i, c in enumerate(candidates)]
         derived = NewArchitecture(
-            candidates=candidates, predicted_latency_us={"board": 70.0}, test_accuracy=0.9, layers=layers,
+            candidates=candidates, predicted_latency_us={device: 70.0}, test_accuracy=0.9, layers=layers,
             predicted=[
-                {"name": "board", "metric": "latency", "device": "board", "predicted_us": 70.0, "max_us": 1e6},
+                {"name": device, "metric": "latency", "device": device, "predicted_us": 70.0, "max_us": 1e6},
                 {"name": "size", "metric": "size", "predicted_bytes": 2e5, "max_bytes": 3e5},
             ],
         )  # fmt: skip

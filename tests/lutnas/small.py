@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from latency import tflite
 from latency.graph import chain
 from latency.operator import Operator
-from latency.weights import random_weights
+from latency.weights import Weights, random_weights
 from search.space import Input, Space, preset
 
 NETWORK = [
@@ -29,9 +30,20 @@ def tiniest() -> Space:
     )  # fmt: skip
 
 
+NAMES = ["stem", "layer", "head"]
+
+
 def model() -> bytes:
     """An exported network."""
-    rng = np.random.default_rng(0)
-    weights = [random_weights(operator, rng) for operator in NETWORK]
-    exported: bytes = chain(NETWORK, weights, ["stem", "layer", "head"], batch="N").SerializeToString()
+    exported: bytes = chain(NETWORK, _weights(), NAMES, batch="N").SerializeToString()
     return exported
+
+
+def model_tflite() -> bytes:
+    """The same, for LiteRT."""
+    return tflite.chain(NETWORK, _weights(), NAMES)
+
+
+def _weights() -> list[Weights]:
+    rng = np.random.default_rng(0)
+    return [random_weights(operator, rng) for operator in NETWORK]

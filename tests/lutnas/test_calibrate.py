@@ -1,4 +1,4 @@
-"""`lutnas calibrate` and `lutnas verify`, timing this very machine."""
+"""`lutnas calibrate`, timing this very machine."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,10 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from api.db.session import Database
 from latency.formats import write_csv
 from latency.table import Entry, TableInfo
 from tests.lutnas.conftest import Service
-from tests.lutnas.part_of_a_worker import finish, submit, take
-from tests.lutnas.small import model, tiny
+from tests.lutnas.small import tiny
 
 
 @pytest.fixture
@@ -47,21 +45,3 @@ def test_a_table_of_another_runtime_is_refused_before_anything_is_timed(service:
     done = service.lutnas("calibrate", table["id"], "--space", "fbnet-mini")
     assert done.exit_code == 2
     assert "is of made-up, and lutnas has litert, onnxruntime, torch, torch-cuda here" in done.stderr
-
-
-def test_a_derived_architecture_is_measured_and_the_service_keeps_it(
-    service: Service,
-    database: Database,
-    spec: dict[str, Any],
-) -> None:
-    job = submit(service, spec)
-    finish(service, database, take(database, job["id"]), files={"model.onnx": model()})
-    name = service.data("jobs", "show", job["id"])["architecture"]
-    told = service.data("verify", name, "--device", "board")
-    assert told["predicted_latency_us"] == 70.0
-    (kept,) = service.data("architectures", "show", name)["measured"]
-    assert kept["latency_us"] == told["measured_latency_us"] > 0
-    assert (kept["device"], kept["runtime"], kept["threads"]) == ("board", "onnxruntime", 1)
-    unknown = service.lutnas("verify", name, "--device", "nowhere")
-    assert unknown.exit_code == 1
-    assert "nowhere" in unknown.stderr

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from latency.table import TableInfo
 from lutnas import demo
 from lutnas.cli.failure import Failure
 from search.space import Space
 from tests.lutnas.conftest import Service, csv_of
+from tests.lutnas.small import model, model_tflite
 
 
 def test_the_space_of_the_digits_is_made_once_and_fits_them(service: Service, tmp_path: Path) -> None:
@@ -40,6 +42,19 @@ def test_a_file_that_is_no_table_is_refused_before_anything_is_started(tmp_path:
     file.write_text("kind,latency\nbase,1\n")
     with pytest.raises(Failure, match="is no table: "):
         demo.run(report=None, table_file=file, seed=0, port=0)
+
+
+def test_a_network_is_measured_by_the_runtime_of_the_table_or_a_warning_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = TableInfo(device="here", runtime="litert", threads=1, batch=1)
+    (tmp_path / "model.tflite").write_bytes(model_tflite())  # alone: nothing else could be measured
+    assert demo._measure(tmp_path, info) > 0
+    assert "warning" not in capsys.readouterr().err
+    (tmp_path / "model.tflite").unlink()
+    (tmp_path / "model.onnx").write_bytes(model())
+    assert demo._measure(tmp_path, info) > 0
+    assert "warning: the table is of litert, and the network is measured by onnxruntime" in capsys.readouterr().err
 
 
 def test_this_machines_name_can_be_a_devices_name(service: Service) -> None:
