@@ -1,11 +1,12 @@
 """Jobs and events go out as their columns hold them: they look as the models of the API say."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from api.architectures import service as architectures
@@ -81,17 +82,30 @@ def test_events_look_as_their_model_says(client: TestClient, database: Database,
     assert client.get(f"/v1/search-jobs/{running}/events?after=1").json()["items"] == expected[1:]
 
 
-def test_a_page_is_found_by_an_index_however_many_jobs_there_are(
-    client: TestClient, database: Database, job: str
-) -> None:
-    if database.engine.dialect.name != "sqlite":
-        return  # Postgres plans by the size that a table has
-    with database.engine.connect() as connection:
-        page = "SELECT id FROM search_jobs WHERE owner IN ('main') ORDER BY id DESC LIMIT 20"
-        count = "SELECT count(*) FROM search_jobs WHERE owner = 'main' AND state IN ('queued', 'running', 'paused')"
-        told = [str(connection.execute(text(f"EXPLAIN QUERY PLAN {query}")).all()) for query in (page, count)]
-    assert "COVERING INDEX ix_search_jobs_owner_id " in told[0]
-    assert "COVERING INDEX ix_search_jobs_owner_state " in told[1]
+def plans(client: TestClient, ask: Callable[[], object], what: str) -> list[str]:
+    """How SQLite carries out the statements of `ask` that hold `what`."""
+    engine, sent = client.app.state.service.database.engine, list[tuple[str, Any]]()  # type: ignore[attr-defined]
+
+    def note(connection: object, cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if what in statement:
+            sent.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        return [str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", given).all()) for one, given in sent]
+
+
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)  # Postgres plans by the size that a table has
+def test_a_page_is_found_by_an_index_however_many_jobs_there_are(client: TestClient, job: str) -> None:
+    (page,) = plans(client, lambda: client.get("/v1/search-jobs"), "ORDER BY search_jobs.id DESC")
+    assert "COVERING INDEX ix_search_jobs_owner_id " in page
+    counts = plans(client, lambda: submit(client), "count(*)")
+    assert counts
+    assert all("COVERING INDEX ix_search_jobs_owner_state " in count for count in counts)
 
 
 def test_reading_rows_cannot_write_and_leaves_the_connection_to_writers(database: Database, job: str) -> None:
