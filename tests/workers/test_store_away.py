@@ -16,7 +16,7 @@ from tests.e2e.conftest import spec
 from tests.workers.test_storing import AwayFor
 from workers.heart import AttemptHeart
 from workers.log import AttemptLog
-from workers.runner import AWAY_SECONDS, Attempt
+from workers.runner import Attempt
 
 SMALL: dict[str, Any] = {
     "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
@@ -75,7 +75,7 @@ def test_a_job_whose_data_or_checkpoint_a_store_does_not_give_waits_for_it_howev
     for _ in range(4):  # more than LUTNAS_MAX_ATTEMPTS
         # Else the worker claims it again at once.
         slept = attempted(database, settings, job, AwayFor(settings.home / "artifacts", loads=1))
-        assert slept == AWAY_SECONDS
+        assert slept == 30.0
         assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "queued"
     why = "its files could not be loaded: s3://b/p cannot be used: no route to host"
     assert attempts(client, job) == [("drained", why)] * 4

@@ -10,7 +10,7 @@ import pytest
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile
 from workers.failures import problem_of
-from workers.storing import PAUSE_SECONDS, StoreFull, put
+from workers.storing import StoreFull, put
 
 
 class FullFor(ArtifactStore):
@@ -81,18 +81,18 @@ def kept(
 def test_a_result_waits_until_there_is_room(tmp_path: Path, file: Path) -> None:
     store = FullFor(tmp_path / "store", 3)
     found, slept = kept(store, file, 600.0)
-    assert (store.read(found.path_in_store), slept) == (b"weights", [PAUSE_SECONDS] * 3)
+    assert (store.read(found.path_in_store), slept) == (b"weights", [2.0] * 3)
 
 
 def test_a_result_waits_until_the_store_answers(tmp_path: Path, file: Path) -> None:
     store = AwayFor(tmp_path / "store", 3)
     found, slept = kept(store, file, 600.0)
-    assert (store.read(found.path_in_store), slept) == (b"weights", [PAUSE_SECONDS] * 3)
+    assert (store.read(found.path_in_store), slept) == (b"weights", [2.0] * 3)
 
 
 def test_a_store_that_stays_away_is_told_as_away(tmp_path: Path, file: Path) -> None:
     with pytest.raises(StoreAway, match="no route to host") as caught:
-        kept(AwayFor(tmp_path / "store", 9), file, 3 * PAUSE_SECONDS)
+        kept(AwayFor(tmp_path / "store", 9), file, 6.0)
     assert problem_of(caught.value)["type"] == "urn:lutnas:problem:store-away"
 
 
