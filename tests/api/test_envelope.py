@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from api.app import create_app
 from api.envelope import STRICT
 from api.settings import Settings
+from tests.api.making import submit
 from tests.servers.running import is_healthy, running
 from tests.servers.server import free_port
 
@@ -75,6 +76,7 @@ def test_a_server_that_logs_all_it_can_writes_no_secret(tmp_path: Path) -> None:
             by = {"Authorization": f"Bearer {made}"}
             assert client.get("/v1/devices", headers=by).status_code == 200
             assert client.post("/v1/devices", json={"name": "x"}, headers=by).status_code == 403
+            job = submit(client, constraints=[{"metric": "macs", "max": 1e9}])  # the broker is asked, and is not there
             broken = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('DROP TABLE audit'); c.commit()"
             subprocess.run([sys.executable, "-c", broken, str(home / "lutnas.db")], check=True)
             lost = client.post("/v1/tokens", json={"name": "ci", "scopes": ["read"]})
@@ -82,5 +84,6 @@ def test_a_server_that_logs_all_it_can_writes_no_secret(tmp_path: Path) -> None:
     written = log.read_text()
     assert "no such table: audit" in written
     assert "GET /v1/devices" in written
+    assert f"could not ring for {job}" in written
     for secret in (made, "the-operators-secret-1", "the-brokers-secret"):
         assert secret not in written
