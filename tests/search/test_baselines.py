@@ -24,7 +24,7 @@ from search.points import Point, operating_points
 from search.report.compared import SEARCHED
 from search.space import Space
 from tests.search.builders import tiny_space, weight_budget
-from tests.search.test_derive import EVERY, random_case
+from tests.search.test_derive import EVERY, random_case, seeds
 
 WIDE = Choices(precision=("fp32", "w8a8"), width=(1, 0.5), width_multiple=4, sparsity=Sparsity(levels=(0, 0.5)))
 
@@ -67,11 +67,9 @@ def test_the_cheapest_is_that_of_all_architectures_and_forbidden_choices_are_lef
         assert taken[found] == pytest.approx(min(taken.values()))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_points_begin_with_the_jobs_own_budgets_fall_and_can_all_be_held(seed: int) -> None:
     _, budgets = random_case(seed)
-    if not any(holds(ix, budgets) for ix in EVERY):
-        return
     points = operating_points(budgets, 5)
     assert [point.share for point in points] == [1.0, 0.85, 0.7, 0.55, 0.4]
     assert points[0].budgets == tuple(budgets)
@@ -88,13 +86,11 @@ def test_a_point_is_its_share_of_the_way_from_the_least_to_the_maximum_or_the_gr
         assert last.budgets[0].maximum == pytest.approx(least + 0.4 * (top - least))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_a_random_network_holds_every_budget_and_spends_as_much_of_a_binding_one_as_there_is(seed: int) -> None:
     """Peaks and changes of format among the budgets."""
     _, budgets = random_case(seed)
     held = [ix for ix in EVERY if holds(ix, budgets)]
-    if not held:
-        return
     drawn = draw(budgets, seed)
     assert holds(drawn, budgets)
     assert spent(drawn, budgets) >= min(NEAR, max(spent(ix, budgets) for ix in held) - 0.05)
@@ -171,14 +167,17 @@ def test_eight_bits_everywhere_are_the_best_blocks_near_the_budget(share: float)
         assert layer.choices[index].precision == int8 or layer.operator(layer.choices[index]).is_identity
 
 
-@pytest.mark.parametrize("seed", range(60))
+def holding_without(layer: int, choice: int, budgets: Sequence[Budget]) -> list[Indices]:
+    """Every architecture that holds `budgets` and does not have that choice."""
+    return [ix for ix in EVERY if ix[layer] != choice and holds(ix, budgets)]
+
+
+@pytest.mark.parametrize("seed", seeds(60, lambda seed: holding_without(1, 2, random_case(seed)[1])))
 def test_the_best_near_the_budgets_is_that_of_all_that_spend_as_much_as_there_is(seed: int) -> None:
     """Peaks, changes of format and forbidden choices among them."""
     worth_LK, budgets = random_case(seed)
     worth_LK[1][2] = -math.inf
-    held = [ix for ix in EVERY if ix[1] != 2 and holds(ix, budgets)]
-    if not held:
-        return
+    held = holding_without(1, 2, budgets)
     chosen, share = best_near(worth_LK, budgets)
     most = max(spent(ix, budgets) for ix in held)
     assert share == pytest.approx(min(NEAR, math.floor(most / 0.05) * 0.05) if binding(budgets) else 0.0)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -53,6 +54,13 @@ def in_order(case: Case) -> list[tuple[int, ...]]:
     return sorted(held, key=lambda ix: -worth_of(worth, ix))
 
 
+def seeds(count: int, reaches: Callable[[int], object] = lambda seed: in_order(random_case(seed))) -> list[int]:
+    """The first seeds of which a test asserts something: of most tests, those whose case an architecture holds."""
+    found = [seed for seed in range(2 * count) if reaches(seed)]
+    assert len(found) >= count
+    return found[:count]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_the_solution_is_the_best_of_all_architectures(seed: int) -> None:
     case = random_case(seed)
@@ -65,20 +73,16 @@ def test_the_solution_is_the_best_of_all_architectures(seed: int) -> None:
 
 
 @pytest.mark.parametrize("most_steps", [100_000, 0], ids=["best first", "by cuts"])
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_the_best_come_in_order_and_each_once(seed: int, most_steps: int) -> None:
     worth, budgets = case = random_case(seed)
-    held = in_order(case)
-    if held:
-        assert solve_best(worth, budgets, 12, most_steps=most_steps) == held[:12]
+    assert solve_best(worth, budgets, 12, most_steps=most_steps) == in_order(case)[:12]
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", seeds(16))
 def test_the_front_has_the_best_at_each_maximum_and_nothing_dominated(seed: int) -> None:
     worth, budgets = case = random_case(seed)
     held = in_order(case)
-    if not held:
-        return
     first = budgets[0]
     totals = sorted(first.total(ix) for ix in held)
     front = pareto(worth, budgets, points=40)
