@@ -10,7 +10,7 @@ from lutnas.cli import cli
 from lutnas.cli.reference import reference
 
 DOCS = Path(__file__).parents[2] / "docs"
-GUIDES = ["getting-started.md", "devices-and-tables.md", "retargeting.md", "access.md"]
+GUIDES = ["getting-started.md", "devices-and-tables.md", "retargeting.md", "access.md", "../../README.md"]
 
 
 def test_the_reference_of_the_command_is_current() -> None:
