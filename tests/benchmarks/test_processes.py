@@ -6,6 +6,8 @@ import time
 
 import psutil
 
+from tests.servers.running import is_alive
+
 SCRIPT = """
 import os, time
 from benchmarks._processes import pool
@@ -22,9 +24,9 @@ def test_workers_end_with_a_benchmark_that_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as benchmark:
         assert benchmark.stdout is not None
         worker = psutil.Process(int(benchmark.stdout.readline()))
-        assert worker.is_running()
+        assert is_alive(worker)
         benchmark.kill()
     deadline = time.monotonic() + 20
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+    while is_alive(worker):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -26,6 +26,7 @@ from lutnas.cli.serve import ended_by_signals
 from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM
 from tests.search.builders import tiny_space
+from tests.servers.running import is_alive
 
 
 def environ(home: Path, **more: str) -> dict[str, str]:
@@ -172,21 +173,13 @@ def test_the_worker_ends_with_the_service(tmp_path: Path) -> None:
         assert not worker.is_running()
 
 
-def _has_ended(process: psutil.Process) -> bool:
-    """Also where nobody takes its exit code, as in a container whose first process does not."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_the_worker_ends_when_the_service_is_killed(tmp_path: Path) -> None:
     with serving(tmp_path, "--worker") as (process, _):
         (worker,) = _workers(process.pid)
         process.kill()
         process.wait()
         deadline = time.monotonic() + 60
-        while not _has_ended(worker):
+        while is_alive(worker):
             assert time.monotonic() < deadline, "the worker lives on"
             time.sleep(0.05)  # between two looks at another process
 

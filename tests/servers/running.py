@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.servers.server import wait_until_up
 from tests.servers.tether import tethered
@@ -28,6 +29,14 @@ def running(
         if process.poll() is None:
             process.terminate()
         process.wait(timeout=30)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead: in a container, process 1 may never ask for an orphan's exit code."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_healthy(url: str) -> bool:

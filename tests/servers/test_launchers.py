@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from tests.servers.postgres import libpq_url
+from tests.servers.running import is_alive
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -23,14 +24,6 @@ server = start_{module}()
 print(server.process.pid, server.folder, flush=True)
 signal.pause()
 """
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """A zombie is dead: in a container, process 1 may never ask for an orphan's exit code."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_postgres_is_real_and_answers(postgres_server: str) -> None:
