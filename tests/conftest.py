@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 import redis
-from psycopg import sql
 
 from tests.servers.binaries import ServerError
-from tests.servers.postgres import describe_postgres, libpq_url, start_postgres
-from tests.servers.redis import describe_redis, start_redis
+from tests.servers.postgres import describe_postgres, new_database, start_postgres
+from tests.servers.redis import check_alone, describe_redis, start_redis
 from tests.servers.s3 import s3_server
 
 # A setting of the person who runs the tests must not reach them; a service under test must not reach that
 # person's files. LUTNAS_REAL_TABLES is a setting of the tests themselves.
 _KEPT = {"LUTNAS_REAL_TABLES"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Behind xdist, which makes of -n what it starts."""
+    check_alone(len(config.getoption("tx", None) or []))
 
 
 def pytest_report_header() -> list[str]:
@@ -95,13 +98,8 @@ def fresh_redis_url(redis_url: str) -> str:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """SQLAlchemy URL of a new, empty Postgres database."""
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(libpq_url(postgres_server), autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-    yield postgres_server.rpartition("/")[0] + f"/{name}"
-    with psycopg.connect(libpq_url(postgres_server), autocommit=True) as admin:
-        # FORCE: a worker process that a test killed may still be connected.
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
@@ -19,7 +18,7 @@ from api.db.models import Base
 from api.db.session import Database
 from api.settings import Settings
 from tests.api.making import a_table_csv, submit
-from tests.servers.postgres import libpq_url
+from tests.servers.postgres import new_database
 from tests.servers.running import is_healthy, running
 
 
@@ -31,13 +30,9 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         upgrade(url)
         yield url
         return
-    server: str = request.getfixturevalue("postgres_server")
-    with psycopg.connect(libpq_url(server), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE test_api TEMPLATE template0")
-        url = server.rpartition("/")[0] + "/test_api"
+    with new_database(request.getfixturevalue("postgres_server")) as url:
         upgrade(url)
         yield url
-        admin.execute("DROP DATABASE test_api WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

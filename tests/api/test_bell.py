@@ -60,7 +60,7 @@ def test_the_bell_is_silent_until_it_rings_and_again_once_its_rings_are_lost(
     assert not bell.is_silent()
     if broker == "redis":
         with redis.Redis.from_url(fresh_redis_url) as client:
-            client.flushall()
+            client.flushdb()
     else:
         for file in (tmp_path / "bell" / "queue").iterdir():
             file.unlink()

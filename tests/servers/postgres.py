@@ -6,9 +6,12 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from tests.servers.binaries import Binary, ServerError, find_postgres
 from tests.servers.server import RunningServer, free_port, private_folder, wait_until_up
@@ -38,6 +41,20 @@ def start_postgres() -> RunningServer:
 def libpq_url(sqlalchemy_url: str) -> str:
     """The same address for psycopg itself, which knows no driver names."""
     return sqlalchemy_url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+@contextmanager
+def new_database(server_url: str) -> Iterator[str]:
+    """SQLAlchemy URL of a new, empty database, which goes with the `with`. Runs and processes may share the server."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(libpq_url(server_url), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    try:
+        yield server_url.rpartition("/")[0] + f"/{name}"
+    finally:
+        with psycopg.connect(libpq_url(server_url), autocommit=True) as admin:
+            # FORCE: a worker process that a test killed may still be connected.
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _start_own(binary: Binary) -> RunningServer:

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 
+import pytest
 import redis
 
 from tests.servers.binaries import find_redis
@@ -17,6 +18,17 @@ GIVEN = "TEST_REDIS_URL"
 def describe_redis() -> str:
     """One line for the head of the test report. Starts nothing."""
     return f"given by {GIVEN}" if os.environ.get(GIVEN) else str(find_redis())
+
+
+def check_alone(processes: int) -> None:
+    """Raises UsageError where so many processes of pytest would share a Redis that was given: a ring for the worker of
+    one would be heard by that of another, and each empties it.
+    """
+    if os.environ.get(GIVEN) and processes > 1:
+        raise pytest.UsageError(
+            f"{GIVEN} names one Redis, and {processes} processes would share its one queue: give -n 0, or leave "
+            f"{GIVEN} away, and each process starts a Redis of its own."
+        )
 
 
 def start_redis() -> RunningServer:

@@ -1,5 +1,6 @@
 """The tests' servers are real, keep strangers out, and die with the run that started them."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -54,6 +55,15 @@ def test_redis_is_real_and_keeps_its_password(redis_url: str) -> None:
     without_password = "redis://" + redis_url.rpartition("@")[2]
     with redis.Redis.from_url(without_password) as stranger, pytest.raises(redis.AuthenticationError):
         stranger.ping()
+
+
+@pytest.mark.parametrize(("options", "code"), [(["-n", "2"], 4), (["-n", "1"], 0)])
+def test_a_redis_that_was_given_is_for_one_process(options: list[str], code: int) -> None:
+    asked = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", *options, __file__]
+    environ = {**os.environ, "TEST_REDIS_URL": "redis://127.0.0.1:9/0"}
+    done = subprocess.run(asked, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("TEST_REDIS_URL names one Redis, and 2 processes" in done.stderr) == (code == 4)
 
 
 @pytest.mark.parametrize("module", ["postgres", "redis"])
