@@ -15,8 +15,9 @@ from tests.servers.postgres import describe_postgres, new_database, start_postgr
 from tests.servers.redis import check_alone, describe_redis, start_redis
 from tests.servers.s3 import s3_server
 
-# A setting of the person who runs the tests must not reach them; a service under test must not reach that
-# person's files. LUTNAS_REAL_TABLES is a setting of the tests themselves.
+# A setting of the person who runs the tests must not reach them, nor their spans that person's collector; a service
+# under test must not reach that person's files. LUTNAS_REAL_TABLES is a setting of the tests themselves.
+_CLEARED = ("LUTNAS_", "OTEL_")
 _KEPT = {"LUTNAS_REAL_TABLES"}
 
 
@@ -46,8 +47,11 @@ def _listen_to_ctrl_c() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("LUTNAS_") and name not in _KEPT]:
+    for name in [name for name in os.environ if name.startswith(_CLEARED) and name not in _KEPT]:
         del os.environ[name]
+    # Servers of this machine are asked without a proxy. What was given stays: pip may find its index by it.
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, [given, "127.0.0.1,localhost"]))
     os.environ["LUTNAS_HOME"] = str(tmp_path_factory.mktemp("home"))
     yield
     os.environ.clear()

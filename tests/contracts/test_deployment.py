@@ -87,7 +87,8 @@ def models(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Models
 
 @pytest.mark.timeout(300)
 def test_onnxruntime_alone_names_the_classes_that_torch_names(network: Network, models: Models, tmp_path: Path) -> None:
-    programs = install(tmp_path / "environment", "onnxruntime", "numpy")
+    same = [f"{name}=={version(name)}" for name in ("onnxruntime", "numpy")]
+    programs = install(tmp_path / "environment", *same)
     folder = models.files[0].parent
     told = json.loads(run([str(programs / "python"), "-I", "-c", BY_ONNXRUNTIME], cwd=folder, env=clean_environment()))
     assert models.plain is not None
