@@ -236,7 +236,7 @@ def test_an_idle_agent_ends_at_once(service: Service, device: str) -> None:
         assert process.stderr is not None
         assert "asking" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, said) == (0, "stopped\n")
 
 
