@@ -26,6 +26,7 @@ from tests.servers.server import free_port
 
 PROGRAM = [sys.executable, "-P", "-m", "lutnas"]
 PATIENCE_SECONDS = 90.0
+LONG_SECONDS = 600  # that a test of several such waits and of several starts of servers may take
 
 
 @dataclass

@@ -9,7 +9,9 @@ import pytest
 
 from lutnas.client import Client
 from lutnas.webhooks import verify
-from tests.e2e.conftest import BRIEF, Site, finished, spec, until
+from tests.e2e.conftest import BRIEF, LONG_SECONDS, Site, finished, spec, until
+
+pytestmark = pytest.mark.timeout(LONG_SECONDS)
 
 
 class Receiver(ThreadingHTTPServer):

@@ -10,8 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.artifacts.store import ArtifactStore
-from tests.e2e.conftest import Site, finished, spec, until
+from tests.e2e.conftest import LONG_SECONDS, Site, finished, spec, until
 from tests.servers.server import free_port
+
+pytestmark = pytest.mark.timeout(LONG_SECONDS)
 
 
 def _checkpoints(store: ArtifactStore) -> list[str]:

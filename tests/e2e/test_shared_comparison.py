@@ -16,8 +16,10 @@ from api.jobs.models import ComparedNetwork
 from api.jobs.retention import collect
 from api.settings import Settings
 from lutnas.client import Client
-from tests.e2e.conftest import BRIEF, PROGRAM, Site, finished, spec, until
+from tests.e2e.conftest import BRIEF, LONG_SECONDS, PROGRAM, Site, finished, spec, until
 from tests.e2e.test_survival import FIVE, SHORT
+
+pytestmark = pytest.mark.timeout(LONG_SECONDS)
 
 Worker = subprocess.Popen[bytes]
 COMPARED: dict[str, Any] = {
@@ -50,6 +52,24 @@ def came(client: Client, job: str, folder: Path) -> str:
     return json.dumps([weights, rows])
 
 
+def warm_up(client: Client, count: int) -> None:
+    """Until so many workers have worked: each loads torch with its first job, and would come late to a comparison."""
+    warm = set[str]()
+
+    def all_are_warm() -> bool:
+        for job in [client.submit(spec(**BRIEF))["id"] for _ in range(count)]:
+            finished(client, job)
+            warm.update(_process(attempt["worker"]) for attempt in client.attempts(job))
+        return len(warm) == count
+
+    until(all_are_warm)
+
+
+def _process(worker: str) -> str:
+    """The process id in a worker's name."""
+    return worker.split(":")[1]
+
+
 def shared(client: Client, job: str, count: int = 2) -> bool:
     """Whether so many workers are at its networks, or more."""
     return len({network["worker"] for network in client.comparison(job) if network["state"] == "running"}) >= count
@@ -57,7 +77,7 @@ def shared(client: Client, job: str, count: int = 2) -> bool:
 
 def own(client: Client, job: str, workers: list[Worker]) -> Worker:
     """The one whose attempt the job's newest is."""
-    process = list(client.attempts(job))[-1]["worker"].split(":")[1]
+    process = _process(list(client.attempts(job))[-1]["worker"])
     (found,) = [worker for worker in workers if process in children(worker)]
     return found
 
@@ -76,7 +96,7 @@ def aiding(client: Client, job: str, workers: list[Worker]) -> Worker | None:
 
 
 def _is_at_one(client: Client, job: str, worker: Worker) -> bool:
-    running = {n["worker"].split(":")[1] for n in client.comparison(job) if n["state"] == "running" and n["worker"]}
+    running = {_process(n["worker"]) for n in client.comparison(job) if n["state"] == "running" and n["worker"]}
     return bool(running & {*children(worker)})
 
 
@@ -115,6 +135,7 @@ def checkpoints_left_behind(site: Site) -> list[str]:
 
 def test_workers_without_a_job_share_a_comparison_and_its_rows_are_those_of_one_worker(site: Site, calm: str) -> None:
     with site.serve() as client, site.worker("first"), site.worker("second"):
+        warm_up(client, 2)
         job = client.submit(spec(**COMPARED))["id"]
         assert came(client, job, site.folder) == calm
         networks = list(client.comparison(job))
@@ -132,6 +153,7 @@ def test_rows_are_the_same_when_one_who_takes_part_is_killed_and_then_the_jobs_o
 ) -> None:
     with site.serve() as client, site.worker("a") as a, site.worker("b") as b, site.worker("c") as c:
         workers = [a, b, c]
+        warm_up(client, 3)
         job = client.submit(spec(**COMPARED))["id"]
         other = until(lambda: shared(client, job) and aiding(client, job, workers))
         kill_aiding(site, other, job)
@@ -144,6 +166,7 @@ def test_rows_are_the_same_when_one_who_takes_part_is_killed_and_then_the_jobs_o
 
 def test_rows_are_the_same_after_a_pause_and_when_workers_are_told_to_stop(sqlite_site: Site, calm: str) -> None:
     with sqlite_site.serve() as client, sqlite_site.worker("a") as a, sqlite_site.worker("b") as b:
+        warm_up(client, 2)
         job = client.submit(spec(**COMPARED))["id"]
         until(lambda: shared(client, job))
         client.pause(job)

@@ -10,8 +10,10 @@ import pytest
 from lutnas.client import Client
 from search.choices import Choices
 from search.space import preset
-from tests.e2e.conftest import BRIEF, PROGRAM, Site, finished, made_up_table, spec, until
+from tests.e2e.conftest import BRIEF, LONG_SECONDS, PROGRAM, Site, finished, made_up_table, spec, until
 from tests.search.builders import tiny_space
+
+pytestmark = pytest.mark.timeout(LONG_SECONDS)
 
 
 def progress(client: Client, job_id: str, phase: str) -> dict[str, Any] | None:

@@ -11,7 +11,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.e2e.conftest import BRIEF, Site, finished, spec, until
+from tests.e2e.conftest import BRIEF, LONG_SECONDS, Site, finished, spec, until
+
+pytestmark = pytest.mark.timeout(LONG_SECONDS)
 
 UNTRACED = """
 import sys, tempfile
