@@ -6,8 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from api.architectures.layers import layer_rows
 from api.artifacts.store import StoredFile
-from api.jobs.lease import Lease
+from api.jobs.lease import Lease, NewArchitecture
 from api.jobs.pins import JobInputs
 from latency.table import LatencyTable
 from search.constraints import UNITS, names_of
@@ -49,6 +50,25 @@ def by_metric(inputs: JobInputs, prefix: str, totals: Mapping[str, float]) -> di
         field = f"{prefix}_{constraint.metric}" + (f"_{unit}" if unit != constraint.metric else "")
         found.setdefault(field, {})[name] = totals[name]
     return found
+
+
+def named(inputs: JobInputs, data: dict[str, Any]) -> dict[str, Any]:
+    """The engine's totals by budget, under fields that say metric and unit."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= by_metric(inputs, key, value) if key in ("expected", "predicted") else {key: value}
+    return found
+
+
+def new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:
+    """What the job derived, as the service keeps it."""
+    return NewArchitecture(
+        candidates=tuple(choice.name for choice in result.architecture.layers),
+        predicted_latency_us=by_metric(inputs, "predicted", result.predicted).get("predicted_latency_us", {}),
+        predicted=figure_rows(inputs, result.predicted),
+        test_accuracy=result.test_metric,
+        layers=layer_rows(result.architecture, first_table(inputs)),
+    )
 
 
 def versions() -> dict[str, str]:

@@ -17,8 +17,7 @@ import socket
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,12 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from api.architectures.layers import layer_rows
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
 from api.db.session import Database
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
 from api.jobs.forecasting import measured_pace
-from api.jobs.lease import Lease, LeaseLost, NewArchitecture, Order
+from api.jobs.lease import Lease, LeaseLost, Order
 from api.jobs.pins import JobInputs, load
 from api.settings import Settings
 from api.telemetry.context import learn
@@ -47,13 +45,14 @@ from workers import storing
 from workers.aiding import aid
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
+from workers.ending import Stopped, Unloaded, from_the_store, outcome_of
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
 from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
 from workers.pace import Pace
-from workers.report import MEDIA_TYPES, Run, by_metric, card_of, figure_rows, first_table, write_reports
+from workers.report import MEDIA_TYPES, Run, card_of, named, new_architecture, write_reports
 from workers.sharing import Sharing
 from workers.storing import StoreFull
 from workers.timing import measured_here
@@ -63,31 +62,6 @@ WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
 AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it would claim the same at once
 _logger = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """The attempt ends here by order; `state` is what becomes of the job."""
-
-    def __init__(self, becomes: str, reason: str) -> None:
-        super().__init__(reason)
-        self.becomes = becomes
-        self.reason = reason
-
-
-class Unloaded(Stopped):
-    """The store that has the job's inputs, or its checkpoint, does not answer. It is not the job's fault."""
-
-    def __init__(self, away: StoreAway) -> None:
-        super().__init__("queued", f"its files could not be loaded: {away}")
-
-
-@contextmanager
-def _from_the_store() -> Iterator[None]:
-    """What is loaded inside is there, or a store that is away ends the attempt as Unloaded."""
-    try:
-        yield
-    except StoreAway as away:
-        raise Unloaded(away) from away
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
@@ -149,7 +123,7 @@ class Attempt:
         job_id = self.lease.job_id
         _logger.info("%s: attempt %d begins", job_id, self.lease.attempt)
         try:
-            with counted_attempt(_outcome):
+            with counted_attempt(outcome_of):
                 self._work()
         except LeaseLost:
             _logger.warning("%s: attempt %d has lost its lease and stops", job_id, self.lease.attempt)
@@ -174,7 +148,7 @@ class Attempt:
 
     def _search(self, inputs: JobInputs, checkpoint: tuple[str, int] | None) -> None:
         use_threads(inputs.threads)
-        with _from_the_store():
+        with from_the_store():
             data = load_data(inputs, self.settings, self.store)
             run = make_run(inputs, data, self.store)
         here = environment(inputs.threads)
@@ -233,7 +207,7 @@ class Attempt:
         self.sleep(WAIT_SECONDS)
 
     def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
-        with _from_the_store(), self.store.local(path) as file:
+        with from_the_store(), self.store.local(path) as file:
             kept = state.load(file)
         run.load_state_dict(kept["run"])
         _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
@@ -249,7 +223,7 @@ class Attempt:
         self.pace.step(report.phase)
         now = self.clock()
         if report.phase == "derive":
-            self._write("derived", report.step, _named(inputs, report.data))
+            self._write("derived", report.step, named(inputs, report.data))
         elif report.distribution or report.step == report.steps or now - self.reported >= PROGRESS_SECONDS:
             self._tell(run, report, inputs)
             self.reported = now
@@ -283,8 +257,8 @@ class Attempt:
             steps_left = {**steps_left, "compare": self.sharing.steps_left}
         left = self.pace.seconds_left(steps_left)
         known = {} if left is None else {"seconds_left": round(left, 1)}
-        named = _named(inputs, report.data)
-        data = {"phase": report.phase, "step": report.step, "steps": report.steps, **known, **named}
+        at = {"phase": report.phase, "step": report.step, "steps": report.steps}
+        data = {**at, **known, **named(inputs, report.data)}
         with self.database.write() as session:
             door.report(session, self.lease, kind="progress", step=report.step, data=data)
             if report.distribution:
@@ -353,7 +327,7 @@ class Attempt:
                 made_at=datetime.now(UTC),
             )  # fmt: skip
             files += [self._store(file.name, file) for file in write_reports(card, Path(folder))]
-        found = _new_architecture(inputs, result)
+        found = new_architecture(inputs, result)
         _logger.info("%s: done, with test accuracy %.4f", self.lease.job_id, result.test_metric)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
         _logger.info("%s: succeeded", self.lease.job_id)
@@ -377,30 +351,3 @@ class Attempt:
         until = self.clock() + AWAY_SECONDS
         while self.clock() < until and not self.drain():
             self.sleep(WAIT_SECONDS)
-
-
-def _outcome(error: Exception | None) -> str:
-    """What became of an attempt that ended by `error`, as the metrics name it."""
-    if error is None:
-        return "succeeded"
-    if isinstance(error, Stopped):
-        return error.becomes
-    return {LeaseLost: "lease-lost", OperationalError: "database-away"}.get(type(error), "failed")
-
-
-def _new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:
-    return NewArchitecture(
-        candidates=tuple(choice.name for choice in result.architecture.layers),
-        predicted_latency_us=by_metric(inputs, "predicted", result.predicted).get("predicted_latency_us", {}),
-        predicted=figure_rows(inputs, result.predicted),
-        test_accuracy=result.test_metric,
-        layers=layer_rows(result.architecture, first_table(inputs)),
-    )
-
-
-def _named(inputs: JobInputs, data: dict[str, Any]) -> dict[str, Any]:
-    """The engine's totals by budget, under fields that say metric and unit."""
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        found |= by_metric(inputs, key, value) if key in ("expected", "predicted") else {key: value}
-    return found

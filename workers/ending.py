@@ -1,0 +1,43 @@
+"""How an attempt ends by other than its own doing: by order, or because there is no store to load from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import OperationalError
+
+from api.artifacts.store import StoreAway
+from api.jobs.lease import LeaseLost
+
+
+class Stopped(Exception):
+    """The attempt ends here by order; `becomes` is the state that the job is given back in."""
+
+    def __init__(self, becomes: str, reason: str) -> None:
+        super().__init__(reason)
+        self.becomes = becomes
+        self.reason = reason
+
+
+class Unloaded(Stopped):
+    """The store that has the job's inputs, or its checkpoint, does not answer. It is not the job's fault."""
+
+    def __init__(self, away: StoreAway) -> None:
+        super().__init__("queued", f"its files could not be loaded: {away}")
+
+
+@contextmanager
+def from_the_store() -> Iterator[None]:
+    """What is loaded inside is there, or a store that is away ends the attempt as Unloaded."""
+    try:
+        yield
+    except StoreAway as away:
+        raise Unloaded(away) from away
+
+
+def outcome_of(error: Exception | None) -> str:
+    """What became of an attempt that ended by `error`, as the metrics name it."""
+    if error is None:
+        return "succeeded"
+    if isinstance(error, Stopped):
+        return error.becomes
+    return {LeaseLost: "lease-lost", OperationalError: "database-away"}.get(type(error), "failed")
