@@ -59,9 +59,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(StatementError, _statement_error)
-    app.add_exception_handler(OperationalError, _database_away)
-    app.add_exception_handler(PoolTimeout, _database_away)
-    app.add_exception_handler(StoreAway, _store_away)
+    app.add_exception_handler(OperationalError, _unavailable)
+    app.add_exception_handler(PoolTimeout, _unavailable)
+    app.add_exception_handler(StoreAway, _unavailable)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -149,26 +149,19 @@ def _statement_error(request: Request, error: Exception) -> Response:
     return respond(found, request.url.path)
 
 
-def _database_away(request: Request, error: Exception) -> Response:
-    _logger.error("the database did not answer", exc_info=error)
+def _unavailable(request: Request, error: Exception) -> Response:
+    if isinstance(error, StoreAway):
+        slug, what, seconds = "store", "artifact store", 10  # it has been asked again and again before
+    else:
+        slug, what, seconds = "database", "database", 2
+    _logger.error("the %s did not answer", what, exc_info=error)
     found = problem(
-        slug="database-unavailable",
-        title="Database unavailable",
+        slug=f"{slug}-unavailable",
+        title=f"{what.capitalize()} unavailable",
         status=503,
-        detail="The database did not answer: try again.",
+        detail=f"The {what} did not answer: try again.",
     )
-    return respond(found, request.url.path, {"Retry-After": "2"})
-
-
-def _store_away(request: Request, error: Exception) -> Response:
-    _logger.error("the artifact store did not answer", exc_info=error)
-    found = problem(
-        slug="store-unavailable",
-        title="Artifact store unavailable",
-        status=503,
-        detail="The store of files did not answer: try again.",
-    )
-    return respond(found, request.url.path, {"Retry-After": "10"})
+    return respond(found, request.url.path, {"Retry-After": str(seconds)})
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

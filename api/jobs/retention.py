@@ -60,7 +60,7 @@ def _over(before: datetime) -> ColumnElement[bool]:
 
 
 def _checkpoints(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> tuple[int, int]:
-    """How many, and their bytes. The rows go first: where this is cut short, the file is found as an orphan."""
+    """How many, and their bytes. The rows go first: a file that stays is found as an orphan later."""
     with database.read() if dry_run else database.write() as session:
         old = select(Checkpoint).join(SearchJob, SearchJob.id == Checkpoint.job_id).where(_over(before))
         rows = list(session.scalars(old))
@@ -68,7 +68,7 @@ def _checkpoints(database: Database, store: ArtifactStore, before: datetime, dry
             session.execute(delete(Checkpoint).where(Checkpoint.job_id.in_([row.job_id for row in rows])))
     if not dry_run:
         for row in rows:
-            store.delete(row.path)
+            store.discard(row.path)
     return len(rows), sum(row.bytes for row in rows)
 
 

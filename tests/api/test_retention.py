@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from api.app import create_app
-from api.artifacts.store import ArtifactStore
+from api.artifacts.store import ArtifactStore, StoreAway
 from api.db.session import Database
 from api.jobs.lease import Lease, claim, release, report, save_checkpoint, succeed
 from api.jobs.models import SearchJob
@@ -80,6 +81,24 @@ def test_what_an_old_job_left_goes_but_for_its_states_and_a_dry_run_only_tells(
     assert kinds(client, job) == ["state"] * 3
     assert path not in paths(store)
     assert collect(database, store, settings) == NOTHING
+
+
+def test_a_store_that_is_away_keeps_files_alone_and_they_go_once_it_is_back(
+    client: TestClient, database: Database, settings: Settings, bucket_url: str, job: str
+) -> None:
+    bucket = ArtifactStore(bucket_url)
+    away = ArtifactStore(re.sub("endpoint_url=.*", "endpoint_url=http://127.0.0.1:9", bucket_url))
+    lease = taken(database, job)
+    path = work(database, bucket, lease)
+    with database.write() as session:
+        succeed(session, lease, architecture=an_architecture(), artifacts=[])
+    ended_long_ago(database, job)
+    with pytest.raises(StoreAway):  # by listing its files, which comes last
+        collect(database, away, settings)
+    assert kinds(client, job) == ["state"] * 3
+    assert path in paths(bucket)
+    assert collect(database, bucket, settings.model_copy(update={"keep_unnamed_seconds": 0})).files == 1
+    assert path not in paths(bucket)
 
 
 def _released(database: Database, lease: Lease) -> None:
