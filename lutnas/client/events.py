@@ -1,5 +1,6 @@
 """The events of a job as they happen: server-sent events that go on after a broken connection."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,8 @@ from lutnas.client.transport import UNAVAILABLE, Transport
 
 QUIET_SECONDS = 60.0  # the service sends a comment now and then; a connection silent for longer is dead
 LONGEST_WAIT = 5.0
+BROKEN_AT_ONCE = 5  # streams in a row that broke off without an event, before it is told
+_logger = logging.getLogger(__name__)
 
 
 def follow(
@@ -27,7 +30,7 @@ def follow(
     A broken connection is made again and goes on behind the last event seen (`Last-Event-ID`). Raises UnreachableError
     when the service stays away for `patience_seconds` after it was last there, ProblemError when it refuses.
     """
-    seen, heard, wait, ended = after, clock(), 0.2, False
+    seen, heard, wait, ended, broken = after, clock(), 0.2, False, 0
     while True:
         connected, silent = False, True
         try:
@@ -35,7 +38,7 @@ def follow(
                 connected = True
                 if event is None:
                     continue
-                wait, silent = 0.2, False
+                wait, silent, broken = 0.2, False, 0
                 if event["id"] <= seen:
                     continue
                 seen = event["id"]
@@ -50,10 +53,12 @@ def follow(
             ended = transport.json("GET", f"/v1/search-jobs/{job}")["state"] in FINAL_STATES
         except (UnreachableError, ProblemError) as error:
             if connected:  # it was there until now, however long the job had nothing to tell
-                heard = clock()
-            away = (
-                not isinstance(error, ProblemError) or error.status in UNAVAILABLE
-            )  # such as a database that restarts
+                heard, broken = clock(), broken + 1
+                if broken == BROKEN_AT_ONCE:
+                    told = "the stream of events of %s broke off %d times without one: does a proxy cut streams? (%s)"
+                    _logger.warning(told, job, broken, error)
+            # such as a database that restarts
+            away = not isinstance(error, ProblemError) or error.status in UNAVAILABLE
             if not away or clock() - heard >= patience_seconds:
                 raise
         transport.sleep(wait)

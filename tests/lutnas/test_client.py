@@ -308,6 +308,14 @@ def test_a_job_that_waited_long_is_watched_on_when_its_connection_breaks() -> No
         assert watch.follow(server.url) == [1, 2, 3]
 
 
+def test_streams_that_break_off_again_and_again_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch([*[stream(cut=True)] * 8, stream(RUNNING, STEP, DONE)], quiet=[])
+    with scripted(watch.answer) as server:
+        assert watch.follow(server.url) == [1, 2, 3]
+    (told,) = (one.getMessage() for one in caplog.records if one.name == "lutnas.client.events")
+    assert told.startswith("the stream of events of job_1 broke off 5 times without one")
+
+
 def test_patience_counts_from_when_the_connection_broke() -> None:
     watch = Watch([stream(cut=True)], quiet=[1000.0])
     with scripted(watch.answer) as server, pytest.raises(UnreachableError):
