@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,7 +18,9 @@ from api.db.migrate import upgrade
 from api.db.models import Base
 from api.db.session import Database
 from api.settings import Settings
+from api.webhooks.postman import Postman
 from tests.api.making import a_table_csv, submit
+from tests.api.receiving import Json, Receiver, lead
 from tests.servers.postgres import new_database
 from tests.servers.running import is_healthy, running
 
@@ -141,3 +144,35 @@ def serve(
             yield client, process.pid
 
     return start
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks on this machine."""
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def near(settings: Settings) -> Settings:
+    """Settings that let webhooks reach this machine, and try three times."""
+    changes = {"webhook_private": True, "webhook_attempts": 3, "webhook_timeout_seconds": 5.0}
+    return settings.model_copy(update=changes)
+
+
+@pytest.fixture
+def postman(database: Database, near: Settings) -> Postman:
+    """Sends what is due, as a service's does."""
+    return Postman(database, near)
+
+
+@pytest.fixture
+def webhook(client: TestClient, database: Database, receiver: Receiver) -> Json:
+    """A webhook that leads to the receiver; the API of these tests takes public addresses only."""
+    made: Json = client.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()
+    lead(database, made["id"], receiver.url)
+    return made

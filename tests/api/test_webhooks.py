@@ -1,150 +1,27 @@
 """Webhooks: told of what happened and of nothing else, signed, again after a failure, and never by two at once."""
 
 import json
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from datetime import datetime
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fastapi.testclient import TestClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs import lease as jobs_lease
 from api.jobs.retention import collect
 from api.settings import Settings
-from api.webhooks.models import Webhook, WebhookDelivery
-from api.webhooks.outbox import queue
+from api.webhooks.models import WebhookDelivery
 from api.webhooks.postman import Postman
 from api.webhooks.rounds import record, take
 from api.webhooks.sending import Outcome
 from api.webhooks.signing import signed_headers
 from lutnas.webhooks import SignatureError, verify
 from tests.api.making import an_architecture, submit
-
-Json = dict[str, Any]
-
-
-class Receiver(ThreadingHTTPServer):
-    """Notes what arrives; answers by `answers` in turn, then 204. None breaks the connection off."""
-
-    daemon_threads = True
-    request_queue_size = 128  # as many come at once as a postman sends
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.arrived: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int | None] = []
-        self.hold = threading.Event()
-        self.hold.set()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook"
-
-    def messages(self, secret: str) -> list[Json]:
-        return [verify(body, headers, secret) for headers, body in self.arrived]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.arrived.append((dict(self.headers.items()), body))
-        answer = self.server.answers.pop(0) if self.server.answers else 204
-        self.server.hold.wait(20)
-        if answer is None:
-            self.close_connection = True
-            return
-        self.send_response(answer)
-        if 300 <= answer < 400:
-            self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Not on the test's output."""
-
-
-def certificate(host: str, folder: Path) -> Path:
-    """A file with a key and a certificate for `host` that it signed itself."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    today = datetime.now(UTC)
-    made = x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key(), serial_number=1)
-    made = made.not_valid_before(today - timedelta(days=1)).not_valid_after(today + timedelta(days=1))
-    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    form, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    file = folder / f"{host}.pem"
-    secret = key.private_bytes(form, pkcs8, serialization.NoEncryption())
-    file.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(form))
-    return file
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def near(settings: Settings) -> Settings:
-    """Settings that let webhooks reach this machine, and try three times."""
-    changes = {"webhook_private": True, "webhook_attempts": 3, "webhook_timeout_seconds": 5.0}
-    return settings.model_copy(update=changes)
-
-
-@pytest.fixture
-def postman(database: Database, near: Settings) -> Postman:
-    return Postman(database, near)
-
-
-@pytest.fixture
-def webhook(client: TestClient, database: Database, receiver: Receiver) -> Json:
-    """A webhook that leads to the receiver; the API of these tests takes public addresses only."""
-    made: Json = client.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json()
-    lead(database, made["id"], receiver.url)
-    return made
-
-
-def lead(database: Database, webhook_id: str, url: str) -> None:
-    with database.write() as session:
-        session.execute(update(Webhook).where(Webhook.id == webhook_id).values(url=url))
-
-
-def all_due(database: Database) -> None:
-    """As if the time until the next try, and that of every claim, had gone by."""
-    with database.write() as session:
-        session.execute(update(WebhookDelivery).values(next_try_us=0, claimed_until_us=0))
-
-
-def deliveries(client: TestClient, webhook: Json) -> list[Json]:
-    found: list[Json] = client.get(f"/v1/webhooks/{webhook['id']}/deliveries").json()["items"]
-    return found
-
-
-def queued(database: Database, webhook: Json, count: int) -> list[str]:
-    """Ids of `count` messages that are due."""
-    with database.write() as session:
-        row = session.get_one(Webhook, webhook["id"])
-        return [queue(session, row, "search-job.succeeded", {}).id for _ in range(count)]
+from tests.api.receiving import Json, Receiver, all_due, deliveries, lead, queued
 
 
 def test_the_end_of_a_job_is_told_once_and_signed(
@@ -327,82 +204,6 @@ def test_a_postman_that_died_is_followed_by_another_and_his_late_word_is_not_tak
         assert record(session, letter, Outcome(None, "late", 1), attempts=1, retry_seconds=1) is None
     (delivery,) = deliveries(client, webhook)
     assert (delivery["state"], delivery["attempts"], len(delivery["tries"])) == ("delivered", 2, 1)
-
-
-@pytest.mark.parametrize(("host", "is_taken"), [("localhost", True), ("elsewhere.test", False)])
-def test_tls_is_spoken_with_the_host_of_the_url_and_its_certificate_is_checked(
-    client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, host: str, is_taken: bool,
-) -> None:  # fmt: skip
-    """The connection goes to an address, and the certificate is still that of the name."""
-    file = certificate(host, tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    lead(database, webhook["id"], receiver.url.replace("http://127.0.0.1", "https://localhost"))
-    client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
-    assert Postman(database, near).round() == 1
-    ((told,),) = (one["tries"] for one in deliveries(client, webhook))
-    assert (told["status"], len(receiver.arrived)) == ((204, 1) if is_taken else (None, 0))
-    if is_taken:
-        assert receiver.arrived[0][0]["Host"] == f"localhost:{receiver.server_address[1]}"
-    else:
-        assert "certificate" in told["error"]
-
-
-def test_a_name_beyond_ascii_is_asked_for_and_spoken_to_as_idna_2008_has_it(
-    client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """By that of 2003, which Python has, faß.de would be fass.de."""
-    resolve, asked = socket.getaddrinfo, []
-
-    def resolve_here(host: Any, *args: Any, **more: Any) -> Any:
-        asked.append(host)
-        return resolve("127.0.0.1" if host == "xn--fa-hia.de" else host, *args, **more)
-
-    file = certificate("xn--fa-hia.de", tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    lead(database, webhook["id"], receiver.url.replace("http://127.0.0.1", "https://faß.de"))
-    client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
-    monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
-    assert Postman(database, near).round() == 1
-    ((told,),) = (one["tries"] for one in deliveries(client, webhook))
-    assert (told["status"], told["error"]) == (204, None)
-    assert "xn--fa-hia.de" in asked
-
-
-def test_without_the_setting_nothing_is_sent_to_this_machine_even_by_name(
-    client: TestClient, database: Database, receiver: Receiver, settings: Settings, webhook: Json
-) -> None:
-    for url in (receiver.url, receiver.url.replace("127.0.0.1", "2130706433")):
-        lead(database, webhook["id"], url)
-        queued(database, webhook, 1)
-        assert Postman(database, settings).round() == 1
-    assert receiver.arrived == []
-    for delivery in deliveries(client, webhook):
-        assert "LUTNAS_WEBHOOK_PRIVATE" in delivery["tries"][0]["error"]
-        assert "127.0.0.1" not in delivery["tries"][0]["error"]
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("ftp://example.com/", "http or https"), ("/hook", "http or https"), ("https:///x", "http or https"),
-        ("https://me:secret@example.com/", "password"), ("http://localhost:80/", "this machine"),
-        ("http://10.1.2.3/", "not public"), ("http://[::1]/", "not public"), ("http://169.254.169.254/", "not public"),
-        ("http://[::ffff:127.0.0.1]/", "not public"), ("http://[::1/", "URL"), ("http://exa mple/", "no URL"),
-        ("http://example.com:99999/", "no URL"), ("http://xn--a/", "no URL"),
-    ],
-)  # fmt: skip
-def test_a_url_that_nothing_is_sent_to_is_refused_with_why(client: TestClient, url: str, why: str) -> None:
-    answer = client.post("/v1/webhooks", json={"url": url})
-    assert (answer.status_code, answer.json()["type"]) == (422, "urn:lutnas:problem:webhook-url-refused")
-    assert why in answer.json()["errors"][0]["detail"]
 
 
 def test_the_secret_is_shown_once_and_kept_out_of_lists(client: TestClient, webhook: Json) -> None:
