@@ -4,14 +4,15 @@ Three metrics (benchmarks/_joint_task.py), three budgets each, three seeds; join
 at least as many epochs (benchmarks/_joint_methods.py). Space and budgets leave widths room and no layer to drop:
 docs/decisions/0006-joint-quality.md tells how they were chosen, and where joint search gains nothing. Every derived
 network is trained in the same way from new weights, as FBNet trains its own (else a network is judged by how much its
-supernet trained it, which the supernet of a small space does best), and tested on the 10,000 test pictures.
+supernet trained it, which the supernet of a small space does best), TRAININGS times, and tested on the 46,000 pictures
+that no method sees. Its accuracy is the mean: one training says little of a narrow network of few bits.
 `gain_points` is joint minus baseline in points of accuracy, paired by seed and budget; `ci_low` the lower end of the
 mean's 95 % interval (Student's t). Pairs of one search share it, and may share a network, so the interval is too
-narrow.
+narrow. `training_points` is the standard deviation of one training, by metric.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
 
-Two and a half hours of CPU time a metric, and a minute more to profile this CPU. One thread a process.
+Three to four hours of CPU time a metric, and a minute more to profile this CPU. One thread a process.
 """
 
 import io
@@ -29,7 +30,7 @@ from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WID
 from benchmarks._kept import Kept, Run, code
 from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
-from benchmarks.truth import pictures
+from benchmarks.truth import others, pictures
 from latency.formats import read_csv, write_csv
 from latency.profiler import profile
 from search.architecture import Architecture
@@ -39,6 +40,7 @@ from search.network import Network
 from workers.environment import environment
 
 POINTS = 100.0
+TRAININGS, BETWEEN_SEEDS = 3, 100
 
 
 class Cell(NamedTuple):
@@ -66,10 +68,10 @@ def run(cell: Cell, table: str) -> Run:
     begin = time.process_time()
     architectures = list(METHODS[cell.method](tasks, Tuning(pictures(PICTURES), cell.seed)))
     searched = time.process_time()
-    results, accuracies = [], dict[Architecture, float]()
+    results, accuracies = [], dict[Architecture, list[float]]()
     for task, architecture in zip(tasks, architectures, strict=True):
         if architecture not in accuracies:  # one network may be the best within several budgets
-            accuracies[architecture] = accuracy(architecture, cell.seed)
+            accuracies[architecture] = [accuracy(architecture, seed) for seed in training_seeds(cell.seed)]
         total = task.budget(architecture.space).total(architecture.indices)
         assert total <= task.maximum, f"{cell} exceeds {task.maximum}"
         results.append(
@@ -77,22 +79,28 @@ def run(cell: Cell, table: str) -> Run:
                 "budget_share": task.budget_share,
                 "used": round(total / task.maximum, 4),
                 "derived": [choice.name for choice in architecture.layers],
-                "accuracy": accuracies[architecture],
+                "accuracy": round(statistics.fmean(accuracies[architecture]), 5),
+                "accuracies": accuracies[architecture],
             }
         )
     return {
         **cell._asdict(),
         "results": results,
         "search_seconds": round(searched - begin, 1),
-        "finish_seconds": round((time.process_time() - searched) / len(accuracies), 1),
+        "finish_seconds": round((time.process_time() - searched) / len(accuracies) / TRAININGS, 1),
     }
+
+
+def training_seeds(seed: int) -> list[int]:
+    """Those that what a search of `seed` derives is trained with."""
+    return [seed + number * BETWEEN_SEEDS for number in range(TRAININGS)]
 
 
 def accuracy(architecture: Architecture, seed: int) -> float:
     """Of a network once it is trained."""
     network = Network.new(architecture, seed)
     trained(network, pictures(PICTURES), FINISH, seed)
-    return round(evaluated(network, pictures(PICTURES)), 4)
+    return round(evaluated(network, others(PICTURES)), 5)
 
 
 def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
@@ -135,6 +143,15 @@ def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
     return found
 
 
+def training_points(runs: Sequence[Run]) -> dict[str, float]:
+    """Standard deviation of one training in points, by metric: over the trainings of each network, pooled."""
+    variances: dict[str, list[float]] = {}
+    for one in runs:
+        networks = {tuple(result["derived"]): result["accuracies"] for result in one["results"]}
+        variances.setdefault(one["metric"], []).extend(map(statistics.variance, networks.values()))
+    return {metric: round(POINTS * statistics.fmean(found) ** 0.5, 3) for metric, found in variances.items()}
+
+
 def ci_low(differences: Sequence[float]) -> float:
     """Lower end of the 95 % interval of a mean (Student's t)."""
     error = statistics.stdev(differences) / len(differences) ** 0.5
@@ -158,6 +175,7 @@ def about(metrics: Sequence[str]) -> dict[str, Any]:
         "finish": FINISH.model_dump(mode="json"),
         "pictures": PICTURES,
         "budgets": BUDGET_SHARES,
+        "trainings": TRAININGS,
         "environment": environment(1),
         "code": code(),
     }
@@ -178,7 +196,8 @@ def main() -> None:
     todo = [cell for cell in cells(given.metrics, given.seeds) if cell not in done]
     for found in run_all(todo, kept.measured, given.processes):
         kept.add(found)
-    show({"gain_points": gains(kept.runs), "runs": kept.runs}, as_json=given.json)
+    found = {"gain_points": gains(kept.runs), "training_points": training_points(kept.runs), "runs": kept.runs}
+    show(found, as_json=given.json)
 
 
 if __name__ == "__main__":

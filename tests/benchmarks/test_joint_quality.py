@@ -16,7 +16,7 @@ from benchmarks._joint_task import (
     cost_of,
     offering,
 )
-from benchmarks.joint_quality import Cell, cells, ci_low, gains
+from benchmarks.joint_quality import Cell, cells, ci_low, gains, training_points, training_seeds
 from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
 from search.architecture import Architecture
@@ -99,6 +99,20 @@ def test_gains_are_paired_by_budget_and_seed() -> None:
     found, low = gains(runs), ci_low([1.0, 2.0])
     assert found == {"size": {"uniform_int8": {"mean": 1.5, "ci_low": pytest.approx(low, abs=1e-3)}}}
     assert low == pytest.approx(1.5 - 12.706 * 0.5, abs=1e-3)
+
+
+def test_the_spread_of_one_training_is_that_within_networks_each_counted_once() -> None:
+    first = {"derived": ["a"], "accuracies": [0.80, 0.82]}
+    runs = [
+        {**Cell("size", 1, "joint")._asdict(), "results": [first, first]},
+        {**Cell("size", 2, "joint")._asdict(), "results": [{"derived": ["b"], "accuracies": [0.5, 0.5]}]},
+    ]
+    assert training_points(runs) == {"size": pytest.approx(1.0)}
+
+
+def test_no_two_searches_share_the_seed_of_a_training() -> None:
+    seeds = [seed for search in range(1, 10) for seed in training_seeds(search)]
+    assert len(set(seeds)) == len(seeds) == 27
 
 
 def test_a_wider_budget_takes_what_a_tighter_one_found_where_that_is_better() -> None:
