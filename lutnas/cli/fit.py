@@ -1,6 +1,7 @@
 """`lutnas tables fit`: a table from whole networks, where operators cannot be timed alone."""
 
 import csv
+import io
 from pathlib import Path
 from typing import NoReturn
 
@@ -76,8 +77,11 @@ def _networks(file: Path, name: str, column: str, us: float) -> list[Network]:
     from search.architecture import Architecture
 
     found = list[Network]()
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
+    try:
+        reader = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""))
+    except UnicodeDecodeError:
+        refuse("FILE", f"{file.name}: is no text in UTF-8")
+    try:
         for wanted in (ARCHITECTURE, column):
             if wanted not in (reader.fieldnames or ()):
                 refuse("FILE", f"{file.name}: has no column {wanted!r}")
@@ -92,6 +96,8 @@ def _networks(file: Path, name: str, column: str, us: float) -> list[Network]:
                 _wrong(file, reader.line_num, error.errors()[0]["msg"].removeprefix("Value error, "))
             except ValueError:
                 _wrong(file, reader.line_num, f"{column}: {row[column]!r} is not a number")
+    except csv.Error as error:
+        _wrong(file, reader.line_num + 1, str(error))
     return found
 
 

@@ -90,6 +90,23 @@ def test_a_table_is_fitted_from_networks_and_says_so(service: Service, tmp_path:
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "why"),
+    [
+        ("architecture,pi4_ms\nskip,2\n".encode("utf-16"), 2, "networks.csv: is no text in UTF-8"),
+        (b"architecture,pi4_ms\n" + b"k" * 200_000 + b",2\n", 1, "line 2: field larger than field limit"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_refused_with_why(
+    service: Service, tmp_path: Path, content: bytes, code: int, why: str
+) -> None:
+    file = tmp_path / "networks.csv"
+    file.write_bytes(content)
+    asked = ["--space", "fbnet-mini", "--device", "pi4", "--runtime", "tflite", "--output", str(tmp_path / "x")]
+    done = service.lutnas("tables", "fit", str(file), "--column", "pi4_ms", *asked)
+    assert (done.exit_code, why in done.stderr) == (code, True), done.stderr
+
+
 def test_what_is_wrong_with_networks_is_named_by_line(service: Service, tmp_path: Path) -> None:
     asked = ["--space", "fbnet-mini", "--device", "pi4", "--runtime", "tflite", "--output", str(tmp_path / "x")]
     file = networks(tmp_path, 20)
