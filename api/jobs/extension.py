@@ -5,7 +5,7 @@ It starts from weights.safetensors, which stays for ever, and not from a checkpo
 Errors:
     JobUnknown (NotFound)           404  see api.jobs.service
     JobNotSucceeded (DomainError)   409  job-not-succeeded: there is no network to go on with
-    InputsChanged (DomainError)     409  inputs-changed: the weights, or what the job was pinned to, is gone or changed
+    InputsChanged (DomainError)     409  see api.jobs.changed; the weights count too
     KeyReused (DomainError)         409  see api.idempotency
 """
 
@@ -22,8 +22,9 @@ from api.auth.callers import Owner
 from api.errors import FieldProblem
 from api.idempotency import body_hash, made_before
 from api.jobs import service as jobs
+from api.jobs.changed import InputsChanged, changed, changed_file
 from api.jobs.models import SUCCEEDED, SearchJob
-from api.jobs.reproduction import InputsChanged, Repetition, changed, changed_file, examples_of
+from api.jobs.reproduction import Repetition, examples_of
 from api.jobs.retargeting import JobNotSucceeded
 from search.document import Document
 from search.files import WEIGHTS
