@@ -42,7 +42,7 @@ SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
 # From new weights. On 8,000 pictures, behind 12 epochs from those of a search, a network of one width, whose supernet
 # had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC, seed
 # 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
-# A rate of 0.1 was worse in the mean of three networks on MPIC, and the spread of two of them twice that at 0.05.
+# A rate of 0.1 was worse in the mean of three networks on MPIC, seed 0, and spread more (docs/decisions/0006).
 FINISH = Finish(epochs=8, batch_size=64, lr=0.05, weights="scratch", quantizer="lsq")
 
 

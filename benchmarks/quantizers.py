@@ -35,7 +35,7 @@ WIDTH = 0.333
 PRECISIONS = ("w8a8", "w4a4", "w2a2")
 QUANTIZERS = ("statistics", "lsq", "pact")
 TURNS = 100
-FINISH = JOINT_FINISH.model_copy(update={"epochs": 24})
+FINISH = JOINT_FINISH.model_copy(update={"epochs": 24, "lr": 0.1})
 
 
 class Cell(NamedTuple):

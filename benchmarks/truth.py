@@ -58,7 +58,7 @@ def pictures(count: int = PICTURES) -> ImageData:
 
 @cache
 def others(count: int) -> ImageData:
-    """As `pictures`, but tested on the training pictures that it leaves too: five times as many tell networks apart."""
+    """As `pictures`, but tested on the training pictures that it leaves too: more tell networks apart better."""
     data, order = _everything()
     left = order[count:]
     more_x, more_y = (

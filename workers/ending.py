@@ -1,4 +1,4 @@
-"""How an attempt ends by other than its own doing: by order, or because there is no store to load from."""
+"""How an attempt ends: by order, or because there is no store to load from; and what metrics call its end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

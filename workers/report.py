@@ -1,4 +1,4 @@
-"""What a finished job says of itself: figures, layers, and all that is needed to repeat it."""
+"""What a job says of itself: totals as it runs; then figures, layers, and all that is needed to repeat it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -52,8 +52,8 @@ def by_metric(inputs: JobInputs, prefix: str, totals: Mapping[str, float]) -> di
     return found
 
 
-def named(inputs: JobInputs, data: dict[str, Any]) -> dict[str, Any]:
-    """The engine's totals by budget, under fields that say metric and unit."""
+def named_totals(inputs: JobInputs, data: dict[str, Any]) -> dict[str, Any]:
+    """`data` of a step report, the engine's totals by budget under fields that say metric and unit."""
     found: dict[str, Any] = {}
     for key, value in data.items():
         found |= by_metric(inputs, key, value) if key in ("expected", "predicted") else {key: value}

@@ -52,7 +52,7 @@ from workers.heart import AttemptHeart, Heart
 from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
 from workers.pace import Pace
-from workers.report import MEDIA_TYPES, Run, card_of, named, new_architecture, write_reports
+from workers.report import MEDIA_TYPES, Run, card_of, named_totals, new_architecture, write_reports
 from workers.sharing import Sharing
 from workers.storing import StoreFull
 from workers.timing import measured_here
@@ -223,7 +223,7 @@ class Attempt:
         self.pace.step(report.phase)
         now = self.clock()
         if report.phase == "derive":
-            self._write("derived", report.step, named(inputs, report.data))
+            self._write("derived", report.step, named_totals(inputs, report.data))
         elif report.distribution or report.step == report.steps or now - self.reported >= PROGRESS_SECONDS:
             self._tell(run, report, inputs)
             self.reported = now
@@ -258,7 +258,7 @@ class Attempt:
         left = self.pace.seconds_left(steps_left)
         known = {} if left is None else {"seconds_left": round(left, 1)}
         at = {"phase": report.phase, "step": report.step, "steps": report.steps}
-        data = {**at, **known, **named(inputs, report.data)}
+        data = {**at, **known, **named_totals(inputs, report.data)}
         with self.database.write() as session:
             door.report(session, self.lease, kind="progress", step=report.step, data=data)
             if report.distribution:

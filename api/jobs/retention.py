@@ -7,6 +7,7 @@ yet: files younger than a while are left alone, and all those of an attempt that
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
-from api.artifacts.store import ArtifactStore, Found
+from api.artifacts.store import ArtifactStore, Found, StoreAway
 from api.db.session import Database, at, db_now
 from api.jobs.models import FINAL, RUNNING, Checkpoint, JobEvent, SearchJob
 from api.settings import Settings
@@ -47,8 +48,8 @@ def collect(database: Database, store: ArtifactStore, settings: Settings, *, dry
     distributions = _events(database, is_distribution, now - timedelta(days=settings.keep_distributions_days), dry_run)
     others = JobEvent.kind.not_in(("state", "distribution"))
     events = _events(database, others, now - timedelta(days=settings.keep_events_days), dry_run)
-    files = _orphans(database, store, now - timedelta(seconds=settings.keep_unnamed_seconds), dry_run)
     told = _deliveries(database, now - timedelta(days=settings.keep_events_days), dry_run)
+    files = _orphans(database, store, now - timedelta(seconds=settings.keep_unnamed_seconds), dry_run)
     found = Collected(checkpoints, distributions, events, len(files), size + sum(files), told)
     if not dry_run and any(asdict(found).values()):
         _logger.info("collected %s", ", ".join(f"{count} {what}" for what, count in asdict(found).items()))
@@ -60,15 +61,18 @@ def _over(before: datetime) -> ColumnElement[bool]:
 
 
 def _checkpoints(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> tuple[int, int]:
-    """How many, and their bytes. The rows go first: a file that stays is found as an orphan later."""
+    """How many, and their bytes. The rows go first: where the store is away, or this is cut short, the files that are
+    left are found as orphans later.
+    """
     with database.read() if dry_run else database.write() as session:
         old = select(Checkpoint).join(SearchJob, SearchJob.id == Checkpoint.job_id).where(_over(before))
         rows = list(session.scalars(old))
         if not dry_run:
             session.execute(delete(Checkpoint).where(Checkpoint.job_id.in_([row.job_id for row in rows])))
     if not dry_run:
-        for row in rows:
-            store.discard(row.path)
+        with suppress(StoreAway):  # the next file would wait as long; listing them tells
+            for row in rows:
+                store.delete(row.path)
     return len(rows), sum(row.bytes for row in rows)
 
 

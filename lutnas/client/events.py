@@ -13,7 +13,7 @@ from lutnas.client.transport import UNAVAILABLE, Transport
 
 QUIET_SECONDS = 60.0  # the service sends a comment now and then; a connection silent for longer is dead
 LONGEST_WAIT = 5.0
-BROKEN_AT_ONCE = 5  # streams in a row that broke off without an event, before it is told
+BROKEN_IN_A_ROW = 5  # streams that broke off without an event, before it is told
 _logger = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ def follow(
                 yield event
                 if is_final(event):
                     return
-            heard, connected = clock(), False
+            heard, connected, broken = clock(), False, 0
             # The service ended the stream without a final event: it is shutting down, or a proxy cut it, or `after`
             # was behind the final event. In the last case the job had ended before a connection that gave nothing.
             if silent and ended:
@@ -53,8 +53,8 @@ def follow(
             ended = transport.json("GET", f"/v1/search-jobs/{job}")["state"] in FINAL_STATES
         except (UnreachableError, ProblemError) as error:
             if connected:  # it was there until now, however long the job had nothing to tell
-                heard, broken = clock(), broken + 1
-                if broken == BROKEN_AT_ONCE:
+                heard, broken = clock(), broken + 1 if silent else 0
+                if broken == BROKEN_IN_A_ROW:
                     told = "the stream of events of %s broke off %d times without one: does a proxy cut streams? (%s)"
                     _logger.warning(told, job, broken, error)
             # such as a database that restarts

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from api.jobs.models import SearchJob
 from api.jobs.retention import Collected, collect
 from api.jobs.sweeper import Sweeper
 from api.settings import Settings
+from api.webhooks.models import WebhookDelivery
 from tests.api.making import X, Y, a_job, an_architecture, an_npz, stored, submit
 from tests.api.test_lease import taken
 
@@ -83,7 +85,7 @@ def test_what_an_old_job_left_goes_but_for_its_states_and_a_dry_run_only_tells(
     assert collect(database, store, settings) == NOTHING
 
 
-def test_a_store_that_is_away_keeps_files_alone_and_they_go_once_it_is_back(
+def test_a_store_that_is_away_keeps_its_files_alone_and_they_go_once_it_is_back(
     client: TestClient, database: Database, settings: Settings, bucket_url: str, job: str
 ) -> None:
     bucket = ArtifactStore(bucket_url)
@@ -91,13 +93,21 @@ def test_a_store_that_is_away_keeps_files_alone_and_they_go_once_it_is_back(
     lease = taken(database, job)
     path = work(database, bucket, lease)
     with database.write() as session:
-        succeed(session, lease, architecture=an_architecture(), artifacts=[])
+        session.execute(update(SearchJob).where(SearchJob.id == job).values(wish="cancel"))
+    _released(database, lease)
     ended_long_ago(database, job)
-    with pytest.raises(StoreAway):  # by listing its files, which comes last
+    webhook = client.post("/v1/webhooks", json={"url": "https://example.com/"}).json()["id"]
+    client.post(f"/v1/webhooks/{webhook}/ping").raise_for_status()
+    with database.write() as session:
+        session.execute(update(WebhookDelivery).values(state="failed", ended_at=datetime.now(UTC) - timedelta(days=99)))
+    assert collect(database, bucket, settings, dry_run=True).checkpoints == 1
+    with pytest.raises(StoreAway):  # by listing the files, which comes last
         collect(database, away, settings)
     assert kinds(client, job) == ["state"] * 3
+    assert client.get(f"/v1/webhooks/{webhook}/deliveries").json()["items"] == []
     assert path in paths(bucket)
-    assert collect(database, bucket, settings.model_copy(update={"keep_unnamed_seconds": 0})).files == 1
+    aged_now = settings.model_copy(update={"keep_unnamed_seconds": 0})
+    assert collect(database, bucket, aged_now) == replace(NOTHING, files=1, bytes=7)
     assert path not in paths(bucket)
 
 

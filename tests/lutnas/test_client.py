@@ -309,11 +309,19 @@ def test_a_job_that_waited_long_is_watched_on_when_its_connection_breaks() -> No
 
 
 def test_streams_that_break_off_again_and_again_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    watch = Watch([*[stream(cut=True)] * 8, stream(RUNNING, STEP, DONE)], quiet=[])
+    watch = Watch([stream(RUNNING, cut=True), *[stream(cut=True)] * 8, stream(STEP, DONE)], quiet=[])
     with scripted(watch.answer) as server:
         assert watch.follow(server.url) == [1, 2, 3]
     (told,) = (one.getMessage() for one in caplog.records if one.name == "lutnas.client.events")
     assert told.startswith("the stream of events of job_1 broke off 5 times without one")
+
+
+def test_streams_that_break_off_behind_an_event_are_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    steps = [message(number, "progress", step=number) for number in range(2, 12)]
+    watch = Watch([*(stream(step, cut=True) for step in steps), stream(message(12, "state", state="failed"))], quiet=[])
+    with scripted(watch.answer) as server:
+        assert watch.follow(server.url) == [*range(2, 13)]
+    assert [one for one in caplog.records if one.name == "lutnas.client.events"] == []
 
 
 def test_patience_counts_from_when_the_connection_broke() -> None:
