@@ -12,19 +12,21 @@ from typing import Any
 
 from celery import Celery
 
+from api import folders
 from api.settings import Settings
 from api.telemetry import traces
 from api.telemetry.metrics import RING_FAILURES
 
 TASK = "workers.search.run"
 QUEUE = "search.cpu"
+IN_FOLDERS = "filesystem://"
 _PATIENCE_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
 def make_celery(settings: Settings) -> Celery:
     """The Celery app, without results: what became of a job is in its row."""
-    app = Celery("lutnas", broker=_with_host(settings.broker_url))
+    app = Celery("lutnas", broker=_address(settings.broker_url))
     app.conf.update(
         task_ignore_result=True,
         task_acks_late=False,  # the lease sees to lost jobs; late acks run long ones twice (docs/decisions)
@@ -93,13 +95,13 @@ class Bell:
         self._app.close()
 
 
-def _with_host(url: str) -> str:
-    """`filesystem://` with a host: kombu warns of a missing one at every connection."""
-    return "filesystem://localhost/" if url == "filesystem://" else url
+def _address(url: str) -> str:
+    """That of a broker in folders by our transport, with a host: kombu warns of a missing one at every connection."""
+    return f"{folders.SCHEME}://localhost/" if url.startswith(IN_FOLDERS) else url
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
-    if settings.broker_url.startswith("filesystem://"):
+    if settings.broker_url.startswith(IN_FOLDERS):
         return _folders(settings.home / "bell")
     if settings.broker_url.startswith(("redis://", "rediss://")):
         return {"socket_connect_timeout": 2.0, "socket_keepalive": True}
@@ -108,20 +110,20 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 def _folders(bell: Path) -> dict[str, Any]:
     """The folders of the filesystem transport, made first: it would fail, or write into the working directory."""
-    folders = {
+    names = {
         "data_folder_in": "queue",
         "data_folder_out": "queue",
         "control_folder": "control",
         "processed_folder": "processed",
     }
-    for name in {".", *folders.values()}:
+    for name in {".", *names.values()}:
         folder = bell / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     # A message that is taken moves to `processed` and stays there, some hundred bytes a job; where it is not kept, it
     # passes through the machine's shared temporary folder, by a copy that is not atomic.
     return {
-        **{option: str(bell / name) for option, name in folders.items()},
+        **{option: str(bell / name) for option, name in names.items()},
         "store_processed": True,
         "polling_interval": 0.1,
     }
