@@ -34,17 +34,21 @@ def certificate(host: str, folder: Path) -> Path:
     return file
 
 
+def speak_tls(receiver: Receiver, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver shows the certificate in `file`, which is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+
+
 @pytest.mark.parametrize(("host", "is_taken"), [("localhost", True), ("elsewhere.test", False)])
 def test_tls_is_spoken_with_the_host_of_the_url_and_its_certificate_is_checked(
     client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, host: str, is_taken: bool,
 ) -> None:  # fmt: skip
     """The connection goes to an address, and the certificate is still that of the name."""
-    file = certificate(host, tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    speak_tls(receiver, certificate(host, tmp_path), monkeypatch)
     lead(database, webhook["id"], receiver.url.replace("http://127.0.0.1", "https://localhost"))
     client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
     assert Postman(database, near).round() == 1
@@ -67,11 +71,7 @@ def test_a_name_beyond_ascii_is_asked_for_and_spoken_to_as_idna_2008_has_it(
         asked.append(host)
         return resolve("127.0.0.1" if host == "xn--fa-hia.de" else host, *args, **more)
 
-    file = certificate("xn--fa-hia.de", tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    receiver.socket = context.wrap_socket(receiver.socket, server_side=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    speak_tls(receiver, certificate("xn--fa-hia.de", tmp_path), monkeypatch)
     lead(database, webhook["id"], receiver.url.replace("http://127.0.0.1", "https://faß.de"))
     client.post(f"/v1/webhooks/{webhook['id']}/ping").raise_for_status()
     monkeypatch.setattr(socket, "getaddrinfo", resolve_here)
