@@ -38,7 +38,7 @@ def follow(
                 connected = True
                 if event is None:
                     continue
-                wait, silent, broken = 0.2, False, 0
+                wait, silent = 0.2, False
                 if event["id"] <= seen:
                     continue
                 seen = event["id"]
