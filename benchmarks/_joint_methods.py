@@ -23,10 +23,9 @@ from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
 from search.architecture import Architecture
 from search.batches import training_part
 from search.budget import Budget, Indices
-from search.contributions import Assessor
+from search.contributions import Assessor, Propose
 from search.datasets import ImageData
-from search.derive import solve_best
-from search.finalists import to_try
+from search.finalists import finalists, to_try
 from search.finish import Trainer
 from search.network import Network
 from search.searcher import Searcher
@@ -35,15 +34,14 @@ from search.spec import Finish, Search
 from search.trials import Finalist, Trials
 
 PICTURES = 24_000
-EPOCHS = 4
+EPOCHS = 6
 FINALISTS = 32
 TRIED, TRIAL_EPOCHS = 6, 2
-SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=64)
+SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=128)
 # From new weights. On 8,000 pictures, behind 12 epochs from those of a search, a network of one width, whose supernet
 # had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC, seed
 # 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
-# A rate of 0.1 was worse in the mean of three networks on MPIC, seed 0, and spread more (docs/decisions/0006).
-FINISH = Finish(epochs=8, batch_size=64, lr=0.05, weights="scratch", quantizer="lsq")
+FINISH = Finish(epochs=8, batch_size=128, lr=0.1, weights="scratch", quantizer="lsq")
 
 
 class Scored(NamedTuple):
@@ -53,32 +51,43 @@ class Scored(NamedTuple):
     score: float
 
 
+class Searched(NamedTuple):
+    """A finished search, and what scores sub-networks of its supernet."""
+
+    searcher: Searcher
+    assessor: Assessor
+
+
 class Tuning(NamedTuple):
     """What every method is given: the training pictures of `data`, and a seed."""
 
     data: ImageData
     seed: int
 
-    def searched(self, space: Space, budget: Budget, epochs: int) -> Searcher:
+    def searched(self, space: Space, budget: Budget, epochs: int) -> "Searched":
         """A finished search."""
         settings = SEARCH.model_copy(update={"epochs": epochs})
         searcher = Searcher(space, data=self.data, budgets=[budget], settings=settings, seed=self.seed)
         for _ in searcher:
             pass
-        return searcher
+        return Searched(searcher, self.assessor(searcher))
 
-    def ranked(self, searcher: Searcher, finalists: Sequence[Indices]) -> list[Indices]:
-        """The finalists by their score on the supernet, best first."""
-        held_out = searcher.theta_batches
-        assessor = Assessor(searcher.supernet, held_out=held_out, finalists=finalists, samples=0, seed=self.seed)
-        for _ in assessor:
-            pass
-        return assessor.ranked()
+    def assessor(self, searcher: Searcher) -> Assessor:
+        """Of a finished search; who is scored behind the draws is said by `ranked`."""
+        return Assessor(
+            searcher.supernet,
+            held_out=searcher.theta_batches,
+            samples=SEARCH.evidence_samples,
+            propose=lambda _: (),
+            most=FINALISTS,
+            seed=self.seed,
+        )
 
-    def finalists(self, searcher: Searcher, task: Task, count: int = TRIED) -> list[Architecture]:
+    def finalists(self, searched: "Searched", task: Task, count: int = TRIED) -> list[Architecture]:
         """Those of a finished search that are tried within one budget."""
-        found = self.ranked(searcher, searcher.finalists(FINALISTS, [task.budget(searcher.space)]))
-        return [Architecture.from_indices(searcher.space, i) for i in to_try(searcher.space, found, count)]
+        space, budgets = searched.searcher.space, [task.budget(searched.searcher.space)]
+        found = ranked(searched.assessor, lambda scored: searched.searcher.finalists(FINALISTS, budgets, scored))
+        return [Architecture.from_indices(space, i) for i in to_try(space, found, count)]
 
     def derived(self, tried: Sequence[Architecture], searcher: Searcher) -> Scored:
         """The best of all behind their trials, on pictures that no search trained weights on: `searcher` is one of
@@ -99,8 +108,8 @@ class Tuning(NamedTuple):
     def one_search(self, tasks: Sequence[Task], precisions: Sequence[str]) -> Iterator[Architecture]:
         """Over candidates, widths and `precisions`."""
         space = offering(precisions, WIDTHS)
-        searcher = self.searched(space, middle(tasks).budget(space), EPOCHS)
-        return best_until(self.derived(self.finalists(searcher, task), searcher) for task in tasks)
+        searched = self.searched(space, middle(tasks).budget(space), EPOCHS)
+        return best_until(self.derived(self.finalists(searched, task), searched.searcher) for task in tasks)
 
 
 def joint(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
@@ -117,16 +126,16 @@ def uniform_width(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architectur
     """One search a width factor."""
     factors = sorted({factor for task in tasks for factor in task.factors()})
     epochs = max(2, ceil(EPOCHS / len(factors)))
-    searchers = {}
+    searches = dict[float, Searched]()
     for factor in factors:
         space = offering(tasks[0].precisions, [factor])
         held = middle([task for task in tasks if factor in task.factors()])
-        searchers[factor] = tuning.searched(space, held.budget(space), epochs)
+        searches[factor] = tuning.searched(space, held.budget(space), epochs)
 
     def best(task: Task) -> Scored:
-        own = [searchers[factor] for factor in task.factors()]
-        tried = [one for searcher in own for one in tuning.finalists(searcher, task, ceil(TRIED / len(own)))]
-        return tuning.derived(tried, own[0])
+        own = [searches[factor] for factor in task.factors()]
+        tried = [one for searched in own for one in tuning.finalists(searched, task, ceil(TRIED / len(own)))]
+        return tuning.derived(tried, own[0].searcher)
 
     return best_until(map(best, tasks))
 
@@ -134,7 +143,7 @@ def uniform_width(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architectur
 def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
     """Operators first, compression after."""
     space = offering([FLOAT.name], [1.0])
-    searcher = tuning.searched(space, tasks[0].float_budget(space), EPOCHS)
+    searcher, assessor = tuning.searched(space, tasks[0].float_budget(space), EPOCHS)
     worth = searcher.supernet.theta.worth()
 
     def best(task: Task) -> Scored:
@@ -143,10 +152,21 @@ def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
 
     def compressed(task: Task, precision: str, factor: float) -> list[Architecture]:
         space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
-        found = tuning.ranked(searcher, solve_best(worth, [task.budget(space)], FINALISTS))
+        budgets = [task.budget(space)]
+        found = ranked(
+            assessor, lambda scored: finalists(space, [worth, *([scored] if scored else [])], budgets, FINALISTS)
+        )
         return [Architecture.from_indices(space, indices) for indices in found]
 
     return best_until(map(best, tasks))
+
+
+def ranked(assessor: Assessor, propose: Propose) -> list[Indices]:
+    """The finalists of `propose` by their score on the supernet, best first."""
+    assessor.reopen(propose)
+    for _ in assessor:
+        pass
+    return assessor.ranked()
 
 
 def best_of(found: Iterable[Scored]) -> Scored:

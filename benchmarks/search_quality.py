@@ -32,7 +32,7 @@ from search.searcher import Searcher
 from search.spec import Search
 
 OURS = Search(epochs=4, warmup_epochs=1, batch_size=64)
-FINALISTS = 16
+FINALISTS = 32
 PEERS = {
     "reference": {"supernet": "reference", "sampler": "gumbel", "weight_sampler": "gumbel"},
     "two_path": {"supernet": "reference", "sampler": "two-path", "weight_sampler": "two-path"},
@@ -63,8 +63,9 @@ def ours(truth: TruthTable, max_us: float, seed: int) -> tuple[Indices, float, A
     assessor = Assessor(
         searcher.supernet,
         held_out=searcher.theta_batches,
-        finalists=searcher.finalists(FINALISTS),
-        samples=0,
+        samples=OURS.evidence_samples,
+        propose=lambda contributions: searcher.finalists(FINALISTS, scored=contributions),
+        most=FINALISTS,
         seed=seed,
     )
     for _ in assessor:

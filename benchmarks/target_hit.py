@@ -64,6 +64,7 @@ def search_once(space: Space, device: str, *, data: ImageData, budget: Budget, s
     run = search_and_derive(space, budget, data=data, settings=settings, seed=seed)
     assert run.choosing.assessor is not None
     worth = run.searcher.supernet.theta.worth()
+    assert run.choosing.assessor.finalists is not None
     finalists_us = [budget.total(indices) for indices in run.choosing.assessor.finalists]
     return Run(
         device=device,

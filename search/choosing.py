@@ -7,7 +7,7 @@ from functools import partial
 
 from search.architecture import Architecture
 from search.batches import training_part
-from search.budget import Indices
+from search.budget import Indices, Matrix
 from search.contributions import Assessor
 from search.datasets.data import ImageData
 from search.derive import Budget
@@ -46,7 +46,8 @@ class Choosing:
             yield from self.trials or ()
             report = self.measuring.judge(self.best(), self.searcher.supernet.inherit)
             if not self.measuring.holds:
-                self.assessor = self.trials = None
+                self.assessor.reopen(self._finalists)  # budgets are tighter now
+                self.trials = None
             if report is not None:
                 yield report
 
@@ -61,11 +62,15 @@ class Choosing:
         return Assessor(
             self.searcher.supernet,
             held_out=self.searcher.theta_batches,
-            finalists=self.searcher.finalists(self.spec.finalists, self.measuring.bounds),
-            samples=self.spec.search.evidence_samples if self.evidence is None else 0,
+            samples=self.spec.search.evidence_samples,
+            propose=self._finalists,
+            most=self.spec.finalists,
             seed=self.spec.seed,
             task=self.task,
         )
+
+    def _finalists(self, contributions: Matrix | None) -> list[Indices]:
+        return self.searcher.finalists(self.spec.finalists, self.measuring.bounds, contributions)
 
     def _start_trials(self, assessor: Assessor) -> Trials | None:
         """None where the job tries nobody, or a tight budget leaves one finalist alone."""
@@ -93,8 +98,10 @@ class Choosing:
     def steps_left(self) -> dict[str, int]:
         """Steps that remain of each phase. Finalists that a device refuses are not foreseen."""
         scored, tried = self.spec.finalists + self.spec.search.evidence_samples, self.spec.tried
-        if self.assessor is not None:  # a tight budget may leave fewer finalists than the job tries
-            scored, tried = self.assessor.count - len(self.assessor.scores), min(tried, len(self.assessor.finalists))
+        if self.assessor is not None:
+            scored = self.assessor.left
+            if self.assessor.finalists is not None:  # a tight budget may leave fewer than the job tries
+                tried = min(tried, len(self.assessor.finalists))
         batches = max(1, len(self.searcher.weight_batches.y_N) // self.spec.finish.batch_size)
         done = self.trials.step if self.trials else 0
         return {"assess": scored, "trial": self.spec.trials.epochs_of(tried) * batches - done}

@@ -1,14 +1,15 @@
 """What each choice contributes to accuracy, estimated on the trained supernet: evidence that no device is part of.
 
-First the finalists, the most likely architectures that hold the budgets, are scored with the supernet's weights on
-pictures held out of its training; the best of them is derived. Then other sub-networks are drawn and scored, half of
-them evenly, so that every budget can be asked later, half as theta would; a ridge regression shares all scores among
-the choices that had a part in them (by differences: BINAS, sec. 3.3; HardCoRe-NAS, sec. 3.2). What the regression says
-and what theta says, in the unit of the scores, err in different ways: the evidence is their mean.
+First sub-networks are drawn and scored with the supernet's weights on pictures held out of its training, half of them
+drawn evenly, so that every budget can be asked later, half as theta would; a ridge regression shares the scores among
+the choices that had a part in them (by differences: BINAS, sec. 3.3; HardCoRe-NAS, sec. 3.2). Then the finalists,
+architectures that hold the budgets and are best by theta or by that regression, are scored on more pictures; the best
+of them is derived. What the regression says of all scores and what theta says, in the unit of the scores, err in
+different ways: the evidence is their mean.
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
-from search.budget import Indices
+from search.budget import Indices, Matrix
 from search.evidence import Evidence, parts_scored
 from search.norms import Rounding
 from search.randomness import generator
@@ -31,37 +32,58 @@ RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
 FOLDS = 8
 NOTE = "negative loss on held-out pictures with the supernet's weights"
 
+# Finalists by what their choices contribute to scores, or, where nothing was drawn, without that.
+Propose = Callable[[Matrix | None], Sequence[Indices]]
+
 
 class Assessor:
-    """Scores sub-networks of `supernet`: an iterator of step reports, and `state_dict()` between any two."""
+    """Scores `samples` drawn sub-networks of `supernet`, then the finalists that `propose` names, `most` or fewer: an
+    iterator of step reports, and `state_dict()` between any two.
+    """
 
     def __init__(
-        self, supernet: Supernet, *, held_out: Batches, finalists: Sequence[Indices], samples: int, seed: int,
+        self, supernet: Supernet, *, held_out: Batches, samples: int, propose: Propose, most: int, seed: int,
         task: Task = CLASSIFICATION,
     ) -> None:  # fmt: skip
-        self.supernet, self.seed, self.finalists, self.task = supernet, seed, tuple(finalists), task
-        self.count = len(self.finalists) + samples
+        self.supernet, self.samples, self.propose, self.most = supernet, samples, propose, most
+        self.seed, self.task = seed, task
         count, parts = parts_scored(len(held_out.y_N))
         chosen = held_out.order(0)[:count]
         self.parts = [(held_out.x_NCHW[part], held_out.y_N[part]) for part in chosen.tensor_split(parts)]
-        self.scores: list[float] = []  # of all, on the first part
+        self.scores: list[float] = []  # of draws, then of finalists, on the first part
+        self.finalists: tuple[Indices, ...] | None = None  # until they are named
         self.finalist_scores: list[float] = []
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Scores what remains, one report each."""
-        while len(self.scores) < self.count:
-            number = len(self.scores)
-            by_part = self.part_scores(self.subnetwork(number), 1 if number >= len(self.finalists) else None)
-            self.scores.append(by_part[0])
-            score = statistics.fmean(by_part)
-            if number < len(self.finalists):
-                self.finalist_scores.append(score)
-            yield StepReport("assess", number + 1, self.count, {"score": score})
+        """Scores what remains, one report each. Raises what `propose` raises."""
+        while len(self.scores) < self.samples:
+            yield self._scored(self.drawn(len(self.scores)), parts=1)
+        if self.finalists is None:
+            self.finalists = tuple(self.propose(self.contributions()))
+        while len(self.finalist_scores) < len(self.finalists):
+            yield self._scored(self.finalists[len(self.finalist_scores)], parts=None)
 
-    def subnetwork(self, number: int) -> Indices:
-        """The choices of what is scored as `number`: the finalists, then draws."""
-        if number < len(self.finalists):
-            return self.finalists[number]
+    def _scored(self, indices: Indices, parts: int | None) -> StepReport:
+        by_part = self.part_scores(indices, parts)
+        score = statistics.fmean(by_part)
+        self.scores.append(by_part[0])
+        if self.finalists is not None:
+            self.finalist_scores.append(score)
+        return StepReport("assess", len(self.scores), len(self.scores) + self.left, {"score": score})
+
+    @property
+    def left(self) -> int:
+        """How many have no score yet; before finalists are named, `most` of them are expected."""
+        expected = self.most if self.finalists is None else len(self.finalists)
+        return self.samples + expected - len(self.scores)
+
+    def reopen(self, propose: Propose) -> None:
+        """Has other finalists named, by the draws there are."""
+        del self.scores[self.samples :]
+        self.propose, self.finalists, self.finalist_scores = propose, None, []
+
+    def drawn(self, number: int) -> Indices:
+        """The choices of a draw."""
         theta = self.supernet.theta
         p: PerAxis[Tensor] = theta.probabilities() if number % 2 else evenly(self.supernet.axes)
         noise = generator(self.seed, "evidence", number)
@@ -83,6 +105,7 @@ class Assessor:
 
     def ranked(self) -> list[Indices]:
         """The finalists by score, best first; of equals the more likely one."""
+        assert self.finalists is not None, "no finalists were named yet"
         order = sorted(range(len(self.finalists)), key=lambda number: -self.finalist_scores[number])
         return [self.finalists[number] for number in order]
 
@@ -90,15 +113,26 @@ class Assessor:
         """The finalist with the best score."""
         return self.ranked()[0]
 
+    def contributions(self) -> Matrix | None:
+        """What each choice contributes to the scores of the draws; None without draws."""
+        if not self.samples:
+            return None
+        axes, drawn = self.supernet.axes, range(self.samples)
+        features_SF = np.stack([features(axes, self.drawn(number)) for number in drawn])
+        return axes.per_choice(unpacked(axes, ridge(features_SF, np.array(self.scores[: self.samples]))))
+
+    def _scored_networks(self) -> list[Indices]:
+        """What `scores` are of."""
+        return [*map(self.drawn, range(self.samples)), *(self.finalists or ())]
+
     def evidence(self) -> Evidence:
         """The contributions of all choices, from all scores."""
-        axes = self.supernet.axes
-        features_SF = np.stack([features(axes, self.subnetwork(number)) for number in range(len(self.scores))])
-        scores_S = np.array(self.scores)
+        axes, scored, scores_S = self.supernet.axes, self._scored_networks(), np.array(self.scores)
+        features_SF = np.stack([features(axes, indices) for indices in scored])
         regressed = np.array(_padded(axes.per_choice(unpacked(axes, ridge(features_SF, scores_S)))))
         likely = np.array(_padded(self.supernet.theta.worth()))
         rows = np.arange(len(regressed))
-        predicted_S = np.array([likely[rows, list(self.subnetwork(n))].sum() for n in range(len(self.scores))])
+        predicted_S = np.array([likely[rows, list(indices)].sum() for indices in scored])
         mean = (regressed + max(0.0, slope(predicted_S, scores_S)) * likely) / 2
         return Evidence(
             space=self.supernet.space,
@@ -113,15 +147,14 @@ class Assessor:
         return {
             "scores": list(self.scores),
             "finalist_scores": list(self.finalist_scores),
-            "finalists": [list(indices) for indices in self.finalists],
-            "count": self.count,
+            "finalists": None if self.finalists is None else [list(indices) for indices in self.finalists],
         }
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken."""
-        self.scores, self.count = list(state["scores"]), state["count"]
-        self.finalist_scores = list(state["finalist_scores"])
-        self.finalists = tuple(tuple(indices) for indices in state["finalists"])
+        self.scores, self.finalist_scores = list(state["scores"]), list(state["finalist_scores"])
+        named = state["finalists"]
+        self.finalists = None if named is None else tuple(tuple(indices) for indices in named)
 
 
 @contextmanager

@@ -1,5 +1,9 @@
-"""Which architectures are looked at behind a search: those that theta thinks best within the budgets, and of each
-precision alone the best. Exact, and torch-free.
+"""Which architectures are looked at behind a search: those that theta thinks best within the budgets, those whose
+choices scored best in others, and of each precision alone the best. Exact, and torch-free.
+
+Theta learns on mixtures: where one choice is cheap and another good, a share of both is worth more than it will be as
+one of them. What single paths scored does not see that, but holds choices for independent of each other. So both name
+finalists.
 
 Theta and scores on the supernet order networks of like precision well. Between precisions they err: few bits lose less
 under the supernet's weights than behind a training of their own. So each precision keeps a place, in what is scored and
@@ -17,10 +21,23 @@ from search.space import Layer, Space
 SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times their number are looked at
 
 
-def finalists(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int) -> list[Indices]:
-    """At most `count` architectures that hold every budget. Half of them have most `worth_LK`, best first; then as many
-    of each precision alone, where the space offers several; where those are among the first or not to be had, the next
-    best. Raises Unreachable.
+def finalists(space: Space, worths: Sequence[Matrix], budgets: Sequence[Budget], count: int) -> list[Indices]:
+    """At most `count` architectures that hold every budget: as many of each of the `worths`, and more of the first
+    where they agree. Raises Unreachable.
+    """
+    first, *others = worths
+    each = count // len(worths)
+    found = dict.fromkeys(_of_one(space, first, budgets, count - each * len(others)))
+    for worth_LK in others:
+        found |= dict.fromkeys(_of_one(space, worth_LK, budgets, each))
+    if len(found) < count:
+        found |= dict.fromkeys(_best(first, budgets, count))
+    return list(found)[:count]
+
+
+def _of_one(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int) -> list[Indices]:
+    """Half of them have most `worth_LK`, best first; then as many of each precision alone, where the space offers
+    several; where those are among the first or not to be had, the next best.
     """
     precisions = space.choices.precisions
     each = count // (2 * len(precisions)) if len(precisions) > 1 else 0
@@ -35,13 +52,13 @@ def finalists(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: 
 
 
 def to_try(space: Space, ranked: Iterable[Indices], count: int) -> list[Indices]:
-    """`count` of `ranked`, best first, in that order: the first that mixes precisions and the first of each alone, as
-    far as they go; then those that come first.
+    """`count` of `ranked`, best first, in that order: half of them those that come first; then, as far as they go, the
+    first that mixes precisions and the first of each alone.
     """
     ranked = list(ranked)
-    firsts = list({precision_of(space, indices): indices for indices in reversed(ranked)}.values())
-    chosen = sorted(firsts, key=ranked.index)[:count]
-    chosen += [indices for indices in ranked if indices not in chosen][: count - len(chosen)]
+    firsts = {precision_of(space, indices): indices for indices in reversed(ranked)}.values()
+    ahead = ranked[: (count + 1) // 2]
+    chosen = list(dict.fromkeys([*ahead, *sorted(firsts, key=ranked.index), *ranked]))[:count]
     return sorted(chosen, key=ranked.index)
 
 

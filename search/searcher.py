@@ -13,8 +13,8 @@ from torch import Tensor
 
 from search import warm_starts
 from search.batches import Batches, split_for_search, training_part
+from search.budget import Budget, Indices, Matrix
 from search.datasets.data import ImageData
-from search.derive import Budget
 from search.expectation import ExpectedCost
 from search.finalists import finalists
 from search.objective import make, paths_within
@@ -230,10 +230,14 @@ class Searcher:
             share_C = self.expected_cost(theta.per_choice(theta.probabilities())).tolist()
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 
-    def finalists(self, count: int, budgets: Sequence[Budget] | None = None) -> list[tuple[int, ...]]:
-        """Of what theta thinks (search.finalists), within `budgets` where others count than those of the search."""
-        held = self.budgets if budgets is None else tuple(budgets)
-        return finalists(self.space, self.supernet.theta.worth(), held, count)
+    def finalists(
+        self, count: int, budgets: Sequence[Budget] | None = None, scored: Matrix | None = None
+    ) -> list[Indices]:
+        """Of what theta thinks, and of worth as it was `scored` (search.finalists); within `budgets` where others count
+        than those of the search.
+        """
+        worths = [self.supernet.theta.worth(), *([] if scored is None else [scored])]
+        return finalists(self.space, worths, self.budgets if budgets is None else tuple(budgets), count)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on; random draws need no state."""

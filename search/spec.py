@@ -195,10 +195,10 @@ class Finish(Document):
 
 
 class Trials(Document):
-    """A short training of the `finalists` that score best on the supernet, the best of each precision alone among them,
-    `epochs` each, before one is chosen (search.trials). In further `rounds` the better half is tried anew, each time
-    for twice as long (successive halving: Jamieson 2016, fig. 1), until one would be left. None where `finalists` is 1
-    at most, or where the derived network is not trained either.
+    """A short training of so many `finalists`, half of them those that score best on the supernet, the others the best
+    of each precision alone (search.finalists), `epochs` each, before one is chosen (search.trials). In further `rounds`
+    the better half is tried anew, each time for twice as long (successive halving: Jamieson 2016, fig. 1), until one
+    would be left. None where `finalists` is 1 at most, or where the derived network is not trained either.
     """
 
     finalists: Annotated[int, Field(ge=0, le=16)] = 0
@@ -248,7 +248,7 @@ class SearchSpec(Document):
     hawq: Hawq | None = None
     search: Search = Search()
     finish: Finish = Finish()
-    finalists: Annotated[int, Field(ge=1, le=64)] = 16
+    finalists: Annotated[int, Field(ge=1, le=64)] = 32
     trials: Trials = Trials()
     baselines: tuple[str, ...] = ()
     comparison: Comparison = Comparison()

@@ -8,9 +8,11 @@ import torch
 from pydantic import ValidationError
 
 from search.batches import Batches
-from search.contributions import Assessor
+from search.budget import Indices, Matrix
+from search.contributions import Assessor, Propose
 from search.derive import solve_best
 from search.evidence import Evidence
+from search.randomness import seeded
 from search.space import preset
 from search.supernet import Supernet
 from tests.search.builders import pictures, tiny_space, weight_budget
@@ -54,19 +56,70 @@ def test_worth_that_does_not_fit_its_space_is_refused(worth: tuple[tuple[float, 
         Evidence(space=tiny_space(), worth=worth, samples=1)
 
 
-def test_finalists_are_scored_on_all_held_out_pictures_and_evidence_on_its_first_part() -> None:
+def naming(finalists: list[Indices], told: list[Matrix | None]) -> Propose:
+    """Names these, and keeps what it was told of contributions."""
+
+    def propose(contributions: Matrix | None) -> list[Indices]:
+        told.append(contributions)
+        return finalists
+
+    return propose
+
+
+def assessing(propose: Propose, samples: int = 3) -> Assessor:
     space = tiny_space()
     x, y = torch.from_numpy((pictures(1200, space) * 255).astype("uint8")), torch.arange(1200) % 10
-    finalists = [(0, 1, 2), (1, 1, 1)]
     held_out = Batches(x, y, 32, 0, "held out")
-    assessor = Assessor(Supernet(space), held_out=held_out, finalists=finalists, samples=3, seed=0)
+    with seeded(0, "supernet"):
+        supernet = Supernet(space)
+    return Assessor(supernet, held_out=held_out, samples=samples, propose=propose, most=4, seed=0)
+
+
+def test_finalists_are_scored_on_all_held_out_pictures_and_draws_on_the_first_part() -> None:
+    finalists = [(0, 1, 2), (1, 1, 1)]
+    assessor = assessing(lambda _: finalists)
     assert [len(y_N) for _, y_N in assessor.parts] == [400, 400, 400]
-    for _ in assessor:
-        pass
+    steps = [(report.step, report.steps) for report in assessor]
+    assert steps == [(1, 7), (2, 7), (3, 7), (4, 5), (5, 5)]  # how many will be named is not known before
     by_part = [assessor.part_scores(indices) for indices in finalists]
     assert assessor.finalist_scores == [statistics.fmean(scores) for scores in by_part]
-    assert assessor.scores[:2] == [scores[0] for scores in by_part]
-    assert len(assessor.scores) == 5
+    assert assessor.scores[3:] == [scores[0] for scores in by_part]
+    assert assessor.scores[:3] == [assessor.part_scores(assessor.drawn(number), 1)[0] for number in range(3)]
     assessor.finalist_scores = [-2.0, -1.0]  # where parts disagree, their mean decides
-    assessor.scores[:2] = [-1.0, -2.0]
+    assessor.scores[3:] = [-1.0, -2.0]
     assert assessor.best() == finalists[1]
+
+
+def test_finalists_are_named_by_what_choices_contribute_to_scores_of_single_paths() -> None:
+    assessor, told = assessing(lambda _: (), samples=60), list[Matrix | None]()
+    with torch.no_grad():  # one choice of the first layer answers with noise
+        assessor.supernet.theta.logits["block"][0] = 9 * torch.eye(9)[4]  # as theta likes it, half of the draws have it
+    draws = [assessor.drawn(number) for number in range(60)]
+    assessor.scores = [-1.0 - (indices[0] == 4) for indices in draws]
+    assessor.reopen(naming([(0, 0, 0)], told))
+    list(assessor)
+    (contributions,) = told
+    assert contributions is not None
+    assert contributions[0].index(min(contributions[0])) == 4
+    assert assessor.finalists == ((0, 0, 0),)
+
+
+def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
+    told = list[Matrix | None]()
+    assessor = assessing(naming([(0, 1, 2), (1, 1, 1)], told))
+    list(assessor)
+    draws, kept = assessor.scores[:3], assessor.contributions()
+    assessor.reopen(naming([(2, 2, 2)], told))
+    assert assessor.left == 4
+    assert [report.step for report in assessor] == [4]
+    assert assessor.scores[:3] == draws
+    assert assessor.ranked() == [(2, 2, 2)]
+    assert told == [kept, kept]
+
+
+def test_without_draws_theta_alone_names_finalists() -> None:
+    told = list[Matrix | None]()
+    assessor = assessing(naming([(0, 1, 2)], told), samples=0)
+    list(assessor)
+    assert told == [None]
+    assert assessor.evidence().samples == 1

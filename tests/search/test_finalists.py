@@ -40,7 +40,7 @@ def single(space: Space, found: list[tuple[int, ...]]) -> list[str | None]:
 
 def test_each_precision_alone_has_its_share_of_places_whatever_theta_likes() -> None:
     space = three_precisions()
-    found = finalists(space, liking(space, "w2a2"), [priced(space, 1000.0)], 24)
+    found = finalists(space, [liking(space, "w2a2")], [priced(space, 1000.0)], 24)
     assert len(found) == len(set(found)) == 24
     for name in PRECISIONS:
         assert single(space, found).count(name) >= 4
@@ -48,7 +48,7 @@ def test_each_precision_alone_has_its_share_of_places_whatever_theta_likes() -> 
 
 def test_the_places_of_a_precision_go_to_its_best_networks() -> None:
     space, worth = three_precisions(), liking(three_precisions(), "w2a2")
-    found = finalists(space, worth, [priced(space, 1000.0)], 24)
+    found = finalists(space, [worth], [priced(space, 1000.0)], 24)
     ours = {indices for indices in found if precision_of(space, indices) == Precision(8, 8)}
     everything = product(*(range(len(layer.choices)) for layer in space.layers))
     alone = [indices for indices in everything if precision_of(space, indices) == Precision(8, 8)]
@@ -64,7 +64,7 @@ def test_a_precision_that_exceeds_the_budget_alone_leaves_its_places_empty() -> 
         for index, choice in enumerate(layer.choices):
             if choice.precision == Precision(32, 32):
                 row[index] = -float("inf")
-    found = finalists(space, skipless, [priced(space, least + 1.0)], 24)
+    found = finalists(space, [skipless], [priced(space, least + 1.0)], 24)
     assert set(single(space, found)) == {"w2a2"}
     assert len(found) == 24
 
@@ -73,7 +73,7 @@ def test_one_precision_gives_all_places_to_the_likeliest() -> None:
     space = tiny_space()
     worth = [[float(index % 5) / (layer + 1) for index in range(9)] for layer in range(3)]
     budget = Budget("one", [[1.0] * 9] * 3, 0.0, 9.0)
-    found = finalists(space, worth, [budget], 10)
+    found = finalists(space, [worth], [budget], 10)
     totals = [sum(row[index] for row, index in zip(worth, indices, strict=True)) for indices in found]
     assert len(found) == 10
     assert totals == sorted(totals, reverse=True)
@@ -83,23 +83,44 @@ def test_budgets_that_nothing_holds_are_refused() -> None:
     space = three_precisions()
     budget = Budget("none", [[2.0] * len(layer.choices) for layer in space.layers], 0.0, 1.0)
     with pytest.raises(Unreachable, match="none: 1 asked, 6 to 6 reachable"):
-        finalists(space, liking(space, "w8a8"), [budget], 24)
+        finalists(space, [liking(space, "w8a8")], [budget], 24)
 
 
-def test_what_is_tried_has_the_best_of_each_precision_first_and_then_the_best() -> None:
+def test_half_of_what_is_tried_is_ranked_first_and_the_rest_the_best_of_each_precision() -> None:
     space = three_precisions()
-    ranked = finalists(space, liking(space, "w2a2", by=0.1), [priced(space, 1000.0)], 24)
-    tried = to_try(space, ranked, 5)
+    ranked = finalists(space, [liking(space, "w2a2", by=0.1)], [priced(space, 1000.0)], 24)
+    ranked.sort(key=lambda indices: precision_of(space, indices) != Precision(2, 2))  # one precision is far ahead
+    tried = to_try(space, ranked, 6)
     firsts = [next(i for i in ranked if precision_of(space, i) == alone) for alone in (None, *space.choices.precisions)]
-    assert len(tried) == len(set(tried)) == 5
+    assert len(tried) == len(set(tried)) == 6
+    assert tried[:3] == ranked[:3]
     assert set(firsts) <= set(tried)
     assert tried == sorted(tried, key=ranked.index)
-    assert next(i for i in ranked if i not in firsts) in tried
 
 
-def test_fewer_trials_than_precisions_go_to_the_best_of_those() -> None:
+def test_places_that_no_precision_takes_go_to_those_ranked_next() -> None:
     space = three_precisions()
-    ranked = finalists(space, liking(space, "w2a2", by=0.1), [priced(space, 1000.0)], 24)
+    ranked = finalists(space, [liking(space, "w2a2")], [priced(space, 1000.0)], 24)
+    alone = [indices for indices in ranked if precision_of(space, indices) == Precision(2, 2)]
+    assert to_try(space, alone, 4) == alone[:4]
+
+
+def test_fewer_trials_than_kinds_still_try_another_precision_than_the_first() -> None:
+    space = three_precisions()
+    ranked = finalists(space, [liking(space, "w2a2", by=0.1)], [priced(space, 1000.0)], 24)
+    ranked.sort(key=lambda indices: precision_of(space, indices) != Precision(2, 2))
     assert to_try(space, ranked, 1) == ranked[:1]
     kinds = [precision_of(space, indices) for indices in to_try(space, ranked, 3)]
-    assert len(set(kinds)) == 3
+    assert kinds[:2] == [Precision(2, 2)] * 2
+    assert kinds[2] != Precision(2, 2)
+
+
+def test_two_kinds_of_worth_have_half_of_the_places_each() -> None:
+    space = tiny_space()
+    first = [[float(index % 5) / (layer + 1) for index in range(9)] for layer in range(3)]
+    second = [[-value for value in row] for row in first]
+    budget = Budget("one", [[1.0] * 9] * 3, 0.0, 9.0)
+    both, one = (finalists(space, worths, [budget], 10) for worths in ([first, second], [first]))
+    assert both[:5] == one[:5]
+    assert set(both[5:]) == set(finalists(space, [second], [budget], 5))
+    assert finalists(space, [first, first], [budget], 10) == one  # where they agree, the next best fill the places
