@@ -67,6 +67,7 @@ def others(count: int) -> ImageData:
     return replace(pictures(count), x_test=more_x, y_test=more_y)
 
 
+@cache
 def _everything() -> tuple[ImageData, np.ndarray]:
     """The data set, and the order that training pictures are taken in."""
     settings = Settings()
