@@ -21,6 +21,13 @@ def code() -> str:
     return digest.hexdigest()
 
 
+def read(file: Path) -> tuple[Mapping[str, Any], str, list[Run]]:
+    """What the runs in `file` depend on, what was measured before them, and those that were finished."""
+    lines = file.read_text().splitlines(keepends=True)
+    first, *runs = (json.loads(line) for line in lines if line.endswith("\n"))  # the last may have been cut off
+    return first["about"], first["measured"], runs
+
+
 class Kept:
     """The runs in `file`, and those that are added; in memory alone where there is no file.
 
@@ -35,12 +42,10 @@ class Kept:
             self.measured = measured()
             self._write({"about": about, "measured": self.measured})
             return
-        lines = file.read_text().splitlines(keepends=True)
-        first, *rest = (json.loads(line) for line in lines if line.endswith("\n"))  # the last may have been cut off
-        if other := sorted(name for name in about if about[name] != first["about"].get(name)):
+        theirs, self.measured, self.runs = read(file)
+        if other := sorted(name for name in about if about[name] != theirs.get(name)):
             raise ValueError(f"{file}: its runs differ in {', '.join(other)}: name another file by --keep")
-        self.measured, self.runs = first["measured"], rest
-        file.write_text("".join(line for line in lines if line.endswith("\n")))
+        file.write_text(file.read_text().rpartition("\n")[0] + "\n")
 
     def add(self, run: Run) -> None:
         """Keeps one more."""

@@ -11,6 +11,7 @@ mean's 95 % interval (Student's t). Pairs of one search share it, and may share 
 narrow. `training_points` is the standard deviation of one training, by metric.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
+    ./run bench joint_quality --json --judge joint.jsonl
 
 About two hours and a half of CPU time a metric, and a minute more to profile this CPU. One thread a process.
 """
@@ -28,7 +29,7 @@ from scipy import stats
 from benchmarks._joint_methods import FINISH, METHODS, PICTURES, SEARCH, Tuning, trained
 from benchmarks._joint_pictures import pairs
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
-from benchmarks._kept import Kept, Run, code
+from benchmarks._kept import Kept, Run, code, read
 from benchmarks._processes import pool
 from benchmarks._reporting import parser, say, show
 from latency.formats import read_csv, write_csv
@@ -163,6 +164,11 @@ def ci_low(differences: Sequence[float]) -> float:
     return statistics.fmean(differences) - float(stats.t.ppf(0.975, len(differences) - 1)) * error
 
 
+def figures(runs: Sequence[Run]) -> dict[str, Any]:
+    """All that is told of runs."""
+    return {"gain_points": gains(runs), "training_points": training_points(runs), "runs": list(runs)}
+
+
 def this_cpu() -> str:
     """The latencies of the space's operators, measured here, as CSV."""
     say("profiling this CPU")
@@ -193,7 +199,13 @@ def main() -> None:
     options.add_argument("--metrics", nargs="+", choices=METRICS, default=METRICS)
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--keep", type=Path, metavar="FILE", help="finished runs, so that a stopped benchmark goes on")
+    options.add_argument("--judge", type=Path, metavar="FILE", help="figures of runs that were kept; trains nothing")
     given = options.parse_args()
+    if given.judge:
+        theirs, _, runs = read(given.judge)
+        found = {"environment": theirs["environment"], "of_this_code": theirs["code"] == code(), **figures(runs)}
+        show(found, as_json=given.json)
+        return
     use_threads(1)
     pairs(PICTURES)  # fetched once, before the processes start
     kept = Kept(given.keep, about(given.metrics), this_cpu if "cpu" in given.metrics else str)
@@ -201,8 +213,7 @@ def main() -> None:
     todo = [cell for cell in cells(given.metrics, given.seeds) if cell not in done]
     for found in run_all(todo, kept.measured, given.processes):
         kept.add(found)
-    found = {"gain_points": gains(kept.runs), "training_points": training_points(kept.runs), "runs": kept.runs}
-    show(found, as_json=given.json)
+    show(figures(kept.runs), as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What joint search is compared with is fair: budgets bind, baselines hold them, gains are paired."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from benchmarks._joint_task import (
     cost_of,
     offering,
 )
-from benchmarks.joint_quality import TRAININGS, Cell, cells, ci_low, gains, training_points, training_seeds
+from benchmarks._kept import Kept
+from benchmarks.joint_quality import TRAININGS, Cell, cells, ci_low, gains, main, training_points, training_seeds
 from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
 from search.architecture import Architecture
@@ -101,6 +104,21 @@ def test_gains_are_paired_by_budget_and_seed() -> None:
     found, low = gains(runs), ci_low([1.0, 2.0])
     assert found == {"size": {"uniform_int8": {"mean": 1.5, "ci_low": pytest.approx(low, abs=1e-3)}}}
     assert low == pytest.approx(1.5 - 12.706 * 0.5, abs=1e-3)
+
+
+def test_kept_runs_are_judged_without_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Kept(tmp_path / "runs.jsonl", {"environment": {"torch": "2"}, "code": "another"}, str)
+    for seed, method, accuracy in ((5, "joint", 0.7), (5, "uniform_int8", 0.68), (6, "joint", 0.8)):
+        result = {"budget_share": 1.5, "derived": [method], "accuracy": accuracy, "accuracies": [accuracy] * 2}
+        kept.add({**Cell("size", seed, method)._asdict(), "results": [result, {**result, "budget_share": 2.0}]})
+    monkeypatch.setattr("sys.argv", ["joint_quality", "--json", "--judge", str(kept.file)])
+    main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["gain_points"] == {"size": {"uniform_int8": {"mean": 2.0, "ci_low": 2.0}}}
+    assert (told["environment"], told["of_this_code"]) == ({"torch": "2"}, False)
+    assert told["runs"] == kept.runs
 
 
 def test_the_spread_of_one_training_is_that_within_networks_each_counted_once() -> None:
