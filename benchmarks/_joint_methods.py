@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
 from search.architecture import Architecture
+from search.assessing import Assessor, Propose
 from search.batches import training_part
 from search.budget import Budget, Indices
-from search.contributions import Assessor, Propose
 from search.datasets import ImageData
 from search.finalists import finalists, to_try
 from search.finish import Trainer
@@ -38,9 +38,9 @@ EPOCHS = 6
 FINALISTS = 32
 TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=128)
-# From new weights. On 8,000 pictures, behind 12 epochs from those of a search, a network of one width, whose supernet
-# had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and 86.1 (MPIC, seed
-# 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
+# From new weights. On 8,000 pictures of one garment, behind 12 epochs from those of a search, a network of one width,
+# whose supernet had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and
+# 86.1 (MPIC, seed 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
 FINISH = Finish(epochs=8, batch_size=128, lr=0.1, weights="scratch", quantizer="lsq")
 
 

@@ -35,7 +35,7 @@ from search.unrounded import at_full_width, in_floats
 
 WIDTHS = (1.0, 0.75, 0.5, 0.25)
 BUDGET_SHARE = 0.08  # of the way from the least to the greatest latency of the space: where widths have to be narrow
-SEARCH = Search(epochs=8, warmup_epochs=2, evidence_samples=0)
+SEARCH = Search(epochs=8, warmup_epochs=2)
 FINISH = Finish(epochs=20)
 
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from scipy import stats
 
 from benchmarks._joint_methods import FINISH, METHODS, PICTURES, SEARCH, Tuning, trained
-from benchmarks._joint_pictures import pairs
+from benchmarks._joint_pictures import pairs, untested
 from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
 from benchmarks._kept import Kept, Run, code, read
 from benchmarks._processes import pool
@@ -69,7 +69,7 @@ def run(cell: Cell, table: str) -> Run:
     cost = cost_of(cell.metric, read_csv(io.StringIO(table)) if cell.metric == "cpu" else None)
     tasks = [Task(cell.metric, share, cost) for share in BUDGET_SHARES[cell.metric]]
     begin = time.process_time()
-    architectures = list(METHODS[cell.method](tasks, Tuning(pairs(PICTURES), cell.seed)))
+    architectures = list(METHODS[cell.method](tasks, Tuning(untested(pairs(PICTURES)), cell.seed)))
     searched = time.process_time()
     results, accuracies = [], dict[Architecture, list[float]]()
     for task, architecture in zip(tasks, architectures, strict=True):
@@ -132,15 +132,15 @@ def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = {}
     for metric in METRICS:
         for method in METHODS:
-            pairs = [
+            both = [
                 (accuracy[cell._replace(method="joint"), share], of_baseline)
                 for (cell, share), of_baseline in accuracy.items()
                 if cell.metric == metric
                 and cell.method == method
                 and (cell._replace(method="joint"), share) in accuracy
             ]
-            if method != "joint" and len(pairs) > 1:
-                differences = [ours - theirs for ours, theirs in pairs]
+            if method != "joint" and len(both) > 1:
+                differences = [ours - theirs for ours, theirs in both]
                 figures = {"mean": statistics.fmean(differences), "ci_low": ci_low(differences)}
                 found.setdefault(metric, {})[method] = {name: round(value, 3) for name, value in figures.items()}
     return found

@@ -188,8 +188,7 @@ def main() -> None:
     evidence = search_and_derive(truth.space, home, data=data, settings=SETTINGS, seed=given.seed).choosing.evidence
     assert evidence is not None
     devices = other_devices(truth.latencies, truth.space)
-    alone = SETTINGS.model_copy(update={"evidence_samples": 0})
-    queries = ask_all(evidence, devices, truth, data=data, settings=alone, seed=given.seed)
+    queries = ask_all(evidence, devices, truth, data=data, settings=SETTINGS, seed=given.seed)
     show({"rank_correlation": evidence.rank_correlation, **summary(queries)}, as_json=given.json)
 
 

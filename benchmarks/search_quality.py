@@ -21,8 +21,8 @@ from benchmarks._reporting import parser, say, show
 from benchmarks._truth_table import Indices, TruthTable
 from benchmarks.truth import RECIPE, pictures
 from search.architecture import Architecture
+from search.assessing import Assessor
 from search.budgets import sum_budget
-from search.contributions import Assessor
 from search.derive import Budget
 from search.finish import Trainer
 from search.machine import use_threads

@@ -27,8 +27,8 @@ BUDGET_SHARES = (0.1, 0.15, 0.2, 0.25, 0.3)
 OWN_SPACE = "fbnet-mini"
 # The budget is judged here, not the accuracy: large spaces get few pictures.
 SETTINGS = {
-    "fbnet-mini": Search(epochs=4, warmup_epochs=1, batch_size=32, examples=3200, evidence_samples=0),
-    "fbnet-cifar": Search(epochs=5, warmup_epochs=1, batch_size=16, examples=160, theta_share=0.5, evidence_samples=0),
+    "fbnet-mini": Search(epochs=4, warmup_epochs=1, batch_size=32, examples=3200),
+    "fbnet-cifar": Search(epochs=5, warmup_epochs=1, batch_size=16, examples=160, theta_share=0.5),
 }
 
 

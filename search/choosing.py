@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from search.architecture import Architecture
+from search.assessing import Assessor
 from search.batches import training_part
 from search.budget import Indices, Matrix
-from search.contributions import Assessor
 from search.datasets.data import ImageData
 from search.derive import Budget
 from search.evidence import Evidence
@@ -97,14 +97,14 @@ class Choosing:
     @property
     def steps_left(self) -> dict[str, int]:
         """Steps that remain of each phase. Finalists that a device refuses are not foreseen."""
-        scored, tried = self.spec.finalists + self.spec.search.evidence_samples, self.spec.tried
+        scoring, tried = {"draw": self.spec.search.evidence_samples, "assess": self.spec.finalists}, self.spec.tried
         if self.assessor is not None:
-            scored = self.assessor.left
+            scoring = self.assessor.steps_left
             if self.assessor.finalists is not None:  # a tight budget may leave fewer than the job tries
                 tried = min(tried, len(self.assessor.finalists))
         batches = max(1, len(self.searcher.weight_batches.y_N) // self.spec.finish.batch_size)
         done = self.trials.step if self.trials else 0
-        return {"assess": scored, "trial": self.spec.trials.epochs_of(tried) * batches - done}
+        return {**scoring, "trial": self.spec.trials.epochs_of(tried) * batches - done}
 
     def state_dict(self) -> State:
         """All that the remaining choice depends on, beside the searcher."""

@@ -22,30 +22,36 @@ SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times
 
 
 def finalists(space: Space, worths: Sequence[Matrix], budgets: Sequence[Budget], count: int) -> list[Indices]:
-    """At most `count` architectures that hold every budget: as many of each of the `worths`, and more of the first
-    where they agree. Raises Unreachable.
+    """At most `count` architectures that hold every budget: as many by each of the `worths`, and more by the first
+    where they agree. Where the space offers several precisions, half of all places are for each of them alone. Raises
+    Unreachable.
     """
-    first, *others = worths
-    each = count // len(worths)
-    found = dict.fromkeys(_of_one(space, first, budgets, count - each * len(others)))
-    for worth_LK in others:
-        found |= dict.fromkeys(_of_one(space, worth_LK, budgets, each))
+    precisions = space.choices.precisions
+    alone = count // (2 * len(precisions)) if len(precisions) > 1 else 0
+    found = dict[Indices, None]()
+    for worth_LK, places, of_each in zip(worths, _shares(count, worths), _shares(alone, worths), strict=True):
+        if places:
+            found |= dict.fromkeys(_of_one(space, worth_LK, budgets, places, of_each))
     if len(found) < count:
-        found |= dict.fromkeys(_best(first, budgets, count))
+        found |= dict.fromkeys(_best(worths[0], budgets, count))
     return list(found)[:count]
 
 
-def _of_one(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int) -> list[Indices]:
-    """Half of them have most `worth_LK`, best first; then as many of each precision alone, where the space offers
-    several; where those are among the first or not to be had, the next best.
+def _shares(count: int, among: Sequence[object]) -> list[int]:
+    """`count` in parts that are as equal as can be, the greater ones first."""
+    return [count // len(among) + (number < count % len(among)) for number in range(len(among))]
+
+
+def _of_one(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int, of_each: int) -> list[Indices]:
+    """Those of most `worth_LK`, best first; then so many `of_each` precision alone; where those are among the first or
+    not to be had, the next best.
     """
-    precisions = space.choices.precisions
-    each = count // (2 * len(precisions)) if len(precisions) > 1 else 0
+    precisions = space.choices.precisions if of_each else ()
     likely = _best(worth_LK, budgets, count)
-    found = dict.fromkeys(likely[: count - each * len(precisions)])
-    for precision in precisions if each else ():
+    found = dict.fromkeys(likely[: max(0, count - of_each * len(precisions))])
+    for precision in precisions:
         try:
-            found |= dict.fromkeys(_best(_only(space, worth_LK, precision), budgets, each))
+            found |= dict.fromkeys(_best(_only(space, worth_LK, precision), budgets, of_each))
         except Unreachable:
             continue  # this precision alone exceeds them
     return list(found | dict.fromkeys(likely))[:count]

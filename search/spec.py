@@ -33,11 +33,11 @@ class Search(Document):
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
-    as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3) but
-    for its bits, which are drawn evenly (search.objective.paths_within).
-    `evidence_samples` sub-networks are scored behind it, so that other budgets can be asked later. `pretrained` names a
-    job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta starts from what that
-    method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
+    as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3) but for
+    its bits, which are drawn evenly (search.objective.paths_within). `evidence_samples` sub-networks are scored behind
+    it: they name half of the finalists, and other budgets can be asked later; with 0 of them theta names all.
+    `pretrained` names a job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
+    starts from what that method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -232,10 +232,11 @@ class Comparison(Document):
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
-    `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities.
-    The `finalists` most likely architectures that hold the constraints, each precision alone among them
-    (search.finalists), are scored on the supernet; the best is trained, or the best of those that are tried before
-    (`trials`). `baselines` (search.baselines) are trained as it is, within the same budgets.
+    `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities. So
+    many `finalists`, architectures that hold the constraints and are best by theta or by what choices contributed to
+    scores, each precision alone among them (search.finalists), are scored on the supernet; the best is trained, or the
+    best of those that are tried before (`trials`). `baselines` (search.baselines) are trained as it is, within the same
+    budgets.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"

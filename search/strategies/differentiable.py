@@ -45,7 +45,7 @@ class Differentiable:
 
     @property
     def steps_left(self) -> dict[str, int]:
-        """Of search, warm-start, assess, trial."""
+        """Of search, warm-start, draw, assess, trial."""
         searcher = self.searcher
         own = {"search": self.steps - searcher.step, "warm-start": searcher.warm_start_left}
         return {**own, **self.choosing.steps_left}

@@ -3,19 +3,21 @@
 import random
 import statistics
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from search.assessing import Assessor, Propose
 from search.batches import Batches
 from search.budget import Indices, Matrix
-from search.contributions import Assessor, Propose
+from search.contributions import contributed, features
 from search.derive import solve_best
 from search.evidence import Evidence
 from search.randomness import seeded
 from search.space import preset
 from search.supernet import Supernet
-from tests.search.builders import pictures, tiny_space, weight_budget
+from tests.search.builders import mixed_space, pictures, tiny_space, weight_budget
 
 
 def some_evidence(seed: int = 0) -> Evidence:
@@ -79,14 +81,15 @@ def test_finalists_are_scored_on_all_held_out_pictures_and_draws_on_the_first_pa
     finalists = [(0, 1, 2), (1, 1, 1)]
     assessor = assessing(lambda _: finalists)
     assert [len(y_N) for _, y_N in assessor.parts] == [400, 400, 400]
-    steps = [(report.step, report.steps) for report in assessor]
-    assert steps == [(1, 7), (2, 7), (3, 7), (4, 5), (5, 5)]  # how many will be named is not known before
+    assert assessor.steps_left == {"draw": 3, "assess": 4}  # how many will be named is not known before
+    steps = [(report.phase, report.step, report.steps) for report in assessor]
+    assert steps == [("draw", 1, 3), ("draw", 2, 3), ("draw", 3, 3), ("assess", 1, 2), ("assess", 2, 2)]
+    assert assessor.steps_left == {"draw": 0, "assess": 0}
     by_part = [assessor.part_scores(indices) for indices in finalists]
     assert assessor.finalist_scores == [statistics.fmean(scores) for scores in by_part]
-    assert assessor.scores[3:] == [scores[0] for scores in by_part]
-    assert assessor.scores[:3] == [assessor.part_scores(assessor.drawn(number), 1)[0] for number in range(3)]
-    assessor.finalist_scores = [-2.0, -1.0]  # where parts disagree, their mean decides
-    assessor.scores[3:] = [-1.0, -2.0]
+    assert assessor.by_part == by_part
+    assert assessor.drawn_scores == [assessor.part_scores(assessor.drawn(number), 1)[0] for number in range(3)]
+    assessor.by_part = [[-1.0, -3.0, -2.0], [-2.0, -1.0, -0.5]]  # where parts disagree, their mean decides
     assert assessor.best() == finalists[1]
 
 
@@ -95,7 +98,7 @@ def test_finalists_are_named_by_what_choices_contribute_to_scores_of_single_path
     with torch.no_grad():  # one choice of the first layer answers with noise
         assessor.supernet.theta.logits["block"][0] = 9 * torch.eye(9)[4]  # as theta likes it, half of the draws have it
     draws = [assessor.drawn(number) for number in range(60)]
-    assessor.scores = [-1.0 - (indices[0] == 4) for indices in draws]
+    assessor.drawn_scores = [-1.0 - (indices[0] == 4) for indices in draws]
     assessor.reopen(naming([(0, 0, 0)], told))
     list(assessor)
     (contributions,) = told
@@ -104,15 +107,30 @@ def test_finalists_are_named_by_what_choices_contribute_to_scores_of_single_path
     assert assessor.finalists == ((0, 0, 0),)
 
 
+def test_what_an_axis_that_does_not_apply_contributes_is_in_the_blocks_own() -> None:
+    """An identity has no bits: where bits differ in worth, it has none of that."""
+    axes = Supernet(mixed_space()).axes
+    rng = np.random.default_rng(0)
+    weights_F = rng.normal(size=len(axes.space.layers) * sum(axes.sizes))
+    worth = contributed(axes, weights_F)
+    for layer, row in zip(axes.space.layers, worth, strict=True):
+        assert len(row) == len(layer.choices)
+    for _ in range(20):
+        indices = [int(rng.integers(len(layer.choices))) for layer in axes.space.layers]
+        expected = float(features(axes, indices) @ weights_F)
+        assert sum(row[index] for row, index in zip(worth, indices, strict=True)) == pytest.approx(expected)
+    assert any(choice.candidate.name == "skip" for layer in axes.space.layers for choice in layer.choices)
+
+
 def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
     told = list[Matrix | None]()
     assessor = assessing(naming([(0, 1, 2), (1, 1, 1)], told))
     list(assessor)
-    draws, kept = assessor.scores[:3], assessor.contributions()
+    draws, kept = list(assessor.drawn_scores), assessor.contributions()
     assessor.reopen(naming([(2, 2, 2)], told))
-    assert assessor.left == 4
-    assert [report.step for report in assessor] == [4]
-    assert assessor.scores[:3] == draws
+    assert assessor.steps_left == {"draw": 0, "assess": 4}
+    assert [(report.phase, report.step) for report in assessor] == [("assess", 1)]
+    assert assessor.drawn_scores == draws
     assert assessor.ranked() == [(2, 2, 2)]
     assert told == [kept, kept]
 

@@ -115,6 +115,22 @@ def test_fewer_trials_than_kinds_still_try_another_precision_than_the_first() ->
     assert kinds[2] != Precision(2, 2)
 
 
+def test_one_finalist_is_the_likeliest_whatever_else_has_a_say() -> None:
+    space = three_precisions()
+    first, second = (liking(space, name) for name in ("w2a2", "w8a8"))
+    both = finalists(space, [first, second], [priced(space, 1000.0)], 1)
+    assert both == finalists(space, [first], [priced(space, 1000.0)], 1)
+
+
+@pytest.mark.parametrize("count", [6, 7, 24])
+def test_each_precision_alone_has_its_places_with_two_kinds_of_worth_too(count: int) -> None:
+    space = three_precisions()
+    worths = [liking(space, "w2a2"), liking(space, "w2a2", seed=1)]
+    found = finalists(space, worths, [priced(space, 1000.0)], count)
+    assert len(found) == len(set(found)) == count
+    assert all(single(space, found).count(name) >= count // 6 for name in PRECISIONS)
+
+
 def test_two_kinds_of_worth_have_half_of_the_places_each() -> None:
     space = tiny_space()
     first = [[float(index % 5) / (layer + 1) for index in range(9)] for layer in range(3)]

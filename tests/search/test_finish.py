@@ -262,7 +262,7 @@ def test_a_search_keeps_what_its_network_was_before_through_interruptions(digits
         if report.phase == "derive":
             assert calm.trainer is not None
             as_given = deepcopy(calm.trainer.network)
-            done = dict.fromkeys(("search", "warm-start", "assess", "trial", "compare"), 0)
+            done = dict.fromkeys(("search", "warm-start", "draw", "assess", "trial", "compare"), 0)
             assert calm.steps_left == {**done, "teach": 10, "finish": 15}
     run, phases = begun(), set[str]()
     while (one := next(iter(run), None)) is not None:

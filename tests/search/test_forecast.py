@@ -34,9 +34,9 @@ def test_steps_are_those_that_a_run_does(search: dict[str, object], finish: dict
     budgets = budgets_of(space, wanted.constraints, {})
     run = SearchRun(wanted, space=space, data=data, budgets=budgets)
     found = workload(wanted, space, examples=len(data.y_train), test_examples=len(data.y_test))
-    scored = wanted.finalists + wanted.search.evidence_samples
     assert run.steps_left == {
-        "search": found.search_steps, "warm-start": 0, "assess": scored, "trial": found.trial_steps,
+        "search": found.search_steps, "warm-start": 0, "draw": wanted.search.evidence_samples,
+        "assess": wanted.finalists, "trial": found.trial_steps,
         "teach": found.teach_steps, "finish": found.finish_steps, "compare": 0,
     }  # fmt: skip
     assert found.teach_steps == (3 * (160 // 32) if "distillation" in finish else 0)

@@ -71,7 +71,7 @@ def test_a_search_interrupted_at_many_steps_ends_bit_identical(
             torch.rand(number)  # whatever else draws random numbers does not matter
             run = start(digits, spec=spec)
             run.load_state_dict(state.load(tmp_path / "state"))
-    assert phases == {"search", "assess", "trial", "derive", "finish"}
+    assert phases == {"search", "draw", "assess", "trial", "derive", "finish"}
     assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
 
 
@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_version_is_refused(digits: ImageData) -> None:
 
 
 def test_a_finalist_that_takes_too_long_on_the_device_tightens_the_budget(digits: ImageData, tmp_path: Path) -> None:
-    """This device takes twice what its table says; the job is interrupted behind each measurement."""
+    """This device takes twice what its table says; one job is interrupted behind each step of its choice."""
     space, budget = tiny_space(), weight_budget(tiny_space(), 0.6)
 
     def measure(network: Network) -> dict[str, float]:
@@ -144,16 +144,24 @@ def test_a_finalist_that_takes_too_long_on_the_device_tightens_the_budget(digits
     def begun() -> SearchRun:
         return SearchRun(tiny_spec(), space=space, data=digits, budgets=[budget], measure=measure)
 
-    run, told = begun(), list[dict[str, object]]()
+    run, calm, told = begun(), begun(), list[dict[str, object]]()
+    undisturbed = [(report.phase, report.step, report.data) for report in calm]
+    steps = []
     for _ in range(1000):
         report = next(iter(run), None)
         if report is None:
             break
-        if report.phase == "measure":
-            told.append(report.data)
+        steps.append((report.phase, report.step, report.data))
+        if report.phase in ("draw", "assess", "measure"):
+            told += [report.data] if report.phase == "measure" else []
             state.save(run.state_dict(), tmp_path / "state")
             run = begun()
             run.load_state_dict(state.load(tmp_path / "state"))
+    assert steps == undisturbed
+    assert run.architecture == calm.architecture
+    assert [phase for phase, step, _ in steps if (phase, step) in (("draw", 1), ("assess", 1))][:3] == [
+        "draw", "assess", "assess",
+    ]  # fmt: skip
     assert [data["held"] for data in told[:1]] == [False]
     assert told[-1]["held"] is True
     assert 2.0 * budget.total(run.architecture.indices) <= budget.maximum
@@ -204,6 +212,18 @@ def test_the_architecture_comes_from_the_trained_theta(digits: ImageData) -> Non
     with torch.no_grad():
         run.searcher.supernet.theta.logits["block"].copy_(torch.eye(3, 9)[[2, 0, 1]] * 9)
     assert run.searcher.finalists(1) == [(2, 0, 1)]
+
+
+def test_a_run_names_its_finalists_by_theta_and_by_the_scores_of_its_draws(digits: ImageData) -> None:
+    run = start(digits, spec=tiny_spec().model_copy(update={"finalists": 8}))
+    next(report for report in run if report.phase == "derive")
+    assessor = run.choosing.assessor
+    assert assessor is not None
+    assert assessor.finalists is not None
+    scored = assessor.contributions()
+    assert list(assessor.finalists) == run.searcher.finalists(8, scored=scored)
+    assert run.searcher.finalists(8, scored=scored) != run.searcher.finalists(8)
+    assert run.searcher.finalists(8, scored=scored)[:4] == run.searcher.finalists(4)
 
 
 def test_finalists_that_spend_a_binding_budget_come_first(digits: ImageData) -> None:

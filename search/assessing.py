@@ -1,0 +1,186 @@
+"""Scores of sub-networks of a trained supernet, and the finalists among them.
+
+First sub-networks are drawn and scored with the supernet's weights on pictures held out of its training, half of them
+drawn evenly, so that every budget can be asked later, half as theta would. Then the finalists, architectures that hold
+the budgets and are best by theta or by what choices contributed to those scores (search.contributions), are scored on
+more pictures; the best of them is derived. What all scores say of the choices and what theta says, in the unit of the
+scores, err in different ways: the evidence is their mean.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from search.axes import Axes, PerAxis
+from search.batches import Batches, pixels
+from search.budget import Indices, Matrix
+from search.contributions import contributed, features, held_out_correlation, ridge, slope
+from search.evidence import Evidence, parts_scored
+from search.norms import Rounding
+from search.randomness import generator
+from search.reports import StepReport
+from search.state import State
+from search.supernet import Supernet, one_hot
+from search.task import CLASSIFICATION, Task
+
+NOTE = "negative loss on held-out pictures with the supernet's weights"
+# Finalists by what their choices contribute to scores, or, where nothing was drawn, without that.
+Propose = Callable[[Matrix | None], Sequence[Indices]]
+
+
+class Assessor:
+    """Scores `samples` drawn sub-networks of `supernet`, then the finalists that `propose` names, `most` or fewer: an
+    iterator of step reports, and `state_dict()` between any two.
+    """
+
+    def __init__(
+        self, supernet: Supernet, *, held_out: Batches, samples: int, propose: Propose, most: int, seed: int,
+        task: Task = CLASSIFICATION,
+    ) -> None:  # fmt: skip
+        self.supernet, self.samples, self.propose, self.most = supernet, samples, propose, most
+        self.seed, self.task = seed, task
+        count, parts = parts_scored(len(held_out.y_N))
+        chosen = held_out.order(0)[:count]
+        self.parts = [(held_out.x_NCHW[part], held_out.y_N[part]) for part in chosen.tensor_split(parts)]
+        self.drawn_scores: list[float] = []  # on the first part
+        self.finalists: tuple[Indices, ...] | None = None  # until they are named
+        self.by_part: list[list[float]] = []  # scores of finalists
+
+    def __iter__(self) -> Iterator[StepReport]:
+        """Scores what remains, one report each. Raises what `propose` raises."""
+        while len(self.drawn_scores) < self.samples:
+            (score,) = self.part_scores(self.drawn(len(self.drawn_scores)), 1)
+            self.drawn_scores.append(score)
+            yield StepReport("draw", len(self.drawn_scores), self.samples, {"score": score})
+        if self.finalists is None:
+            self.finalists = tuple(self.propose(self.contributions()))
+        while (done := len(self.by_part)) < len(self.finalists):
+            self.by_part.append(self.part_scores(self.finalists[done]))
+            yield StepReport("assess", done + 1, len(self.finalists), {"score": self.finalist_scores[done]})
+
+    @property
+    def finalist_scores(self) -> list[float]:
+        """Of those that have one, over all parts."""
+        return [statistics.fmean(scores) for scores in self.by_part]
+
+    @property
+    def steps_left(self) -> dict[str, int]:
+        """Of draw and assess; before finalists are named, `most` of them are expected."""
+        expected = self.most if self.finalists is None else len(self.finalists)
+        return {"draw": self.samples - len(self.drawn_scores), "assess": expected - len(self.by_part)}
+
+    def reopen(self, propose: Propose) -> None:
+        """Has other finalists named, by the draws there are."""
+        self.propose, self.finalists, self.by_part = propose, None, []
+
+    def drawn(self, number: int) -> Indices:
+        """The choices of a draw."""
+        theta = self.supernet.theta
+        p: PerAxis[Tensor] = theta.probabilities() if number % 2 else evenly(self.supernet.axes)
+        noise = generator(self.seed, "evidence", number)
+        return tuple(torch.multinomial(theta.per_choice(p).detach(), 1, generator=noise).flatten().tolist())
+
+    def part_scores(self, indices: Sequence[int], parts: int | None = None) -> list[float]:
+        """Negative loss of one sub-network on each of the first `parts`, BatchNorm by the statistics of these
+        very pictures.
+        """
+        sample, found = one_hot(self.supernet.axes, list(indices)), []
+        with torch.no_grad(), keeping_statistics(self.supernet):
+            for x_NCHW, y_N in self.parts[:parts]:
+                found.append(-float(self.task.loss(self.supernet.train()(pixels(x_NCHW), sample), y_N)))
+        return found
+
+    def score(self, indices: Sequence[int]) -> float:
+        """The score of one sub-network on as many pictures as finalists have."""
+        return statistics.fmean(self.part_scores(indices))
+
+    def ranked(self) -> list[Indices]:
+        """The finalists by score, best first; of equals the one that was named first."""
+        assert self.finalists is not None, "no finalists were named yet"
+        scores = self.finalist_scores
+        return [self.finalists[number] for number in sorted(range(len(scores)), key=lambda number: -scores[number])]
+
+    def best(self) -> Indices:
+        """The finalist with the best score."""
+        return self.ranked()[0]
+
+    def contributions(self) -> Matrix | None:
+        """What each choice contributes to the scores of the draws; None without draws."""
+        if not self.samples:
+            return None
+        features_SF, _ = self._draws
+        return contributed(self.supernet.axes, ridge(features_SF, np.array(self.drawn_scores)))
+
+    @cached_property
+    def _draws(self) -> tuple[np.ndarray, list[Indices]]:
+        """Features of all draws, (S, F), and the draws."""
+        drawn = [self.drawn(number) for number in range(self.samples)]
+        return np.stack([features(self.supernet.axes, indices) for indices in drawn]), drawn
+
+    def evidence(self) -> Evidence:
+        """The contributions of all choices, from all scores."""
+        axes, finalists = self.supernet.axes, list(self.finalists or ())
+        scored, rows_SF = list(finalists), [features(axes, indices) for indices in finalists]
+        if self.samples:
+            drawn_SF, drawn = self._draws
+            scored, rows_SF = drawn + scored, [*drawn_SF, *rows_SF]
+        features_SF = np.stack(rows_SF)
+        scores_S = np.array([*self.drawn_scores, *(scores[0] for scores in self.by_part)])
+        regressed = np.array(_padded(contributed(axes, ridge(features_SF, scores_S))))
+        likely = np.array(_padded(self.supernet.theta.worth()))
+        rows = np.arange(len(regressed))
+        predicted_S = np.array([likely[rows, list(indices)].sum() for indices in scored])
+        mean = (regressed + max(0.0, slope(predicted_S, scores_S)) * likely) / 2
+        return Evidence(
+            space=self.supernet.space,
+            worth=[row[: len(layer.choices)].tolist() for layer, row in zip(axes.space.layers, mean, strict=True)],
+            samples=len(scored),
+            rank_correlation=held_out_correlation(features_SF, scores_S),
+            note=NOTE,
+        )
+
+    def state_dict(self) -> State:
+        """The scores so far, and of what."""
+        return {
+            "drawn_scores": list(self.drawn_scores),
+            "by_part": [list(scores) for scores in self.by_part],
+            "finalists": None if self.finalists is None else [list(indices) for indices in self.finalists],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.drawn_scores, self.by_part = list(state["drawn_scores"]), [list(scores) for scores in state["by_part"]]
+        named = state["finalists"]
+        self.finalists = None if named is None else tuple(tuple(indices) for indices in named)
+
+
+@contextmanager
+def keeping_statistics(network: nn.Module) -> Iterator[None]:
+    """Within it a forward pass in train mode leaves running statistics as they are."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+
+
+def evenly(axes: Axes) -> PerAxis[Tensor]:
+    """Every option of a categorical as likely as the others."""
+    block = torch.from_numpy(axes.available_LK).float()
+    layers = len(block)
+    precision, level = (torch.full((layers, size), 1.0 / size) for size in axes.sizes[1:])
+    return PerAxis(block / block.sum(1, keepdim=True), precision, level)
+
+
+def _padded(rows: list[list[float]]) -> list[list[float]]:
+    most = max(map(len, rows))
+    return [row + [0.0] * (most - len(row)) for row in rows]
