@@ -79,11 +79,18 @@ class Assessor:
         self.propose, self.finalists, self.by_part = propose, None, []
 
     def drawn(self, number: int) -> Indices:
-        """The choices of a draw."""
-        theta = self.supernet.theta
-        p: PerAxis[Tensor] = theta.probabilities() if number % 2 else evenly(self.supernet.axes)
-        noise = generator(self.seed, "evidence", number)
-        return tuple(torch.multinomial(theta.per_choice(p).detach(), 1, generator=noise).flatten().tolist())
+        """The choices of a draw. Each axis has noise of its own, as in the steps of the search: an even draw takes the
+        same blocks whatever else there is to choose.
+        """
+        axes = self.supernet.axes
+        p: PerAxis[Tensor] = self.supernet.theta.probabilities() if number % 2 else evenly(axes)
+        options = [
+            torch.multinomial(p_LO.detach(), 1, generator=generator(self.seed, f"evidence {axis}", number)).flatten()
+            for axis, p_LO in p._asdict().items()
+        ]
+        index_L = axes.index_LKPS[np.arange(len(axes.space.layers)), *options]
+        assert (index_L >= 0).all(), "an available block has every precision and every level"
+        return tuple(index_L.tolist())
 
     def part_scores(self, indices: Sequence[int], parts: int | None = None) -> list[float]:
         """Negative loss of one sub-network on each of the first `parts`, BatchNorm by the statistics of these

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from search.assessing import Assessor, Propose
 from search.batches import Batches
 from search.budget import Indices, Matrix
+from search.choices import Choices
 from search.contributions import contributed, features
 from search.derive import solve_best
 from search.evidence import Evidence
 from search.randomness import seeded
-from search.space import preset
+from search.space import Space, preset
 from search.supernet import Supernet
 from tests.search.builders import mixed_space, pictures, tiny_space, weight_budget
 
@@ -68,8 +69,8 @@ def naming(finalists: list[Indices], told: list[Matrix | None]) -> Propose:
     return propose
 
 
-def assessing(propose: Propose, samples: int = 3) -> Assessor:
-    space = tiny_space()
+def assessing(propose: Propose, samples: int = 3, space: Space | None = None) -> Assessor:
+    space = space or tiny_space()
     x, y = torch.from_numpy((pictures(1200, space) * 255).astype("uint8")), torch.arange(1200) % 10
     held_out = Batches(x, y, 32, 0, "held out")
     with seeded(0, "supernet"):
@@ -120,6 +121,24 @@ def test_what_an_axis_that_does_not_apply_contributes_is_in_the_blocks_own() -> 
         expected = float(features(axes, indices) @ weights_F)
         assert sum(row[index] for row, index in zip(worth, indices, strict=True)) == pytest.approx(expected)
     assert any(choice.candidate.name == "skip" for layer in axes.space.layers for choice in layer.choices)
+
+
+def test_even_draws_take_the_same_blocks_whatever_else_there_is_to_choose() -> None:
+    plain, mixed = (assessing(lambda _: (), space=space) for space in (tiny_space(), three_precisions()))
+    drawn = [
+        [[layer.choices[index].block for layer, index in zip(one.supernet.space.layers, one.drawn(n), strict=True)]
+        for n in range(0, 40, 2)]
+        for one in (plain, mixed)
+    ]  # fmt: skip
+    assert drawn[0] == drawn[1]
+    precisions = {
+        mixed.supernet.space.layers[0].choices[mixed.drawn(number)[0]].precision for number in range(0, 40, 2)
+    }
+    assert len(precisions) == 3
+
+
+def three_precisions() -> Space:
+    return tiny_space().offering(Choices(precision=("fp32", "w8a8", "w4a8")))
 
 
 def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
