@@ -91,6 +91,7 @@ def run(cell: Cell, table: str) -> Run:
         "results": results,
         "search_seconds": round(searched - begin, 1),
         "finish_seconds": round((time.process_time() - searched) / len(accuracies) / TRAININGS, 1),
+        "environment": environment(1),
     }
 
 
@@ -178,7 +179,9 @@ def this_cpu() -> str:
 
 
 def about(metrics: Sequence[str]) -> dict[str, Any]:
-    """All that the accuracies depend on beside the table."""
+    """All that the accuracies depend on beside the table and the machine, which each run tells: runs of one benchmark
+    may be of several machines, the table of this CPU is of the first.
+    """
     return {
         "space": offering([INT8.name], WIDTHS).model_dump(mode="json"),
         "metrics": metrics,
@@ -187,7 +190,6 @@ def about(metrics: Sequence[str]) -> dict[str, Any]:
         "pictures": PICTURES,
         "budgets": BUDGET_SHARES,
         "trainings": TRAININGS,
-        "environment": environment(1),
         "code": code(),
     }
 
@@ -203,8 +205,7 @@ def main() -> None:
     given = options.parse_args()
     if given.judge:
         theirs, _, runs = read(given.judge)
-        found = {"environment": theirs["environment"], "of_this_code": theirs["code"] == code(), **figures(runs)}
-        show(found, as_json=given.json)
+        show({"of_this_code": theirs["code"] == code(), **figures(runs)}, as_json=given.json)
         return
     use_threads(1)
     pairs(PICTURES)  # fetched once, before the processes start
