@@ -153,9 +153,7 @@ def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
     def compressed(task: Task, precision: str, factor: float) -> list[Architecture]:
         space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
         budgets = [task.budget(space)]
-        found = ranked(
-            assessor, lambda scored: finalists(space, [worth, *([scored] if scored else [])], budgets, FINALISTS)
-        )
+        found = ranked(assessor, lambda scored: finalists(space, [worth, *filter(None, [scored])], budgets, FINALISTS))
         return [Architecture.from_indices(space, indices) for indices in found]
 
     return best_until(map(best, tasks))

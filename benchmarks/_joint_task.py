@@ -3,7 +3,7 @@
 Metrics:
   size        bytes of the weights in their bits; 32 bits of bias and of scale a channel
   published   microseconds on MPIC by its published multiply-adds a cycle
-  cpu         microseconds on this CPU, as profiled here in float32 and int8, changes between the two included
+  cpu         microseconds on the CPU that began, as profiled there in float32 and int8, changes between them included
 """
 
 import math

@@ -13,7 +13,8 @@ narrow. `training_points` is the standard deviation of one training, by metric.
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
     ./run bench joint_quality --json --judge joint.jsonl
 
-About two hours and a half of CPU time a metric, and a minute more to profile this CPU. One thread a process.
+About two hours and a half of CPU time a metric, and a minute more to profile this CPU. One thread a process. A
+file of kept runs may go on on another machine: each run tells its own, and the table is that of the first.
 """
 
 import io

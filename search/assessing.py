@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
 from search.budget import Indices, Matrix
-from search.contributions import contributed, features, held_out_correlation, ridge, slope
+from search.contributions import FEWEST, contributed, features, held_out_correlation, ridge, slope
 from search.evidence import Evidence, parts_scored
 from search.norms import Rounding
 from search.randomness import generator
@@ -29,7 +29,7 @@ from search.supernet import Supernet, one_hot
 from search.task import CLASSIFICATION, Task
 
 NOTE = "negative loss on held-out pictures with the supernet's weights"
-# Finalists by what their choices contribute to scores, or, where nothing was drawn, without that.
+# Finalists by what their choices contribute to scores, or, where too little was drawn, without that.
 Propose = Callable[[Matrix | None], Sequence[Indices]]
 
 
@@ -85,7 +85,9 @@ class Assessor:
         axes = self.supernet.axes
         p: PerAxis[Tensor] = self.supernet.theta.probabilities() if number % 2 else evenly(axes)
         options = [
-            torch.multinomial(p_LO.detach(), 1, generator=generator(self.seed, f"evidence {axis}", number)).flatten()
+            torch.multinomial(p_LO.detach(), 1, generator=generator(self.seed, f"evidence {axis}", number))
+            .flatten()
+            .numpy()
             for axis, p_LO in p._asdict().items()
         ]
         index_L = axes.index_LKPS[np.arange(len(axes.space.layers)), *options]
@@ -117,8 +119,8 @@ class Assessor:
         return self.ranked()[0]
 
     def contributions(self) -> Matrix | None:
-        """What each choice contributes to the scores of the draws; None without draws."""
-        if not self.samples:
+        """What each choice contributes to the scores of the draws; None where those are too few to tell."""
+        if self.samples < FEWEST:
             return None
         features_SF, _ = self._draws
         return contributed(self.supernet.axes, ridge(features_SF, np.array(self.drawn_scores)))

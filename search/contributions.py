@@ -13,6 +13,7 @@ from search.axes import Axes
 
 RIDGE = 0.3  # of a draw for each option: what was seen seldom says little
 FOLDS = 8
+FEWEST = 2 * FOLDS  # scores that say something of choices
 
 
 def features(axes: Axes, indices: Sequence[int]) -> np.ndarray:
@@ -60,7 +61,7 @@ def slope(predicted_S: np.ndarray, scores_S: np.ndarray) -> float:
 
 def held_out_correlation(features_SF: np.ndarray, scores_S: np.ndarray) -> float | None:
     """Spearman's rank correlation of scores with what the others' regression predicts; None for too few."""
-    if len(scores_S) < 2 * FOLDS:
+    if len(scores_S) < FEWEST:
         return None
     predicted = np.empty_like(scores_S)
     for fold in range(FOLDS):

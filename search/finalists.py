@@ -2,8 +2,8 @@
 choices scored best in others, and of each precision alone the best. Exact, and torch-free.
 
 Theta learns on mixtures: where one choice is cheap and another good, a share of both is worth more than it will be as
-one of them. What single paths scored does not see that, but holds choices for independent of each other. So both name
-finalists.
+one of them. Scores of single paths do not err so, but a regression over them holds choices for independent of each
+other. So both name finalists.
 
 Theta and scores on the supernet order networks of like precision well. Between precisions they err: few bits lose less
 under the supernet's weights than behind a training of their own. So each precision keeps a place, in what is scored and
@@ -11,7 +11,7 @@ in what is tried.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from search.budget import Budget, Indices, Matrix
 from search.choices import Precision
@@ -22,36 +22,46 @@ SPENT, POOL = 0.97, 4  # a finalist spends this share of a budget; so many times
 
 
 def finalists(space: Space, worths: Sequence[Matrix], budgets: Sequence[Budget], count: int) -> list[Indices]:
-    """At most `count` architectures that hold every budget: as many by each of the `worths`, and more by the first
-    where they agree. Where the space offers several precisions, half of all places are for each of them alone. Raises
-    Unreachable.
+    """At most `count` architectures that hold every budget: as many by each of the `worths`, one more by the first
+    where that is odd, and by the first where they agree. Where the space offers several precisions, and two finalists
+    or more for each, up to half of the places are for each of them alone. Raises Unreachable.
     """
-    precisions = space.choices.precisions
-    alone = count // (2 * len(precisions)) if len(precisions) > 1 else 0
     found = dict[Indices, None]()
-    for worth_LK, places, of_each in zip(worths, _shares(count, worths), _shares(alone, worths), strict=True):
+    for number, (worth_LK, places) in enumerate(zip(worths, _shares(count, len(worths)), strict=True)):
         if places:
-            found |= dict.fromkeys(_of_one(space, worth_LK, budgets, places, of_each))
+            found |= dict.fromkeys(_of_one(space, worth_LK, budgets, places, _alone(space, count, number, len(worths))))
     if len(found) < count:
         found |= dict.fromkeys(_best(worths[0], budgets, count))
     return list(found)[:count]
 
 
-def _shares(count: int, among: Sequence[object]) -> list[int]:
+def _shares(count: int, among: int) -> list[int]:
     """`count` in parts that are as equal as can be, the greater ones first."""
-    return [count // len(among) + (number < count % len(among)) for number in range(len(among))]
+    return [count // among + (number < count % among) for number in range(among)]
 
 
-def _of_one(space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int, of_each: int) -> list[Indices]:
-    """Those of most `worth_LK`, best first; then so many `of_each` precision alone; where those are among the first or
+def _alone(space: Space, count: int, worth: int, worths: int) -> dict[Precision, int]:
+    """How many of `count` places each precision alone has by one of so many worths. What is odd goes to another of them
+    precision by precision: each keeps places for what mixes.
+    """
+    precisions = space.choices.precisions
+    if len(precisions) < 2:
+        return {}
+    shares = _shares(count // (2 * len(precisions)), worths)
+    return {precision: shares[(worth + number) % worths] for number, precision in enumerate(precisions)}
+
+
+def _of_one(
+    space: Space, worth_LK: Matrix, budgets: Sequence[Budget], count: int, alone: Mapping[Precision, int]
+) -> list[Indices]:
+    """Those of most `worth_LK`, best first; then so many of each precision `alone`; where those are among the first or
     not to be had, the next best.
     """
-    precisions = space.choices.precisions if of_each else ()
     likely = _best(worth_LK, budgets, count)
-    found = dict.fromkeys(likely[: max(0, count - of_each * len(precisions))])
-    for precision in precisions:
+    found = dict.fromkeys(likely[: count - sum(alone.values())])
+    for precision, places in alone.items():
         try:
-            found |= dict.fromkeys(_best(_only(space, worth_LK, precision), budgets, of_each))
+            found |= dict.fromkeys(_best(_only(space, worth_LK, precision), budgets, places) if places else ())
         except Unreachable:
             continue  # this precision alone exceeds them
     return list(found | dict.fromkeys(likely))[:count]

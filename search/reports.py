@@ -11,9 +11,10 @@ class StepReport:
     Phase `search`: `data` holds epoch, loss, accuracy, expected (by budget), temperature; the last report of an epoch
     has `distribution`: by categorical (block, precision, level) the probabilities of each layer's options. Phase
     `draw`: the score of one sub-network; phase `assess`: of one finalist, anew where a device refused the best. Phase
-    `measure`: what the best finalist took on the device, by budget, and whether that holds. Phase `derive`: one report,
-    with candidates and predicted (by budget). Phases `teach` (the float twin, where there is one) and `finish`: epoch,
-    loss, accuracy. Of strategy hawq: phase `float` as `finish`, phase `trace`: v' H v of one vector, over all layers.
+    `trial`: as `finish`, with finalist, finalists and round. Phase `measure`: what the best finalist took on the
+    device, by budget, and whether that holds. Phase `derive`: one report, with candidates and predicted (by budget).
+    Phases `teach` (the float twin, where there is one) and `finish`: epoch, loss, accuracy. Of strategy hawq: phase
+    `float` as `finish`, phase `trace`: v' H v of one vector, over all layers.
     Phase `compare`: network (of so many `networks`), method, share and seed, with what `finish` has while it is
     trained, then with its metric before and after; `proposing` is true while a baseline learns which network it has.
     """

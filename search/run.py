@@ -41,7 +41,7 @@ from search.task import CLASSIFICATION, Classification, Task
 
 PROBE_EXAMPLES = 64
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
-FORMAT = 11  # of `state_dict`: another one was written by another version
+FORMAT = 12  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):

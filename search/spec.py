@@ -35,7 +35,7 @@ class Search(Document):
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
     as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3) but for
     its bits, which are drawn evenly (search.objective.paths_within). `evidence_samples` sub-networks are scored behind
-    it: they name half of the finalists, and other budgets can be asked later; with 0 of them theta names all.
+    it: they name half of the finalists, and other budgets can be asked later; with fewer than 16 theta names all.
     `pretrained` names a job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
     starts from what that method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
     """
@@ -196,9 +196,10 @@ class Finish(Document):
 
 class Trials(Document):
     """A short training of so many `finalists`, half of them those that score best on the supernet, the others the best
-    of each precision alone (search.finalists), `epochs` each, before one is chosen (search.trials). In further `rounds`
-    the better half is tried anew, each time for twice as long (successive halving: Jamieson 2016, fig. 1), until one
-    would be left. None where `finalists` is 1 at most, or where the derived network is not trained either.
+    that mixes precisions and the best of each alone (search.finalists), `epochs` each, before one is chosen
+    (search.trials). In further `rounds` the better half is tried anew, each time for twice as long (successive halving:
+    Jamieson 2016, fig. 1), until one would be left. None where `finalists` is 1 at most, or where the derived network
+    is not trained either.
     """
 
     finalists: Annotated[int, Field(ge=0, le=16)] = 0
@@ -234,9 +235,9 @@ class SearchSpec(Document):
 
     `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities. So
     many `finalists`, architectures that hold the constraints and are best by theta or by what choices contributed to
-    scores, each precision alone among them (search.finalists), are scored on the supernet; the best is trained, or the
-    best of those that are tried before (`trials`). `baselines` (search.baselines) are trained as it is, within the same
-    budgets.
+    scores, each precision alone among them from two finalists for each on (search.finalists), are scored on the
+    supernet; the best is trained, or the best of those that are tried before (`trials`). `baselines` (search.baselines)
+    are trained as it is, within the same budgets.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from api.telemetry.metrics import STEP_SECONDS
 
 # A step of another phase in steps of the search, until one was seen: of the derived network, of a scored sub-network.
-SHARES = {"finish": 0.5, "teach": 0.5, "compare": 0.5, "trial": 0.5, "draw": 0.5, "assess": 1.0}
+SHARES = {"finish": 0.5, "teach": 0.5, "compare": 0.5, "trial": 0.5, "draw": 1.0, "assess": 4.0}
 LIKE = {
     "compare": "finish",
     "finish": "float",

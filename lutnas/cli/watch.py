@@ -24,6 +24,7 @@ PHASES = {
     "trace": "asking sensitivities",
     "draw": "scoring single paths",
     "assess": "scoring finalists",
+    "measure": "measuring the best",
     "trial": "trying finalists",
     "derive": "deriving",
     "teach": "training a float twin",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks._joint_methods import METHODS, Scored, Tuning, best_until
-from benchmarks._joint_pictures import PAIRS, overlaid
+from benchmarks._joint_pictures import PAIRS, overlaid, untested
 from benchmarks._joint_task import (
     BUDGET_SHARES,
     INT8,
@@ -159,6 +159,14 @@ def test_a_picture_of_a_pair_shows_both_garments_and_each_pair_has_a_class() -> 
     assert not np.array_equal(other[1], y_pairs)
 
 
+def test_methods_are_handed_no_test_picture() -> None:
+    digits = large_digits()
+    handed = untested(digits)
+    assert np.array_equal(handed.x_test, digits.x_train[:1])
+    assert np.array_equal(handed.y_test, digits.y_train[:1])
+    assert np.array_equal(handed.x_train, digits.x_train)
+
+
 def large_digits() -> ImageData:
     """Real ones, as large as the space's pictures: each pixel thrice, and an edge of two."""
     digits = tiny_digits()
@@ -172,7 +180,7 @@ def large_digits() -> ImageData:
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_derives_what_it_may_within_every_budget(method: str) -> None:
     tasks = [Task("size", share, cost_of("size", None)) for share in BUDGET_SHARES["size"]]
-    found = list(METHODS[method](tasks, Tuning(large_digits(), seed=0)))
+    found = list(METHODS[method](tasks, Tuning(untested(large_digits()), seed=0)))
     assert len(found) == len(tasks)
     for task, architecture in zip(tasks, found, strict=True):
         assert task.budget(architecture.space).total(architecture.indices) <= task.maximum

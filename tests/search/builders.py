@@ -60,7 +60,7 @@ def tiny_spec(seed: int = 0, **search: object) -> SearchSpec:
             "dataset": "digits",
             "seed": seed,
             "constraints": [{"device": "pi4", "max_us": 1000.0}],
-            "search": {"epochs": 2, "warmup_epochs": 1, "batch_size": 16, "evidence_samples": 12, **search},
+            "search": {"epochs": 2, "warmup_epochs": 1, "batch_size": 16, "evidence_samples": 16, **search},
             "finish": {"epochs": 2, "batch_size": 32},
             "finalists": 4,
             "trials": {"finalists": 3},

@@ -96,10 +96,10 @@ def test_finalists_are_scored_on_all_held_out_pictures_and_draws_on_the_first_pa
 
 def test_finalists_are_named_by_what_choices_contribute_to_scores_of_single_paths() -> None:
     assessor, told = assessing(lambda _: (), samples=60), list[Matrix | None]()
-    with torch.no_grad():  # one choice of the first layer answers with noise
+    with torch.no_grad():
         assessor.supernet.theta.logits["block"][0] = 9 * torch.eye(9)[4]  # as theta likes it, half of the draws have it
     draws = [assessor.drawn(number) for number in range(60)]
-    assessor.drawn_scores = [-1.0 - (indices[0] == 4) for indices in draws]
+    assessor.drawn_scores = [-1.0 - (indices[0] == 4) for indices in draws]  # and whoever has it scores less
     assessor.reopen(naming([(0, 0, 0)], told))
     list(assessor)
     (contributions,) = told
@@ -109,7 +109,7 @@ def test_finalists_are_named_by_what_choices_contribute_to_scores_of_single_path
 
 
 def test_what_an_axis_that_does_not_apply_contributes_is_in_the_blocks_own() -> None:
-    """An identity has no bits: where bits differ in worth, it has none of that."""
+    """An identity has no bits, a projecting skip no zeros: where those differ in worth, they have none of that."""
     axes = Supernet(mixed_space()).axes
     rng = np.random.default_rng(0)
     weights_F = rng.normal(size=len(axes.space.layers) * sum(axes.sizes))
@@ -120,10 +120,20 @@ def test_what_an_axis_that_does_not_apply_contributes_is_in_the_blocks_own() -> 
         indices = [int(rng.integers(len(layer.choices))) for layer in axes.space.layers]
         expected = float(features(axes, indices) @ weights_F)
         assert sum(row[index] for row, index in zip(worth, indices, strict=True)) == pytest.approx(expected)
-    assert any(choice.candidate.name == "skip" for layer in axes.space.layers for choice in layer.choices)
+    by_layer = weights_F.reshape(len(axes.space.layers), -1)
+    for layer, row, weights in zip(axes.space.layers, worth, by_layer, strict=True):
+        skips = [number for number, choice in enumerate(layer.choices) if choice.candidate.name == "skip"]
+        block = layer.blocks.index(layer.choices[skips[0]].block)
+        if layer.keeps_shape:
+            assert [row[number] for number in skips] == [
+                pytest.approx(weights[block] + weights[-1])
+            ]  # and its one level
+        else:
+            assert len({row[number] for number in skips}) == len(axes.precisions)
+    assert {layer.keeps_shape for layer in axes.space.layers} == {True, False}
 
 
-def test_even_draws_take_the_same_blocks_whatever_else_there_is_to_choose() -> None:
+def test_even_draws_take_the_same_blocks_whatever_precisions_there_are() -> None:
     plain, mixed = (assessing(lambda _: (), space=space) for space in (tiny_space(), three_precisions()))
     drawn = [
         [[layer.choices[index].block for layer, index in zip(one.supernet.space.layers, one.drawn(n), strict=True)]
@@ -143,7 +153,7 @@ def three_precisions() -> Space:
 
 def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
     told = list[Matrix | None]()
-    assessor = assessing(naming([(0, 1, 2), (1, 1, 1)], told))
+    assessor = assessing(naming([(0, 1, 2), (1, 1, 1)], told), samples=16)
     list(assessor)
     draws, kept = list(assessor.drawn_scores), assessor.contributions()
     assessor.reopen(naming([(2, 2, 2)], told))
@@ -151,12 +161,14 @@ def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
     assert [(report.phase, report.step) for report in assessor] == [("assess", 1)]
     assert assessor.drawn_scores == draws
     assert assessor.ranked() == [(2, 2, 2)]
+    assert kept is not None
     assert told == [kept, kept]
 
 
-def test_without_draws_theta_alone_names_finalists() -> None:
+@pytest.mark.parametrize("samples", [0, 15])
+def test_few_draws_say_nothing_of_choices(samples: int) -> None:
     told = list[Matrix | None]()
-    assessor = assessing(naming([(0, 1, 2)], told), samples=0)
+    assessor = assessing(naming([(0, 1, 2)], told), samples=samples)
     list(assessor)
     assert told == [None]
-    assert assessor.evidence().samples == 1
+    assert assessor.evidence().samples == samples + 1

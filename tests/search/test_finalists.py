@@ -131,6 +131,22 @@ def test_each_precision_alone_has_its_places_with_two_kinds_of_worth_too(count: 
     assert all(single(space, found).count(name) >= count // 6 for name in PRECISIONS)
 
 
+@pytest.mark.parametrize("count", [6, 12])
+def test_a_favourite_that_mixes_precisions_is_a_finalist_beside_each_alone(count: int) -> None:
+    space = three_precisions()
+    first = [
+        [
+            float(choice.precision.name == PRECISIONS[layer.number % 3]) + index / 100
+            for index, choice in enumerate(layer.choices)
+        ]
+        for layer in space.layers
+    ]
+    found = finalists(space, [first, liking(space, "w8a8")], [priced(space, 1000.0)], count)
+    assert found[0] == finalists(space, [first], [priced(space, 1000.0)], 1)[0]
+    assert precision_of(space, found[0]) is None
+    assert set(PRECISIONS) <= set(single(space, found))
+
+
 def test_two_kinds_of_worth_have_half_of_the_places_each() -> None:
     space = tiny_space()
     first = [[float(index % 5) / (layer + 1) for index in range(9)] for layer in range(3)]

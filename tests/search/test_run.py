@@ -152,7 +152,7 @@ def test_a_finalist_that_takes_too_long_on_the_device_tightens_the_budget(digits
         if report is None:
             break
         steps.append((report.phase, report.step, report.data))
-        if report.phase in ("draw", "assess", "measure"):
+        if report.phase in ("draw", "assess", "trial", "measure"):
             told += [report.data] if report.phase == "measure" else []
             state.save(run.state_dict(), tmp_path / "state")
             run = begun()

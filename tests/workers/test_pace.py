@@ -27,7 +27,9 @@ def test_nothing_is_told_before_a_step_was_timed() -> None:
 
 def test_phases_that_were_not_seen_are_told_from_the_search() -> None:
     pace = paced(("search", 9.0), ("search", 1.0), ("search", 3.0))
-    assert pace.seconds_left({"search": 10, "assess": 4, "finish": 6}) == 10 * 2.0 + 4 * 2.0 + 6 * 1.0
+    assert (
+        pace.seconds_left({"search": 10, "draw": 3, "assess": 4, "finish": 6}) == 10 * 2.0 + 3 * 2.0 + 4 * 8.0 + 6 * 1.0
+    )
 
 
 def test_phases_that_were_seen_have_a_pace_of_their_own() -> None:
