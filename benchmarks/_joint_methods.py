@@ -23,7 +23,7 @@ from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
 from search.architecture import Architecture
 from search.assessing import Assessor, Propose
 from search.batches import training_part
-from search.budget import Budget, Indices
+from search.budget import Budget, Indices, Matrix
 from search.datasets import ImageData
 from search.finalists import finalists, to_try
 from search.finish import Trainer
@@ -64,7 +64,7 @@ class Tuning(NamedTuple):
     data: ImageData
     seed: int
 
-    def searched(self, space: Space, budget: Budget, epochs: int) -> "Searched":
+    def searched(self, space: Space, budget: Budget, epochs: int) -> Searched:
         """A finished search."""
         settings = SEARCH.model_copy(update={"epochs": epochs})
         searcher = Searcher(space, data=self.data, budgets=[budget], settings=settings, seed=self.seed)
@@ -83,7 +83,7 @@ class Tuning(NamedTuple):
             seed=self.seed,
         )
 
-    def finalists(self, searched: "Searched", task: Task, count: int = TRIED) -> list[Architecture]:
+    def finalists(self, searched: Searched, task: Task, count: int = TRIED) -> list[Architecture]:
         """Those of a finished search that are tried within one budget."""
         space, budgets = searched.searcher.space, [task.budget(searched.searcher.space)]
         found = ranked(searched.assessor, lambda scored: searched.searcher.finalists(FINALISTS, budgets, scored))
@@ -152,9 +152,12 @@ def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
 
     def compressed(task: Task, precision: str, factor: float) -> list[Architecture]:
         space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
-        budgets = [task.budget(space)]
-        found = ranked(assessor, lambda scored: finalists(space, [worth, *filter(None, [scored])], budgets, FINALISTS))
-        return [Architecture.from_indices(space, indices) for indices in found]
+
+        def propose(scored: Matrix | None) -> list[Indices]:
+            assert scored is not None, "SEARCH draws"
+            return finalists(space, [worth, scored], [task.budget(space)], FINALISTS)
+
+        return [Architecture.from_indices(space, indices) for indices in ranked(assessor, propose)]
 
     return best_until(map(best, tasks))
 

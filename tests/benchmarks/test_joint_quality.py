@@ -20,7 +20,7 @@ from benchmarks._joint_task import (
     offering,
 )
 from benchmarks._kept import Kept
-from benchmarks.joint_quality import TRAININGS, Cell, cells, ci_low, gains, main, training_points, training_seeds
+from benchmarks.joint_quality import TRAININGS, Cell, about, cells, ci_low, gains, main, training_points, training_seeds
 from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
 from search.architecture import Architecture
@@ -189,6 +189,11 @@ def test_each_method_derives_what_it_may_within_every_budget(method: str) -> Non
         assert method != "sequential" or len(precisions) == 1
         offered = architecture.space.choices.width
         assert offered == WIDTHS if method in ("joint", "uniform_int8") else len(offered) == 1
+
+
+def test_kept_runs_depend_on_no_machine() -> None:
+    """Each tells its own, so that the file goes on on another."""
+    assert "environment" not in about(METRICS)
 
 
 def test_each_pair_has_all_methods() -> None:
