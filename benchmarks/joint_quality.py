@@ -114,14 +114,20 @@ def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
     executor = pool(processes)
     try:
         running = {executor.submit(run, cell, table) for cell in todo}
+        failed = list[BaseException]()
         for done, future in enumerate(as_completed(running), 1):
-            found = future.result()
-            yield found
+            if error := future.exception():
+                failed.append(error)  # the others' runs are kept first
+                say(f"one run failed: {error}")
+                continue
+            yield (found := future.result())
             minutes = (time.monotonic() - begin) / done * (len(todo) - done) / 60
             accuracies = " ".join(f"{POINTS * result['accuracy']:.2f}" for result in found["results"])
             say(
                 f"{done} of {len(todo)}: {' '.join(map(str, cell_of(found)))}: {accuracies}; {minutes:.0f} minutes left"
             )
+        if failed:
+            raise ExceptionGroup("runs that failed", [error for error in failed if isinstance(error, Exception)])
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
 from search.budget import Indices, Matrix
-from search.contributions import FEWEST, contributed, features, held_out_correlation, ridge, slope
+from search.contributions import FEWEST, contributed, features, held_out_correlation, joined, likeness, regression
 from search.evidence import Evidence, parts_scored
 from search.norms import Rounding
 from search.randomness import generator
@@ -29,21 +29,23 @@ from search.supernet import Supernet, one_hot
 from search.task import CLASSIFICATION, Task
 
 NOTE = "negative loss on held-out pictures with the supernet's weights"
+NOTE_OF_THETA = "log-probability by theta: too little was scored"
 # Finalists by what their choices contribute to scores, or, where too little was drawn, without that.
 Propose = Callable[[Matrix | None], Sequence[Indices]]
 
 
 class Assessor:
     """Scores `samples` drawn sub-networks of `supernet`, then the finalists that `propose` names, `most` or fewer: an
-    iterator of step reports, and `state_dict()` between any two.
+    iterator of step reports, and `state_dict()` between any two. Where theta `knows_costs`, as the fbnet objective has
+    it, it says nothing of other devices, and is no part of the evidence.
     """
 
     def __init__(
         self, supernet: Supernet, *, held_out: Batches, samples: int, propose: Propose, most: int, seed: int,
-        task: Task = CLASSIFICATION,
+        task: Task = CLASSIFICATION, knows_costs: bool = False,
     ) -> None:  # fmt: skip
         self.supernet, self.samples, self.propose, self.most = supernet, samples, propose, most
-        self.seed, self.task = seed, task
+        self.seed, self.task, self.knows_costs = seed, task, knows_costs
         count, parts = parts_scored(len(held_out.y_N))
         chosen = held_out.order(0)[:count]
         self.parts = [(held_out.x_NCHW[part], held_out.y_N[part]) for part in chosen.tensor_split(parts)]
@@ -123,7 +125,12 @@ class Assessor:
         if self.samples < FEWEST:
             return None
         features_SF, _ = self._draws
-        return contributed(self.supernet.axes, ridge(features_SF, np.array(self.drawn_scores)))
+        weights_F = regression(features_SF, np.array(self.drawn_scores), self._likeness_FF)
+        return contributed(self.supernet.axes, weights_F)
+
+    @cached_property
+    def _likeness_FF(self) -> np.ndarray:
+        return likeness(self.supernet.axes)
 
     @cached_property
     def _draws(self) -> tuple[np.ndarray, list[Indices]]:
@@ -132,7 +139,7 @@ class Assessor:
         return np.stack([features(self.supernet.axes, indices) for indices in drawn]), drawn
 
     def evidence(self) -> Evidence:
-        """The contributions of all choices, from all scores."""
+        """The worth of all choices, from all scores and theta; from theta alone where too little was scored."""
         axes, finalists = self.supernet.axes, list(self.finalists or ())
         scored, rows_SF = list(finalists), [features(axes, indices) for indices in finalists]
         if self.samples:
@@ -140,17 +147,18 @@ class Assessor:
             scored, rows_SF = drawn + scored, [*drawn_SF, *rows_SF]
         features_SF = np.stack(rows_SF)
         scores_S = np.array([*self.drawn_scores, *(scores[0] for scores in self.by_part)])
-        regressed = np.array(_padded(contributed(axes, ridge(features_SF, scores_S))))
         likely = np.array(_padded(self.supernet.theta.worth()))
-        rows = np.arange(len(regressed))
-        predicted_S = np.array([likely[rows, list(indices)].sum() for indices in scored])
-        mean = (regressed + max(0.0, slope(predicted_S, scores_S)) * likely) / 2
+        rows = np.arange(len(likely))
+        predicted_S = None if self.knows_costs else np.array([likely[rows, list(i)].sum() for i in scored])
+        weights_F, factor = joined(features_SF, scores_S, self._likeness_FF, predicted_S)
+        is_told = self.knows_costs or len(scored) >= FEWEST
+        worth = np.array(_padded(contributed(axes, weights_F))) + factor * likely if is_told else likely
         return Evidence(
             space=self.supernet.space,
-            worth=[row[: len(layer.choices)].tolist() for layer, row in zip(axes.space.layers, mean, strict=True)],
+            worth=[row[: len(layer.choices)].tolist() for layer, row in zip(axes.space.layers, worth, strict=True)],
             samples=len(scored),
-            rank_correlation=held_out_correlation(features_SF, scores_S),
-            note=NOTE,
+            rank_correlation=held_out_correlation(features_SF, scores_S, self._likeness_FF, predicted_S),
+            note=NOTE if is_told else NOTE_OF_THETA,
         )
 
     def state_dict(self) -> State:

@@ -11,6 +11,8 @@ from torch import Tensor
 from search.datasets.data import ImageData
 from search.randomness import generator, permutation
 
+JUDGED_AT_ONCE = 500  # pictures of a pass without gradients
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -72,13 +74,13 @@ def training_part(data: ImageData, batches: Batches) -> ImageData:
     return replace(data, x_train=batches.x_NCHW.numpy(), y_train=batches.y_N.numpy())
 
 
-def evaluation(x_NCHW: Tensor, size: int = 500) -> Iterator[Tensor]:
+def evaluation(x_NCHW: Tensor, size: int = JUDGED_AT_ONCE) -> Iterator[Tensor]:
     """All pictures in order, as pixels."""
     for start in range(0, len(x_NCHW), size):
         yield pixels(x_NCHW[start : start + size])
 
 
-def calibration(x_NCHW: Tensor, most: int = 500) -> Iterator[Tensor]:
+def calibration(x_NCHW: Tensor, most: int = JUDGED_AT_ONCE) -> Iterator[Tensor]:
     """All pictures in order, as pixels, in batches of one size or one less: a mean over batches counts each alike."""
     for part in x_NCHW.tensor_split(math.ceil(len(x_NCHW) / most)):
         yield pixels(part)

@@ -67,6 +67,7 @@ class Choosing:
             most=self.spec.finalists,
             seed=self.spec.seed,
             task=self.task,
+            knows_costs=self.searcher.knows_costs,
         )
 
     def _finalists(self, contributions: Matrix | None) -> list[Indices]:

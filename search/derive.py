@@ -30,6 +30,7 @@ __all__ = [
     "cheapest",
     "pareto",
     "reach",
+    "refuse_unreachable",
     "solve",
     "solve_best",
     "worth_of",
@@ -123,6 +124,12 @@ def can_be_held(budgets: Sequence[Budget]) -> bool:
     if first.kind == "sum":
         return _least_beside(first, others) <= first.maximum
     return bool(_best(Program(_flat(first), budgets), 1))
+
+
+def refuse_unreachable(budgets: Sequence[Budget]) -> None:
+    """Raises Unreachable where no architecture holds every budget."""
+    if not can_be_held(budgets):
+        raise _unreachable(budgets)
 
 
 def cheapest(budgets: Sequence[Budget], *, worth_LK: Matrix | None = None) -> Indices:

@@ -13,7 +13,7 @@ in what is tried.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from search.budget import Budget, Indices, Matrix
+from search.budget import Budget, Indices, Matrix, binding
 from search.choices import Precision
 from search.derive import Unreachable, solve_best
 from search.space import Layer, Space
@@ -40,15 +40,15 @@ def _shares(count: int, among: int) -> list[int]:
     return [count // among + (number < count % among) for number in range(among)]
 
 
-def _alone(space: Space, count: int, worth: int, worths: int) -> dict[Precision, int]:
-    """How many of `count` places each precision alone has by one of so many worths. What is odd goes to another of them
-    precision by precision: each keeps places for what mixes.
+def _alone(space: Space, count: int, number: int, among: int) -> dict[Precision, int]:
+    """How many of `count` places each precision alone has by worth `number` of so many. What is odd goes to another of
+    them precision by precision: each keeps places for what mixes.
     """
     precisions = space.choices.precisions
     if len(precisions) < 2:
         return {}
-    shares = _shares(count // (2 * len(precisions)), worths)
-    return {precision: shares[(worth + number) % worths] for number, precision in enumerate(precisions)}
+    shares = _shares(count // (2 * len(precisions)), among)
+    return {precision: shares[(number + place) % among] for place, precision in enumerate(precisions)}
 
 
 def _of_one(
@@ -95,7 +95,8 @@ def _best(worth_LK: Matrix, budgets: Sequence[Budget], count: int) -> list[Indic
     found = solve_best(worth_LK, budgets, POOL * count)
     if found[0] == tuple(row.index(max(row)) for row in worth_LK):
         return found[:count]
-    spends = [any(b.total(indices) >= SPENT * b.maximum for b in budgets) for indices in found]
+    bind = binding(budgets)
+    spends = [any(b.total(indices) >= SPENT * b.maximum for b in bind) for indices in found]
     return sorted(found, key=lambda indices: not spends[found.index(indices)])[:count]
 
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from latency.operator import Operator
 from search import warm_starts
 from search.costs import macs, parameters
-from search.evidence import parts_scored
+from search.evidence import PICTURES, parts_scored
 from search.space import Space
 from search.spec import Hawq, SearchSpec
 
 MACS_PER_THREAD_SECOND = 15e9  # fbnet-mini and fbnet-cifar on one core of a Xeon with AVX-512, float32: 14 to 18e9
-SHARED_OVERHEAD = 1.2  # 1.1 to 1.25 measured
+SHARED_OVERHEAD = 1.2  # 1.1 to 1.3 measured, the more the more there is to choose (./run bench supernet_step)
 TRAINING = 3
 SECOND_ORDER = 4  # passes: the gradient of a gradient's product with a vector
 SECOND_ORDER_TENSORS = 5  # bytes of it over those of a plain step, measured as RESIDENT_SHARE is
@@ -26,6 +26,7 @@ FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs torch
 PROCESS_BYTES = 480e6  # torch with what it loads and compiled kernels, before any data
+JUDGED_AT_ONCE = 500  # pictures of a pass that evaluates: search.batches has the same, and needs torch
 RESIDENT_SHARE = 1.6  # greatest resident bytes over those of the tensors counted: gradients on their way, freed memory
 
 
@@ -113,9 +114,18 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
         judging_macs=judged * _average_macs(space),
         # The arrays stay, and the searcher has tensors of its own of them.
         memory_bytes=round(
-            PROCESS_BYTES + RESIDENT_SHARE * max(found.tensor_bytes, finishing) + 2 * examples * pixels + kept
+            PROCESS_BYTES
+            + max(RESIDENT_SHARE * max(found.tensor_bytes, finishing), _passing_bytes(space, min(pictures, PICTURES)))
+            + 2 * examples * pixels
+            + kept
         ),
     )
+
+
+def _passing_bytes(space: Space, scored: int) -> float:
+    """Of the largest path while it scores or judges: many pictures, of which the backward pass needs nothing."""
+    operators = _largest(space)
+    return FLOAT_BYTES * max(scored, JUDGED_AT_ONCE) * max(map(_passing_values, operators)) + _network_bytes(operators)
 
 
 class _Found(NamedTuple):
@@ -129,13 +139,18 @@ class _Found(NamedTuple):
 def _searching(spec: SearchSpec, space: Space, examples: int) -> _Found:
     is_shared = spec.search.supernet == "shared"
     mixed = sum(map(macs, _supernet(space, "shared"))) * SHARED_OVERHEAD if is_shared else _macs_of_all(space)
-    alone = {
+    average = _average_macs(space)
+    passes = {
         "gumbel": mixed,
         "softmax": mixed,
-        "sandwich": (sum(map(macs, _largest(space))) + _average_macs(space)) / 2,
-    }.get(spec.search.weight_sampler, _average_macs(space))
+        "gumbel-hard": average,
+        "uniform": average,
+        "two-path": min(mixed, 2 * average),
+        "sandwich": (sum(map(macs, _largest(space))) + average) / 2,
+    }
     weight_steps, theta_steps = _search_steps(spec, examples)
-    trained = TRAINING * (weight_steps * alone + theta_steps * mixed) * spec.search.batch_size
+    each = weight_steps * passes[spec.search.weight_sampler] + theta_steps * passes[spec.search.sampler]
+    trained = TRAINING * each * spec.search.batch_size
     held = max(
         _tensor_bytes(_supernet(space, spec.search.supernet), spec.search.batch_size), _warm_start_bytes(spec, space)
     )
@@ -248,3 +263,17 @@ def _saved_values(operator: Operator) -> int:
             return 2 * pixels * o.c_mid
         case _:
             return 0
+
+
+def _passing_values(operator: Operator) -> int:
+    """Values of one picture that are alive at once without a backward pass: the input, and what one step of a block
+    reads and gives.
+    """
+    o = operator
+    pixels = o.h * o.w
+    if o.kind == "head":
+        return pixels * (o.c_in + 2 * o.c_mid)
+    out = o.out_hw[0] * o.out_hw[1]
+    if o.kind == "mbconv":
+        return pixels * o.c_in + max(2 * pixels * o.c_mid, (pixels + out) * o.c_mid, out * (o.c_mid + o.c_out))
+    return pixels * o.c_in + 2 * out * o.c_out

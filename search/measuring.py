@@ -1,9 +1,11 @@
 """What a device says of a network that was chosen: budgets are tightened for as long as it exceeds them there.
 
 Errors:
-    OverBudget (RuntimeError)   every network that was measured exceeds a budget on the device
+    OverBudget (RuntimeError)      every network that was measured exceeds a budget on the device
+    MeasurementError (ValueError)  what was measured is of no budget, or no positive number
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +23,10 @@ class OverBudget(RuntimeError):
     """Every finalist that was measured exceeds a budget on the device."""
 
 
+class MeasurementError(ValueError):
+    """What `measure` gave names no budget, or is no positive number: it would count as held."""
+
+
 class Measuring:
     """`bounds` are the budgets, tightened by what measured networks took; `holds` whether the best one holds the
     budgets, as far as anybody measured.
@@ -33,17 +39,29 @@ class Measuring:
         self.holds = False
 
     def judge(self, best: Indices, inherit: Callable[[Indices], Network]) -> StepReport | None:
-        """Measures the best one; None where nobody measures, and it holds then. Raises OverBudget."""
+        """Measures the best one; None where nobody measures, and it holds then. A budget that `measure` leaves out is
+        held by prediction alone. Raises OverBudget, MeasurementError.
+        """
         if self.measure is None:
             self.holds = True
             return None
-        measured = dict(self.measure(inherit(best)))
+        measured = self._checked(self.measure(inherit(best)))
         exceeded = [b for b in self.budgets if measured.get(b.name, 0.0) > b.maximum]
         self.holds = not exceeded
         if exceeded:
             self._tighten(best, measured, exceeded)
         count = len(self.measurements) + self.holds
         return StepReport("measure", count, MOST_MEASURED, {"measured": measured, "held": self.holds})
+
+    def _checked(self, measured: Mapping[str, float]) -> dict[str, float]:
+        names = [budget.name for budget in self.budgets]
+        if not measured or (unknown := sorted(set(measured) - set(names))):
+            told = ", ".join(unknown) if measured else "nothing"
+            raise MeasurementError(f"measured was {told}, the budgets are {', '.join(names)}: give them by name")
+        for name, value in measured.items():
+            if not (math.isfinite(value) and value > 0):
+                raise MeasurementError(f"{name}: {value} was measured, which is no positive number")
+        return dict(measured)
 
     def _tighten(self, indices: Indices, measured: dict[str, float], exceeded: Sequence[Budget]) -> None:
         """Lowers each exceeded bound by the factor that prediction fell short."""

@@ -26,7 +26,11 @@ LARGEST_MULTIPLIER = 1e6
 
 
 class Objective(Protocol):
-    """Joins the task's loss with the shares of the budgets; may correct theta behind each architecture step."""
+    """Joins the task's loss with the shares of the budgets; may correct theta behind each architecture step.
+    `in_logits` says whether costs have a gradient to the logits; else those learn from the task alone.
+    """
+
+    in_logits: bool
 
     def __call__(self, loss: Tensor, share_C: Tensor) -> Tensor:
         """What to minimise."""
@@ -52,6 +56,7 @@ class Constrained:
     """
 
     RAMP = 0.5
+    in_logits = False
 
     def __init__(self) -> None:
         self.start_C: Tensor | None = None
@@ -207,6 +212,8 @@ class FBNet:
 
     The paper's log(LAT) depends on the unit and is NaN below one of it; at share 1 this factor is alpha in any unit.
     """
+
+    in_logits = True
 
     def __init__(self, *, alpha: float = 0.2, beta: float = 0.6) -> None:
         self.alpha, self.beta = alpha, beta

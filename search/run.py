@@ -20,7 +20,7 @@ from search.baselines.methods import Learnt
 from search.choosing import Choosing
 from search.comparison import Comparison
 from search.datasets.data import ImageData
-from search.derive import Budget
+from search.derive import Budget, refuse_unreachable
 from search.evidence import Evidence
 from search.files import EVIDENCE
 from search.finish import Quality, Trainer, network_to_train
@@ -39,7 +39,6 @@ from search.strategies.differentiable import Differentiable
 from search.strategies.hawq import HawqSearch
 from search.task import CLASSIFICATION, Classification, Task
 
-PROBE_EXAMPLES = 64
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
 FORMAT = 12  # of `state_dict`: another one was written by another version
 
@@ -49,7 +48,9 @@ class MisfitError(ValueError):
 
 
 class SearchRun:
-    """A search job from the first step to the trained network; `state_dict()` between any two reports."""
+    """A search job from the first step to the trained network; `state_dict()` between any two reports. Raises
+    Unreachable where no architecture holds the budgets, MisfitError, ValueError: before anything is trained.
+    """
 
     def __init__(
         self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget],
@@ -64,6 +65,7 @@ class SearchRun:
         if spec.search.pretrained is not None and pretrained is None:
             raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
         refuse_unteachable(spec.finish, task)
+        refuse_unreachable(budgets)
         if spec.baselines:
             for _, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
                 raise MisfitError(f"baselines: {reason}")

@@ -29,7 +29,8 @@ from search.task import CLASSIFICATION, Classification, Task
 from search.warm_starts.methods import WARM_STARTS
 from search.warm_starts.situation import Situation, WarmStart
 
-CLOSED_BELOW = 0.01  # choices less likely than this are cut away while the search runs
+CLOSED_BELOW = 0.01  # options less likely than this are cut away while the search runs,
+CLOSED_BELOW_EVEN = 0.1  # where it is less than this part of an even share: of very many, each has little
 SURE_AFTER = 0.5  # but not in the first half of the architecture steps
 
 
@@ -46,13 +47,16 @@ class Step(NamedTuple):
 
 class Searcher:
     """Searches `space` on `data` under `budgets`. Iterate it, with `state_dict()` between any two steps; then ask for
-    `finalists`. `pretrained` are weights to start from (search.supernet.pretrained).
+    `finalists`. `pretrained` are weights to start from (search.supernet.pretrained). Raises ValueError where the space
+    leaves nothing to choose, or a warm start does not fit.
     """
 
     def __init__(
         self, space: Space, *, data: ImageData, budgets: Sequence[Budget], settings: Search, seed: int,
         task: Task = CLASSIFICATION, pretrained: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
+        if space.size == 1:
+            raise ValueError(f"{space.name} leaves nothing to choose: each layer has one choice")
         self.space, self.budgets, self.settings, self.seed = space, tuple(budgets), settings, seed
         self.data, self.task = data, task
         if settings.warm_start:
@@ -83,6 +87,11 @@ class Searcher:
         self.paths = paths_within(self.supernet.theta, self.expected_cost)
         self.warm_start: WarmStart | None = None  # while it runs
         self._orders: dict[tuple[str, int], Tensor] = {}
+
+    @property
+    def knows_costs(self) -> bool:
+        """Whether the logits of theta, not its tilt alone, have to do with what choices cost."""
+        return self.objective.in_logits or self.settings.warm_start in warm_starts.OF_BUDGETS
 
     def _plan(self) -> Iterator[Step]:
         weight, theta = len(self.weight_batches), len(self.theta_batches)
@@ -117,7 +126,7 @@ class Searcher:
             "loss": loss,
             self.task.metric_name: metric,
             "expected": self.expected(),
-            "temperature": self.temperature(step.epoch),
+            "temperature": self.temperature(step),
         }
         distribution = self.probabilities() if step.ends_epoch else None
         return StepReport("search", self.step, len(self.plan), data, distribution)
@@ -135,7 +144,7 @@ class Searcher:
             if (step.epoch * len(self.weight_batches) + step.batch) % 2 == 0:
                 return theta.largest()
             return self.paths.sample("gumbel-hard", 1.0, self.seed, self.step)
-        return theta.sample(sampler, self.temperature(step.epoch), self.seed, self.step)
+        return theta.sample(sampler, self.temperature(step), self.seed, self.step)
 
     def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
         x_NCHW, y_N = self._batch(batches, step)
@@ -170,7 +179,7 @@ class Searcher:
 
     def _begin_epoch(self, step: Step) -> None:
         if step.progress > SURE_AFTER:
-            self.supernet.theta.close_below(CLOSED_BELOW)
+            self.supernet.theta.close_below(CLOSED_BELOW, CLOSED_BELOW_EVEN)
             self.paths = paths_within(self.supernet.theta, self.expected_cost)
         self.supernet.choose_survivors()
 
@@ -210,12 +219,9 @@ class Searcher:
             weight.requires_grad_(True)
         return loss.item(), metric
 
-    def temperature(self, epoch: int) -> float:
-        """From `start` to `end` in equal ratios over the epochs that search."""
-        span = max(1, self.settings.epochs - self.settings.warmup_epochs - 1)
-        done = min(1.0, max(0, epoch - self.settings.warmup_epochs) / span)
-        start, end = self.settings.temperature.start, self.settings.temperature.end
-        return float(start * (end / start) ** done)
+    def temperature(self, step: Step) -> float:
+        """By the architecture steps done, so that a search of a single epoch cools too."""
+        return self.settings.temperature.at(step.progress)
 
     def probabilities(self) -> dict[str, list[list[float]]]:
         """softmax of theta by categorical: a list a layer over its blocks, precisions, levels of zeros."""

@@ -3,6 +3,7 @@
 What it does not know is refused by name, never ignored.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -22,10 +23,24 @@ Sampler = Literal["gumbel", "gumbel-hard", "two-path", "softmax"]
 
 
 class Temperature(Document):
-    """Gumbel-softmax temperature, from `start` to `end` in equal ratios, one an epoch (FBNet: 5, times exp(-0.045))."""
+    """Gumbel-softmax temperature, from `start` to `end`, which the last architecture step has: in equal ratios
+    (`exponential`; FBNet: 5, times exp(-0.045) an epoch), in equal differences (`linear`), or along half a `cosine`.
+    """
 
     start: Annotated[float, Field(gt=0, le=100)] = 5.0
     end: Annotated[float, Field(gt=0, le=100)] = 0.5
+    schedule: Literal["exponential", "linear", "cosine"] = "exponential"
+
+    def at(self, progress: float) -> float:
+        """The temperature at a `progress` from 0 to 1."""
+        match self.schedule:
+            case "exponential":
+                return float(self.start * (self.end / self.start) ** progress)
+            case "linear":
+                left = 1 - progress
+            case "cosine":
+                left = (1 + math.cos(math.pi * progress)) / 2
+        return self.end + (self.start - self.end) * left
 
 
 class Search(Document):

@@ -41,6 +41,9 @@ def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
         )
     if found.space is not None and found.dataset is not None:
         _fit(found, found.space, found.dataset)
+    if found.space is not None and spec.strategy == "differentiable" and found.space.size == 1:
+        told = f"{found.space.name} leaves nothing to choose, each layer has one choice: offer it more by `choices`"
+        found.refuse("space-does-not-fit", "space", told)
     if spec.search.pretrained is not None:
         found.pretrained = _pretrained(session, owner, found, spec.search.pretrained, spec.search.supernet)
     assess_constraints(session, owner, found, spec.constraints)

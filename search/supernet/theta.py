@@ -1,5 +1,6 @@
 """The architecture parameters: logits of each layer's categoricals, and which of their options are still open."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -88,11 +89,14 @@ class Theta(nn.Module):
         return self.axes.per_choice(PerAxis(*logs))
 
     @torch.no_grad()
-    def close_below(self, share: float) -> int:
-        """Closes options whose probability fell below `share`, never a layer's last; gives how many."""
+    def close_below(self, share: float, of_even: float = math.inf) -> int:
+        """Closes options whose probability fell below `share`, and below `of_even` of what each would have if all open
+        ones were alike; never a layer's last. Gives how many.
+        """
         closed = 0
         for axis, p in self.probabilities()._asdict().items():
-            falling = self.opened(axis) & (p < share) & (p < p.amax(1, keepdim=True))
+            low = (of_even / self.opened(axis).sum(1, keepdim=True)).clamp(max=share)
+            falling = self.opened(axis) & (p < low) & (p < p.amax(1, keepdim=True))
             self.opened(axis)[falling] = False
             closed += int(falling.sum())
         return closed

@@ -10,6 +10,7 @@ from search.space import Space
 from search.spec import Search
 
 PICTURES, VECTORS = 256, 32  # of `hawq`
+OF_BUDGETS = ("hard-concrete",)  # keep as much as the budgets allow
 _REASONS = {"hawq": no_bits, "variational-dropout": no_zeros, "hard-concrete": no_widths}
 
 

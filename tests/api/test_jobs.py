@@ -109,6 +109,16 @@ def test_a_job_that_cannot_run_is_refused_by_field_and_changes_nothing(
     assert row_counts(database) == before
 
 
+def test_a_space_that_leaves_nothing_to_choose_is_refused(client: TestClient, device: str) -> None:
+    document = preset("fbnet-mini").model_dump(mode="json") | {"name": "one", "candidates": ["k3_e1"]}
+    document["stages"] = [stage | {"candidates": None} for stage in document["stages"]]
+    assert client.post("/v1/spaces", json=document).status_code == 201
+    answer = client.post(JOBS, json=a_job(space="one"))
+    assert answer.status_code == 422
+    refused = {error["field"]: error["detail"] for error in answer.json()["errors"]}
+    assert refused["space"] == "one leaves nothing to choose, each layer has one choice: offer it more by `choices`"
+
+
 def test_an_unreachable_budget_is_answered_with_what_can_be_reached(client: TestClient, device: str) -> None:
     table = read_csv(a_table_csv().splitlines(keepends=True))
     space = preset("fbnet-mini")

@@ -12,13 +12,14 @@ from search.assessing import Assessor, Propose
 from search.batches import Batches
 from search.budget import Indices, Matrix
 from search.choices import Choices
-from search.contributions import contributed, features
+from search.contributions import contributed, features, likeness, regression
 from search.derive import solve_best
 from search.evidence import Evidence
 from search.randomness import seeded
+from search.searcher import Searcher
 from search.space import Space, preset
 from search.supernet import Supernet
-from tests.search.builders import mixed_space, pictures, tiny_space, weight_budget
+from tests.search.builders import mixed_space, pictures, tiny_digits, tiny_space, tiny_spec, weight_budget
 
 
 def some_evidence(seed: int = 0) -> Evidence:
@@ -165,10 +166,64 @@ def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
     assert told == [kept, kept]
 
 
-@pytest.mark.parametrize("samples", [0, 15])
-def test_few_draws_say_nothing_of_choices(samples: int) -> None:
+@pytest.mark.parametrize("samples", [0, 14])
+def test_few_scores_say_nothing_of_choices_so_evidence_is_what_theta_says(samples: int) -> None:
     told = list[Matrix | None]()
     assessor = assessing(naming([(0, 1, 2)], told), samples=samples)
+    with torch.no_grad():
+        assessor.supernet.theta.logits["block"][1, 3] = 2.0
     list(assessor)
+    evidence = assessor.evidence()
     assert told == [None]
-    assert assessor.evidence().samples == samples + 1
+    assert (evidence.samples, evidence.rank_correlation) == (samples + 1, None)
+    assert evidence.note == "log-probability by theta: too little was scored"
+    for row, expected in zip(evidence.worth, assessor.supernet.theta.worth(), strict=True):
+        assert row == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_theta_knows_of_costs_is_no_part_of_evidence() -> None:
+    """As behind the fbnet objective, whose gradient puts latency into the logits."""
+    found = []
+    for bias in (0.0, 5.0):
+        assessor = assessing(lambda _: [(0, 1, 2)], samples=16)
+        assessor.knows_costs = True
+        draws = [assessor.drawn(number) for number in range(16)]
+        assessor.drawn_scores = [float(sum(indices)) for indices in draws]
+        assessor.finalists, assessor.by_part = ((0, 1, 2),), [[1.0]]
+        assert assessor._draws[1] == draws
+        with torch.no_grad():
+            assessor.supernet.theta.logits["block"][:, 0] += bias
+        found.append(assessor.evidence())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("search", "knows"),
+    [
+        ({}, False),
+        ({"objective": "fbnet"}, True),
+        ({"warm_start": "hard-concrete"}, True),
+        ({"warm_start": "hawq"}, False),
+    ],
+)
+def test_a_search_knows_costs_where_they_have_a_gradient_or_a_start_holds_them(
+    search: dict[str, object], knows: bool
+) -> None:
+    space = tiny_space().offering(Choices(precision=("fp32", "w8a8"), width=(1, 0.5), width_multiple=4))
+    budgets, settings = [weight_budget(space, 0.7)], tiny_spec().search.model_copy(update=search)
+    assert Searcher(space, data=tiny_digits(), budgets=budgets, settings=settings, seed=0).knows_costs is knows
+
+
+def test_blocks_of_like_width_and_kernel_are_expected_to_contribute_alike() -> None:
+    """What one width was seen to contribute is expected of its neighbour in part, and of no other layer's blocks."""
+    space = tiny_space(candidates=("k3_e1", "k3_e3", "k3_e6", "k5_e6", "skip"))
+    axes = Supernet(space).axes
+    alike = likeness(axes)
+    assert (alike == alike.T).all()
+    assert np.linalg.eigvalsh(alike).min() > 1e-9
+    features_SF = np.stack([features(axes, (2, 0, 0)), features(axes, (4, 0, 0))])  # k3_e6 scores more than skip
+    first, second, _ = contributed(axes, regression(features_SF, np.array([1.0, 0.0]), alike))
+    e1, e3, e6, k5, skip = first
+    assert e6 > e3 > e1 > 0 > skip
+    assert 0 < k5 < e6
+    assert second == pytest.approx([0.0] * len(second), abs=1e-9)

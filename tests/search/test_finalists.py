@@ -56,7 +56,7 @@ def test_the_places_of_a_precision_go_to_its_best_networks() -> None:
     assert set(best[:4]) <= ours
 
 
-def test_a_precision_that_exceeds_the_budget_alone_leaves_its_places_empty() -> None:
+def test_a_precision_that_exceeds_the_budget_alone_gives_its_places_to_others() -> None:
     space = three_precisions()
     least = 2.0 * len(space.layers)
     skipless = liking(space, "w2a2")
@@ -156,3 +156,16 @@ def test_two_kinds_of_worth_have_half_of_the_places_each() -> None:
     assert both[:5] == one[:5]
     assert set(both[5:]) == set(finalists(space, [second], [budget], 5))
     assert finalists(space, [first, first], [budget], 10) == one  # where they agree, the next best fill the places
+
+
+def test_a_budget_that_everything_holds_does_not_count_as_spent() -> None:
+    """Activations that take nearly all memory whatever is chosen: latency is what has to be spent."""
+    space = tiny_space()
+    rng = np.random.default_rng(1)
+    worth = [[float(rng.uniform()) for _ in layer.choices] for layer in space.layers]
+    costs = [[float(rng.uniform()) for _ in layer.choices] for layer in space.layers]
+    latency = Budget("pi4", costs, 0.0, 1.2)
+    memory = Budget("memory", [[1.0] * len(row) for row in costs], 98.0, 100.0, kind="peak")
+    assert finalists(space, [worth], [latency, memory], 8) == finalists(space, [worth], [latency], 8)
+    first = finalists(space, [worth], [latency], 8)[0]
+    assert latency.total(first) >= 0.97 * latency.maximum

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search import forecast
+from search import batches, forecast
 from search.budgets import budgets_of
 from search.costs import macs
 from search.finish import trainer
@@ -121,3 +121,31 @@ def test_a_comparison_costs_the_training_of_each_network_but_the_jobs_own_and_th
     assert found.seconds(PACE) == pytest.approx(without.seconds(PACE) + more / 2e9)
     assert found.memory_bytes > without.memory_bytes
     assert forecast.CALIBRATION_EXAMPLES == trainer.CALIBRATION_EXAMPLES
+
+
+def test_memory_is_that_of_scoring_where_batches_are_small() -> None:
+    """A batch of two saves little for its backward pass; scoring passes 500 pictures through the widest block."""
+    space = preset("fbnet")
+    small = spec({"batch_size": 2}, {"batch_size": 2})
+    found = workload(small, space, examples=6000, test_examples=1000).memory_bytes
+    widest = max(layer.h * layer.w * max(choice.c_mid for choice in layer.choices) for layer in space.layers)
+    assert found > 4 * 500 * 2 * widest + 2 * 6000 * 3 * 224 * 224
+    assert forecast.JUDGED_AT_ONCE == batches.JUDGED_AT_ONCE
+
+
+@pytest.mark.parametrize(("sampler", "least", "most"), [("gumbel-hard", 0.0, 1.0), ("two-path", 1.0, 2.0)])
+def test_drawn_paths_cost_what_was_drawn_alone(sampler: str, least: float, most: float) -> None:
+    """The architecture steps of a drawn sampler, over those of one average path."""
+    space, given = preset("fbnet-mini"), {"epochs": 2, "warmup_epochs": 1, "supernet": "reference"}
+    trained = {
+        name: workload(
+            spec({**given, "weight_sampler": "uniform", "sampler": name}, {}), space, examples=1000, test_examples=100
+        )
+        for name in (sampler, "gumbel")
+    }
+    macs_of = {name: one.search_step_macs * one.search_steps for name, one in trained.items()}
+    average = trained[sampler].plain_step_macs  # the batches of search and finish are alike
+    theta_steps = trained[sampler].search_steps - 2 * (800 // 128)
+    paths = (macs_of[sampler] / average - 2 * (800 // 128)) / theta_steps
+    assert least < paths - 1e-9 <= most
+    assert macs_of[sampler] < macs_of["gumbel"]

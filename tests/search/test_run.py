@@ -1,6 +1,8 @@
 """A whole search: repeatable to the bit through any interruption, within its budget, and different for another one."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,9 @@ import torch
 from search import state
 from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
-from search.derive import Budget
+from search.derive import Budget, Unreachable
 from search.kernels import parts
-from search.measuring import OverBudget
+from search.measuring import MeasurementError, OverBudget
 from search.network import Network
 from search.objective import even_within, expected_shares
 from search.outcome import Result
@@ -176,6 +178,26 @@ def test_a_device_that_never_holds_the_budget_ends_the_job(digits: ImageData) ->
         list(run)
 
 
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ({"pi4": math.nan}, "pi4: nan was measured, which is no positive number"),
+        ({"pi4": 0.0}, "pi4: 0.0 was measured"),
+        ({"pi 4": 1.0}, "measured was pi 4, the budgets are pi4"),
+        ({}, "measured was nothing, the budgets are pi4"),
+    ],
+)
+def test_a_measurement_that_says_nothing_of_the_budgets_does_not_count_as_held(
+    digits: ImageData, measured: dict[str, float], told: str
+) -> None:
+    space = tiny_space()
+    run = SearchRun(
+        tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, 0.6)], measure=lambda _: measured
+    )
+    with pytest.raises(MeasurementError, match=told):
+        list(run)
+
+
 def test_a_state_taken_behind_the_export_gives_the_same_network_again(digits: ImageData, tmp_path: Path) -> None:
     spec = tiny_spec().model_copy(update={"choices": Choices(precision=("w8a8",))})
     run, again = start(digits, spec=spec), start(digits, spec=spec)
@@ -255,6 +277,32 @@ def test_several_budgets_hold_at_once(digits: ImageData) -> None:
     (indices,) = run.searcher.finalists(1)
     assert first.total(indices) <= first.maximum
     assert reverse.total(indices) <= reverse.maximum
+
+
+def test_budgets_that_nothing_holds_and_a_space_without_choice_are_refused_before_anything_is_trained(
+    digits: ImageData,
+) -> None:
+    space, alone = tiny_space(), tiny_space(candidates=("k3_e1",))
+    tight = replace(weight_budget(space, 0.6), maximum=5.0)
+    with pytest.raises(Unreachable, match="pi4: 5 asked"):
+        SearchRun(tiny_spec(), space=space, data=digits, budgets=[tight])
+    with pytest.raises(ValueError, match="tiny leaves nothing to choose: each layer has one choice"):
+        SearchRun(tiny_spec(), space=alone, data=digits, budgets=[weight_budget(alone, 1.0)])
+
+
+@pytest.mark.parametrize("epochs", [2, 5])
+@pytest.mark.parametrize("schedule", ["exponential", "linear", "cosine"])
+def test_the_temperature_falls_from_start_to_end_in_one_epoch_as_in_many(
+    digits: ImageData, epochs: int, schedule: str
+) -> None:
+    spec = tiny_spec(epochs=epochs, temperature={"start": 4.0, "end": 0.25, "schedule": schedule})
+    searcher = start(digits, spec=spec).searcher
+    found = [searcher.temperature(step) for step in searcher.plan]
+    assert found[0] == 4.0
+    assert found[-1] == pytest.approx(0.25)
+    assert found == sorted(found, reverse=True)
+    middle = spec.search.temperature.at(0.5)
+    assert middle == pytest.approx({"exponential": 1.0, "linear": 2.125, "cosine": 2.125}[schedule])
 
 
 def test_a_space_that_does_not_fit_the_data_is_refused(digits: ImageData) -> None:

@@ -73,17 +73,22 @@ def test_a_one_hot_supernet_is_the_network_it_hands_over(form: str, choices: Cho
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("choices", [Choices(), N_OF_M], ids=["blocks", "joint"])
+@pytest.mark.parametrize("choices", [Choices(), JOINT, N_OF_M], ids=["blocks", "joint", "n-of-m"])
 @pytest.mark.parametrize("sampler", ["gumbel", "softmax"])
-def test_every_architecture_parameter_gets_a_gradient_in_train_mode(form: str, choices: Choices, sampler: str) -> None:
+@pytest.mark.parametrize("temperature", [5.0, 1.0, 0.5])
+def test_every_architecture_parameter_gets_a_gradient_in_train_mode(
+    form: str, choices: Choices, sampler: str, temperature: float
+) -> None:
+    """From the first temperature of a search to the last, whatever there is to choose."""
     space = tiny_space().offering(choices)
     supernet = lively(space, form).train()
+    supernet.choose_survivors()
     x, y = torch.from_numpy(pictures(16, space)), torch.arange(16) % 10
-    sample = supernet.theta.sample(sampler, 1.0, 0, 3)
+    sample = supernet.theta.sample(sampler, temperature, 0, 3)
     torch.nn.functional.cross_entropy(supernet(x, sample), y).backward()  # type: ignore[no-untyped-call]
     for axis, logits in supernet.theta.logits.items():
         assert logits.grad is not None
-        assert logits.grad[supernet.theta.opened(axis)].abs().min() > 1e-8, axis
+        assert logits.grad[supernet.theta.opened(axis)].abs().min() > 1e-10, axis
 
 
 @pytest.mark.parametrize("sampler", ["gumbel-hard", "two-path"])
@@ -97,6 +102,24 @@ def test_a_drawn_sample_computes_what_was_drawn_and_moves_theta(sampler: str) ->
     for logits in supernet.theta.logits.values():
         assert logits.grad is not None
         assert logits.grad.abs().sum() > 1e-8
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_skip_that_is_drawn_alone_moves_theta_too(form: str) -> None:
+    """Where it keeps the shape: the step that drew it in every layer has a gradient all the same."""
+    space = tiny_space()
+    supernet = lively(space, form).train()
+    for weight in supernet.weights():
+        weight.requires_grad_(False)
+    skips = [
+        next(k for k, choice in enumerate(layer.choices) if choice.candidate.name == "skip") for layer in space.layers
+    ]
+    gates = PerAxis(*(drawn.requires_grad_() for drawn in one_hot(supernet.axes, skips)))
+    x, y = torch.from_numpy(pictures(16, space)), torch.arange(16) % 10
+    torch.nn.functional.cross_entropy(supernet(x, gates), y).backward()  # type: ignore[no-untyped-call]
+    assert gates.block.grad is not None
+    for layer, skip in zip(space.layers, skips, strict=True):
+        assert gates.block.grad[layer.number, skip].abs() > 1e-8, layer
 
 
 def test_an_ungrouped_layer_mixes_widths_exactly_as_a_sum_of_masked_columns() -> None:
