@@ -1,21 +1,19 @@
 """Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
-budget TRIED finalists or more are trained for TRIAL_EPOCHS, and the best on held-out pictures is derived; the best of a
-tighter budget, where that did better: it holds the wider one too. Trials start from new weights, as the training does
-that all are judged by (docs/concepts/supernet.md).
+budget TRIED finalists or more are trained for TRIAL_EPOCHS, and the best on held-out pictures is derived. Trials start
+from new weights, as the training does that all are judged by (docs/concepts/supernet.md).
 All have at least as many epochs of search, and of trials, as joint search:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
   uniform_width  candidate and precision, one width factor for the whole network: a search for each factor that can hold
-                 a budget, of two epochs at least, one of them warm-up as in the others; as many trials of each
+                 a budget, of three epochs at least, one of them warm-up as in the others; as many trials of each
   sequential     candidates in float32 at full width in a search of EPOCHS; then for each budget and each precision that
                  can hold it the widest factor that does, and the best candidates there by what was learnt
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import accumulate
 from math import ceil
 from typing import NamedTuple
 
@@ -42,13 +40,6 @@ SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=128)
 # whose supernet had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and
 # 86.1 (MPIC, seed 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers).
 FINISH = Finish(epochs=8, batch_size=128, lr=0.1, weights="scratch", quantizer="lsq")
-
-
-class Scored(NamedTuple):
-    """An architecture and what it was thought worth: negative cross-entropy."""
-
-    architecture: Architecture
-    score: float
 
 
 class Searched(NamedTuple):
@@ -89,7 +80,7 @@ class Tuning(NamedTuple):
         found = ranked(searched.assessor, lambda scored: searched.searcher.finalists(FINALISTS, budgets, scored))
         return [Architecture.from_indices(space, i) for i in to_try(space, found, count)]
 
-    def derived(self, tried: Sequence[Architecture], searcher: Searcher) -> Scored:
+    def derived(self, tried: Sequence[Architecture], searcher: Searcher) -> Architecture:
         """The best of all behind their trials, on pictures that no search trained weights on: `searcher` is one of
         them, and all hold out the same.
         """
@@ -103,13 +94,13 @@ class Tuning(NamedTuple):
         )
         for _ in trials:
             pass
-        return Scored(trials.best().architecture, max(trials.scores[-1]))
+        return trials.best().architecture
 
     def one_search(self, tasks: Sequence[Task], precisions: Sequence[str]) -> Iterator[Architecture]:
         """Over candidates, widths and `precisions`."""
         space = offering(precisions, WIDTHS)
         searched = self.searched(space, middle(tasks).budget(space), EPOCHS)
-        return best_until(self.derived(self.finalists(searched, task), searched.searcher) for task in tasks)
+        return (self.derived(self.finalists(searched, task), searched.searcher) for task in tasks)
 
 
 def joint(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
@@ -125,19 +116,19 @@ def uniform_int8(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture
 def uniform_width(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
     """One search a width factor."""
     factors = sorted({factor for task in tasks for factor in task.factors()})
-    epochs = max(2, ceil(EPOCHS / len(factors)))
+    epochs = max(3, ceil(EPOCHS / len(factors)))
     searches = dict[float, Searched]()
     for factor in factors:
         space = offering(tasks[0].precisions, [factor])
         held = middle([task for task in tasks if factor in task.factors()])
         searches[factor] = tuning.searched(space, held.budget(space), epochs)
 
-    def best(task: Task) -> Scored:
+    def best(task: Task) -> Architecture:
         own = [searches[factor] for factor in task.factors()]
         tried = [one for searched in own for one in tuning.finalists(searched, task, ceil(TRIED / len(own)))]
         return tuning.derived(tried, own[0].searcher)
 
-    return best_until(map(best, tasks))
+    return map(best, tasks)
 
 
 def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
@@ -146,7 +137,7 @@ def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
     searcher, assessor = tuning.searched(space, tasks[0].float_budget(space), EPOCHS)
     worth = searcher.supernet.theta.worth()
 
-    def best(task: Task) -> Scored:
+    def best(task: Task) -> Architecture:
         each = ceil(TRIED / len(task.compressions()))
         return tuning.derived([one for how in task.compressions() for one in compressed(task, *how)[:each]], searcher)
 
@@ -159,7 +150,7 @@ def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
 
         return [Architecture.from_indices(space, indices) for indices in ranked(assessor, propose)]
 
-    return best_until(map(best, tasks))
+    return map(best, tasks)
 
 
 def ranked(assessor: Assessor, propose: Propose) -> list[Indices]:
@@ -168,16 +159,6 @@ def ranked(assessor: Assessor, propose: Propose) -> list[Indices]:
     for _ in assessor:
         pass
     return assessor.ranked()
-
-
-def best_of(found: Iterable[Scored]) -> Scored:
-    """The one of most score; of equals the first."""
-    return max(found, key=lambda one: one.score)
-
-
-def best_until(found: Iterable[Scored]) -> Iterator[Architecture]:
-    """For each budget, tightest first, the best of those found for it and for tighter ones."""
-    return (one.architecture for one in accumulate(found, lambda best, one: best_of((best, one))))
 
 
 def middle(tasks: Sequence[Task]) -> Task:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks._joint_methods import METHODS, Scored, Tuning, best_until
+from benchmarks._joint_methods import METHODS, Tuning
 from benchmarks._joint_pictures import PAIRS, overlaid, untested
 from benchmarks._joint_task import (
     BUDGET_SHARES,
@@ -23,7 +23,6 @@ from benchmarks._kept import Kept
 from benchmarks.joint_quality import TRAININGS, Cell, about, cells, ci_low, gains, main, training_points, training_seeds
 from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
-from search.architecture import Architecture
 from search.budget import reach
 from search.costs import macs
 from search.datasets import ImageData
@@ -138,13 +137,6 @@ def test_trainings_share_their_seeds_with_no_search_nor_with_those_of_another() 
     assert not searches & set(seeds)
 
 
-def test_a_wider_budget_takes_what_a_tighter_one_found_where_that_is_better() -> None:
-    space = offering(["fp32"], [1.0])
-    four = [Architecture.from_indices(space, [0, 0, 0, *last]) for last in ((0, 0), (0, 1), (1, 0), (1, 1))]
-    found = [Scored(network, score) for network, score in zip(four, (0.3, 0.1, 0.3, 0.4), strict=True)]
-    assert list(best_until(found)) == [four[0], four[0], four[0], four[3]]
-
-
 def test_a_picture_of_a_pair_shows_both_garments_and_each_pair_has_a_class() -> None:
     x = np.eye(10, dtype="uint8").reshape(10, 1, 1, 10) * 200  # garment n lights pixel n
     x_pairs, y_pairs = overlaid(x, np.arange(10, dtype="int64"), 2000, seed=1)
@@ -199,4 +191,4 @@ def test_kept_runs_depend_on_no_machine() -> None:
 def test_each_pair_has_all_methods() -> None:
     found = cells(METRICS, 3)
     assert len(set(found)) == len(found) == len(METRICS) * 3 * len(METHODS)
-    assert {cell.seed for cell in found} == {5, 6, 7}, "those before chose the protocol"
+    assert {cell.seed for cell in found} == {6, 7, 8}, "those before chose the protocol"
