@@ -6,11 +6,8 @@ from api.telemetry.metrics import STEP_SECONDS
 
 # A step of another phase in steps of the search, until one was seen: of the derived network, of a scored sub-network.
 SHARES = {"finish": 0.5, "teach": 0.5, "compare": 0.5, "trial": 0.5, "draw": 1.0, "assess": 4.0}
-LIKE = {
-    "compare": "finish",
-    "finish": "float",
-    "trace": "float",
-}  # steps of a phase that are those of another, where that was seen
+# Steps of a phase that are those of another, where that was seen, or of the one which that is like.
+LIKE = {"compare": "finish", "teach": "finish", "finish": "float", "trace": "float"}
 
 
 class Pace:
@@ -39,15 +36,18 @@ class Pace:
         """Seconds for that many steps of each phase; None where nothing tells how long one of them takes."""
         search, total = self.step_seconds("search"), 0.0
         for phase, left in steps.items():
-            seconds = self.step_seconds(phase)
-            if seconds is None and phase in LIKE:
-                seconds = self.step_seconds(LIKE[phase])
+            seconds = self._seen(phase)
             if seconds is None and search is not None:
                 seconds = SHARES.get(phase, 1.0) * search
             if left and seconds is None:
                 return None
             total += left * (seconds or 0.0)
         return total
+
+    def _seen(self, phase: str) -> float | None:
+        """Of a step of `phase`, or of the nearest that it is like."""
+        seconds = self.step_seconds(phase)
+        return self._seen(LIKE[phase]) if seconds is None and phase in LIKE else seconds
 
     def step_seconds(self, phase: str) -> float | None:
         """Mean seconds of a step of `phase`; None before the second one."""

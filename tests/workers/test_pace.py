@@ -66,3 +66,11 @@ def test_networks_of_a_comparison_are_told_from_the_result_until_one_was_trained
     assert pace.seconds_left({"compare": 8}) == 8 * 0.25
     assert paced(("search", 9.0), ("search", 2.0), ("finish", 0.25), ("compare", 0.5)).seconds_left({"compare": 8}) == 4
     assert paced(("search", 9.0), ("search", 2.0)).seconds_left({"compare": 8}) == 8 * 1.0
+
+
+def test_a_job_without_search_is_told_from_its_float_network_through_to_its_comparison() -> None:
+    """Of strategy hawq: before the result is trained, its steps are taken for those of the float network."""
+    pace = paced(("float", 9.0), ("float", 0.5))
+    assert pace.seconds_left({"float": 2, "trace": 4, "teach": 6, "finish": 8, "compare": 10}) == 30 * 0.5
+    then = paced(("float", 9.0), ("float", 0.5), ("finish", 0.25))
+    assert then.seconds_left({"teach": 2, "compare": 4}) == 6 * 0.25
