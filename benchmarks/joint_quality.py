@@ -113,12 +113,12 @@ def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
     begin = time.monotonic()
     executor = pool(processes)
     try:
-        running = {executor.submit(run, cell, table) for cell in todo}
+        running = {executor.submit(run, cell, table): cell for cell in todo}
         failed = list[BaseException]()
         for done, future in enumerate(as_completed(running), 1):
             if error := future.exception():
                 failed.append(error)  # the others' runs are kept first
-                say(f"one run failed: {error}")
+                say(f"{' '.join(map(str, running[future]))} failed: {error}")
                 continue
             yield (found := future.result())
             minutes = (time.monotonic() - begin) / done * (len(todo) - done) / 60
@@ -127,7 +127,7 @@ def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
                 f"{done} of {len(todo)}: {' '.join(map(str, cell_of(found)))}: {accuracies}; {minutes:.0f} minutes left"
             )
         if failed:
-            raise ExceptionGroup("runs that failed", [error for error in failed if isinstance(error, Exception)])
+            raise BaseExceptionGroup("runs that failed", failed)
     finally:
         executor.shutdown(cancel_futures=True)
 

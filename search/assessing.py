@@ -30,6 +30,7 @@ from search.task import CLASSIFICATION, Task
 
 NOTE = "negative loss on held-out pictures with the supernet's weights"
 NOTE_OF_THETA = "log-probability by theta: too little was scored"
+NOTE_OF_LITTLE = "too little was scored to tell choices apart, and theta knows what they cost"
 # Finalists by what their choices contribute to scores, or, where too little was drawn, without that.
 Propose = Callable[[Matrix | None], Sequence[Indices]]
 
@@ -139,7 +140,9 @@ class Assessor:
         return np.stack([features(self.supernet.axes, indices) for indices in drawn]), drawn
 
     def evidence(self) -> Evidence:
-        """The worth of all choices, from all scores and theta; from theta alone where too little was scored."""
+        """The worth of all choices, from all scores and theta, or from theta alone where too little was scored: `note`
+        says which.
+        """
         axes, finalists = self.supernet.axes, list(self.finalists or ())
         scored, rows_SF = list(finalists), [features(axes, indices) for indices in finalists]
         if self.samples:
@@ -151,14 +154,17 @@ class Assessor:
         rows = np.arange(len(likely))
         predicted_S = None if self.knows_costs else np.array([likely[rows, list(i)].sum() for i in scored])
         weights_F, factor = joined(features_SF, scores_S, self._likeness_FF, predicted_S)
-        is_told = self.knows_costs or len(scored) >= FEWEST
-        worth = np.array(_padded(contributed(axes, weights_F))) + factor * likely if is_told else likely
+        worth, note = np.array(_padded(contributed(axes, weights_F))) + factor * likely, NOTE
+        if len(scored) < FEWEST and self.knows_costs:
+            note = NOTE_OF_LITTLE
+        elif len(scored) < FEWEST:
+            worth, note = likely, NOTE_OF_THETA
         return Evidence(
             space=self.supernet.space,
             worth=[row[: len(layer.choices)].tolist() for layer, row in zip(axes.space.layers, worth, strict=True)],
             samples=len(scored),
             rank_correlation=held_out_correlation(features_SF, scores_S, self._likeness_FF, predicted_S),
-            note=NOTE if is_told else NOTE_OF_THETA,
+            note=note,
         )
 
     def state_dict(self) -> State:

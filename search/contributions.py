@@ -73,9 +73,10 @@ def contributed(axes: Axes, weights_F: np.ndarray) -> list[list[float]]:
 
 def regression(features_SF: np.ndarray, scores_S: np.ndarray, likeness_FF: np.ndarray) -> np.ndarray:
     """The weights (F,) that argmin |features w + mean - scores|^2 / NOISE + w likeness^-1 w."""
-    prior_FS = likeness_FF @ features_SF.T
-    covariance_SS = features_SF @ prior_FS + NOISE * np.eye(len(scores_S))
-    found: np.ndarray = prior_FS @ np.linalg.solve(covariance_SS, scores_S - scores_S.mean())
+    root_FF = np.linalg.cholesky(likeness_FF)  # w = root v, and v is a plain ridge regression's
+    rooted_SF = features_SF @ root_FF
+    gram_FF = rooted_SF.T @ rooted_SF + NOISE * np.eye(len(root_FF))
+    found: np.ndarray = root_FF @ np.linalg.solve(gram_FF, rooted_SF.T @ (scores_S - scores_S.mean()))
     return found
 
 

@@ -40,11 +40,13 @@ from search.strategies.hawq import HawqSearch
 from search.task import CLASSIFICATION, Classification, Task
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
-FORMAT = 12  # of `state_dict`: another one was written by another version
+FORMAT = 13  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):
-    """The space does not fit the data (its input shape or classes), or what the job compares with."""
+    """The space does not fit the data (its input shape or classes), or what the job compares with, or leaves nothing to
+    choose.
+    """
 
 
 class SearchRun:
@@ -62,6 +64,8 @@ class SearchRun:
                 f"space {space.name} takes {space.input} pictures of {space.classes} classes, "
                 f"{data.name} has {data.input} of {data.classes}: take a space of that input, or post one"
             )
+        if spec.strategy == "differentiable" and space.size == 1:
+            raise MisfitError(f"{space.name} leaves nothing to choose: each layer has one choice")
         if spec.search.pretrained is not None and pretrained is None:
             raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
         refuse_unteachable(spec.finish, task)

@@ -47,16 +47,14 @@ class Step(NamedTuple):
 
 class Searcher:
     """Searches `space` on `data` under `budgets`. Iterate it, with `state_dict()` between any two steps; then ask for
-    `finalists`. `pretrained` are weights to start from (search.supernet.pretrained). Raises ValueError where the space
-    leaves nothing to choose, or a warm start does not fit.
+    `finalists`. `pretrained` are weights to start from (search.supernet.pretrained). Raises ValueError where
+    a warm start does not fit.
     """
 
     def __init__(
         self, space: Space, *, data: ImageData, budgets: Sequence[Budget], settings: Search, seed: int,
         task: Task = CLASSIFICATION, pretrained: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
-        if space.size == 1:
-            raise ValueError(f"{space.name} leaves nothing to choose: each layer has one choice")
         self.space, self.budgets, self.settings, self.seed = space, tuple(budgets), settings, seed
         self.data, self.task = data, task
         if settings.warm_start:
@@ -178,7 +176,7 @@ class Searcher:
         return warm_starts.steps(self.settings, len(self.weight_batches)) if is_ahead else 0
 
     def _begin_epoch(self, step: Step) -> None:
-        if step.progress > SURE_AFTER:
+        if step.progress >= SURE_AFTER:
             self.supernet.theta.close_below(CLOSED_BELOW, CLOSED_BELOW_EVEN)
             self.paths = paths_within(self.supernet.theta, self.expected_cost)
         self.supernet.choose_survivors()

@@ -49,8 +49,8 @@ class SharedLayer(nn.Module):
         out = None
         if keeps:  # the residual of every block, and skip itself
             out = self._added(x_NCHW, skip, path, mix) if has_path and mix.integer_share is not None else x_NCHW
-            if not has_path and skip.requires_grad:  # drawn alone: its gate has a gradient too
-                out = x_NCHW * skip
+            if not has_path and skip.requires_grad:
+                out = x_NCHW + 0 * skip  # what blocks add to is worth nothing; but a step has a graph, whatever it drew
         read = x_NCHW
         if mix.activation_bits and (has_path or (has_skip and not keeps)):
             read = self.input(x_NCHW, mix.activation_bits, mix.activation_shares)

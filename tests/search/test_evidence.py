@@ -195,6 +195,22 @@ def test_what_theta_knows_of_costs_is_no_part_of_evidence() -> None:
             assessor.supernet.theta.logits["block"][:, 0] += bias
         found.append(assessor.evidence())
     assert found[0] == found[1]
+    little = assessing(lambda _: [(0, 1, 2)], samples=0)
+    little.knows_costs = True
+    list(little)
+    assert little.evidence().note.startswith("too little was scored to tell choices apart")
+
+
+def test_the_regression_is_the_gaussian_process_of_its_docstring() -> None:
+    """Its mean, which has a matrix as large as the number of scores: here they are more than options, and fewer."""
+    axes, rng = Supernet(mixed_space()).axes, np.random.default_rng(0)
+    alike = likeness(axes)
+    for count in (20, 400):
+        drawn = [[int(rng.integers(len(layer.choices))) for layer in axes.space.layers] for _ in range(count)]
+        features_SF, scores_S = np.stack([features(axes, i) for i in drawn]), rng.normal(size=count)
+        covariance_SS = features_SF @ alike @ features_SF.T
+        alpha_S = np.linalg.solve(covariance_SS + np.eye(count), scores_S - scores_S.mean())
+        assert features_SF @ regression(features_SF, scores_S, alike) == pytest.approx(covariance_SS @ alpha_S)
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_budgets_that_nothing_holds_and_a_space_without_choice_are_refused_befor
     tight = replace(weight_budget(space, 0.6), maximum=5.0)
     with pytest.raises(Unreachable, match="pi4: 5 asked"):
         SearchRun(tiny_spec(), space=space, data=digits, budgets=[tight])
-    with pytest.raises(ValueError, match="tiny leaves nothing to choose: each layer has one choice"):
+    with pytest.raises(MisfitError, match="tiny leaves nothing to choose: each layer has one choice"):
         SearchRun(tiny_spec(), space=alone, data=digits, budgets=[weight_budget(alone, 1.0)])
 
 

@@ -88,7 +88,8 @@ def test_every_architecture_parameter_gets_a_gradient_in_train_mode(
     torch.nn.functional.cross_entropy(supernet(x, sample), y).backward()  # type: ignore[no-untyped-call]
     for axis, logits in supernet.theta.logits.items():
         assert logits.grad is not None
-        assert logits.grad[supernet.theta.opened(axis)].abs().min() > 1e-10, axis
+        least = 1e-10 if choices is JOINT and temperature < 1 else 1e-8
+        assert logits.grad[supernet.theta.opened(axis)].abs().min() > least, axis
 
 
 @pytest.mark.parametrize("sampler", ["gumbel-hard", "two-path"])
@@ -104,22 +105,22 @@ def test_a_drawn_sample_computes_what_was_drawn_and_moves_theta(sampler: str) ->
         assert logits.grad.abs().sum() > 1e-8
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_a_skip_that_is_drawn_alone_moves_theta_too(form: str) -> None:
-    """Where it keeps the shape: the step that drew it in every layer has a gradient all the same."""
-    space = tiny_space()
-    supernet = lively(space, form).train()
+@pytest.mark.parametrize("sampler", ["gumbel-hard", "two-path"])
+def test_a_step_that_drew_an_identity_in_every_layer_has_a_graph_like_any_other(sampler: str) -> None:
+    """It says nothing of what was drawn: blocks, too, have the gradient of what they add to an identity alone."""
+    space = tiny_space(stages=({"channels": 8, "layers": 2},), candidates=("k3_e1", "skip"))
+    supernet = Supernet(space).train()
     for weight in supernet.weights():
         weight.requires_grad_(False)
-    skips = [
-        next(k for k, choice in enumerate(layer.choices) if choice.candidate.name == "skip") for layer in space.layers
-    ]
-    gates = PerAxis(*(drawn.requires_grad_() for drawn in one_hot(supernet.axes, skips)))
+    with torch.no_grad():
+        supernet.theta.logits["block"][:, 1] = 50.0
     x, y = torch.from_numpy(pictures(16, space)), torch.arange(16) % 10
-    torch.nn.functional.cross_entropy(supernet(x, gates), y).backward()  # type: ignore[no-untyped-call]
-    assert gates.block.grad is not None
-    for layer, skip in zip(space.layers, skips, strict=True):
-        assert gates.block.grad[layer.number, skip].abs() > 1e-8, layer
+    for step in range(3):
+        sample = supernet.theta.sample(sampler, 1.0, 0, step)
+        torch.nn.functional.cross_entropy(supernet(x, sample), y).backward()  # type: ignore[no-untyped-call]
+    (gradient,) = (logits.grad for logits in supernet.theta.logits.values())
+    assert gradient is not None
+    assert gradient.abs().max() < 1e-8
 
 
 def test_an_ungrouped_layer_mixes_widths_exactly_as_a_sum_of_masked_columns() -> None:
