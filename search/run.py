@@ -68,6 +68,8 @@ class SearchRun:
             raise MisfitError(f"{space.name} leaves nothing to choose: each layer has one choice")
         if spec.search.pretrained is not None and pretrained is None:
             raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
+        if spec.on_device is not None and measure is None:
+            raise ValueError("on_device: pass `measure`, which asks the devices")
         refuse_unteachable(spec.finish, task)
         refuse_unreachable(budgets)
         if spec.baselines:

@@ -245,14 +245,24 @@ class Comparison(Document):
     seeds: Annotated[int, Field(ge=1, le=5)] = 1
 
 
+class OnDevice(Document):
+    """Before the best finalist is trained, the agents of the devices that latency constraints name time it. One that
+    takes more than its maximum there tightens that budget, and finalists are named anew (search.measuring). The job is
+    paused where an agent has not answered within `wait_seconds`.
+    """
+
+    wait_seconds: Annotated[float, Field(ge=1, le=604_800)] = 3600.0
+
+
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
     `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities. So
     many `finalists`, architectures that hold the constraints and are best by theta or by what choices contributed to
     scores, each precision alone among them from two finalists for each on (search.finalists), are scored on the
-    supernet; the best is trained, or the best of those that are tried before (`trials`). `baselines` (search.baselines)
-    are trained as it is, within the same budgets.
+    supernet; the best is trained, or the best of those that are tried before (`trials`), once it holds the budgets on
+    the devices too where the job says so (`on_device`). `baselines` (search.baselines) are trained as it is, within the
+    same budgets.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
@@ -267,6 +277,7 @@ class SearchSpec(Document):
     finish: Finish = Finish()
     finalists: Annotated[int, Field(ge=1, le=64)] = 32
     trials: Trials = Trials()
+    on_device: OnDevice | None = None
     baselines: tuple[str, ...] = ()
     comparison: Comparison = Comparison()
     labels: Labels = Field(default_factory=dict)
@@ -283,6 +294,12 @@ class SearchSpec(Document):
             raise ValueError("trials: strategy hawq has no finalists to try; leave it out")
         if self.hawq is not None and not self.hawq.epochs and self.search.pretrained is None:
             raise ValueError("hawq.epochs: 0 leaves new weights as they are, which have no sensitivity worth the name")
+        return self
+
+    @model_validator(mode="after")
+    def _of_a_device(self) -> "SearchSpec":
+        if self.on_device is not None and all(constraint.metric != "latency" for constraint in self.constraints):
+            raise ValueError("on_device: no constraint names a device's latency; leave it out")
         return self
 
     @property
