@@ -1,7 +1,7 @@
 """What a device says of a network that was chosen: budgets are tightened for as long as it exceeds them there.
 
 Errors:
-    OverBudget (RuntimeError)      every network that was measured exceeds a budget on the device
+    OverBudget (RuntimeError)      what was measured exceeds a budget on the device, and no network is left
     MeasurementError (ValueError)  what was measured is of no budget, or no positive number
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from search.budget import Budget, Indices
+from search.derive import can_be_held
 from search.network import Network
 from search.reports import StepReport
 from search.state import State
@@ -66,11 +67,16 @@ class Measuring:
     def _tighten(self, indices: Indices, measured: dict[str, float], exceeded: Sequence[Budget]) -> None:
         """Lowers each exceeded bound by the factor that prediction fell short."""
         self.measurements.append(measured)
+        told = "; ".join(f"{b.name}: {measured[b.name]:g} of {b.maximum:g}" for b in exceeded)
         if len(self.measurements) == MOST_MEASURED:
-            told = "; ".join(f"{b.name}: {measured[b.name]:g} of {b.maximum:g}" for b in exceeded)
             raise OverBudget(f"{MOST_MEASURED} finalists exceed on the device ({told}): profile it again")
         tight = {b.name: b.maximum * b.total(indices) / measured[b.name] * WELL_WITHIN for b in exceeded}
         self.bounds = tuple(replace(b, maximum=tight.get(b.name, b.maximum)) for b in self.bounds)
+        if not can_be_held(self.bounds):
+            so_much = "; ".join(f"{name} below {maximum:g}" for name, maximum in tight.items())
+            raise OverBudget(
+                f"finalists exceed on the device ({told}), and nothing is predicted to take less ({so_much})"
+            )
 
     def state_dict(self) -> State:
         """What was measured, and what follows from it."""

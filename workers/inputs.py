@@ -22,6 +22,7 @@ from search.datasets import load as load_built_in
 from search.datasets.data import load_npz
 from search.derive import Budget
 from search.extension import ExtensionRun
+from search.measuring import Measure
 from search.run import SearchRun
 from search.supernet.pretrained import read_pretrained
 
@@ -47,13 +48,18 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
 
 
-def make_run(inputs: JobInputs, data: ImageData, store: ArtifactStore) -> SearchRun | ExtensionRun:
-    """What the job does, at its first step. Raises WeightsChanged, PretrainedMisfit, WeightsMisfit, MisfitError."""
+def make_run(
+    inputs: JobInputs, data: ImageData, store: ArtifactStore, measure: Measure | None = None
+) -> SearchRun | ExtensionRun:
+    """What the job does, at its first step. Raises WeightsChanged, PretrainedMisfit, WeightsMisfit, MisfitError,
+    Unreachable.
+    """
     spec, space, held = inputs.spec, inputs.space, budgets(inputs)
     if inputs.extended is not None:
         with _unchanged(inputs.extended, store) as path:
             return ExtensionRun(spec, space=space, data=data, budgets=held, weights=path)
-    return SearchRun(spec, space=space, data=data, budgets=held, pretrained=load_weights(inputs, store))
+    weights = load_weights(inputs, store)
+    return SearchRun(spec, space=space, data=data, budgets=held, measure=measure, pretrained=weights)
 
 
 def load_weights(inputs: JobInputs, store: ArtifactStore) -> dict[str, Tensor] | None:

@@ -100,7 +100,11 @@ def card_of(
         attempts=lease.attempt,
         made_at=made_at,
         spec=inputs.spec,
-        tables={number: UsedTable(table, *inputs.pinned_tables[number]) for number, table in inputs.tables.items()},
+        tables={
+            number: UsedTable(table, pinned.content_hash, pinned.correction)
+            for number, table in inputs.tables.items()
+            for pinned in [inputs.pinned_tables[number]]
+        },
         dataset_hash=inputs.dataset.content_hash,
         pretrained_hash=inputs.pretrained.sha256 if inputs.pretrained else None,
         environment={**environment, **versions()},

@@ -51,6 +51,7 @@ from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
 from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
+from workers.on_device import DeviceTimer, WaitingEnded
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, Run, card_of, named_totals, new_architecture, write_reports
 from workers.sharing import Sharing
@@ -117,6 +118,7 @@ class Attempt:
         self.reported = -PROGRESS_SECONDS + clock()
         self.kept = clock()
         self.sharing: Sharing | None = None  # once the comparison is shared out
+        self.step = 0  # of the last report
 
     def run(self) -> None:
         """Works until the job or the attempt ends."""
@@ -150,7 +152,7 @@ class Attempt:
         use_threads(inputs.threads)
         with from_the_store():
             data = load_data(inputs, self.settings, self.store)
-            run = make_run(inputs, data, self.store)
+            run = make_run(inputs, data, self.store, self._device_timer(inputs))
         here = environment(inputs.threads)
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
@@ -158,11 +160,31 @@ class Attempt:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
-        for report in run.until_trained() if isinstance(run, SearchRun) else run:
-            self._after_step(run, report, inputs, here)
+        try:
+            for report in run.until_trained() if isinstance(run, SearchRun) else run:
+                self._after_step(run, report, inputs, here)
+        except WaitingEnded as stop:
+            if stop.becomes != "cancelled":
+                self._keep(run, self.step, here)
+            raise
         if isinstance(run, SearchRun) and run.spec.compared:
             self._compare(run, inputs, here)
         self._finish(run, inputs, here)
+
+    def _device_timer(self, inputs: JobInputs) -> DeviceTimer | None:
+        """Who asks the devices, where the job wants them asked."""
+        if inputs.spec.on_device is None:
+            return None
+
+        def listen() -> None:
+            self._listen()
+            self.bounds.check()
+            self.pace.rest()
+
+        return DeviceTimer(
+            self.lease.job_id, inputs, self.database, listen=listen, clock=self.clock, sleep=self.sleep,
+            tell=lambda detail: self._write("note", self.step, {"detail": detail}),
+        )  # fmt: skip
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         comparison = run.comparing()
@@ -218,6 +240,7 @@ class Attempt:
             self._write("warning", step, {"detail": detail})
 
     def _after_step(self, run: Run, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
+        self.step = report.step
         self._obey(run, report, here)
         self.bounds.check()
         self.pace.step(report.phase)

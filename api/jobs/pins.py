@@ -44,6 +44,7 @@ class StoredWeights:
 class PinnedTable(NamedTuple):
     """What a table was fixed to: its hash as it was uploaded, and what corrects its predictions since."""
 
+    id: str
     content_hash: str
     correction: Correction | None
 
@@ -76,7 +77,8 @@ def load(session: Session, job_id: str) -> JobInputs:
         space=Space.model_validate(job.space),
         tables=_tables(session, job.pins["tables"]),
         pinned_tables={
-            pin["constraint"]: PinnedTable(pin["content_hash"], _correction(pin)) for pin in job.pins["tables"]
+            pin["constraint"]: PinnedTable(pin["table"], pin["content_hash"], _correction(pin))
+            for pin in job.pins["tables"]
         },
         dataset=_dataset(session, job),
         threads=job.pins["threads"],

@@ -47,9 +47,20 @@ def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
     if spec.search.pretrained is not None:
         found.pretrained = _pretrained(session, owner, found, spec.search.pretrained, spec.search.supernet)
     assess_constraints(session, owner, found, spec.constraints)
+    if spec.on_device is not None:
+        _timed_alone(found, spec)
     if found.space is not None and spec.baselines and not found.errors:
         _baselines(found, found.space, spec)
     return found
+
+
+def _timed_alone(found: Assessment, spec: SearchSpec) -> None:
+    """Notes which tables say nothing of what an agent could time."""
+    for number, constraint in enumerate(spec.constraints):
+        table = found.tables.get(number)
+        if table is not None and constraint.metric == "latency" and table.batch != 1:
+            told = f"the table {table.id} is of batch {table.batch}, and networks are timed at batch 1: leave it out"
+            found.refuse("not-timed-at-batch-1", "on_device", told)
 
 
 def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:

@@ -16,7 +16,7 @@ from api.requests import lease
 from api.requests import service as requests
 from api.requests.models import DeviceRequest
 from api.requests.schemas import (
-    Calibrate,
+    Asked,
     Claimant,
     ClaimView,
     Fail,
@@ -24,13 +24,11 @@ from api.requests.schemas import (
     Heartbeat,
     Holder,
     OrderView,
-    Profile,
     RequestView,
-    Verify,
 )
 
 router = APIRouter(prefix="/v1", tags=["device requests"])
-NewRequest = Annotated[Profile | Calibrate | Verify, Body(discriminator="kind")]
+NewRequest = Annotated[Asked, Body(discriminator="kind")]
 
 
 def _view(session: Session, row: DeviceRequest) -> RequestView:

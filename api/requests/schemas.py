@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field, field_validator
 
 from api.db.session import at
 from api.requests.models import RUNNING, DeviceRequest
-from api.tables.schemas import Microseconds
+from api.tables.schemas import Microseconds, OperatorView
+from latency.operator import Operator
 from search.choices import MOST_OPTIONS
 from search.document import Document, Name
 
@@ -17,6 +18,7 @@ Threads = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Precisions = Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_OPTIONS)]
 Widths = Annotated[tuple[float, ...], Field(min_length=1, max_length=MOST_OPTIONS)]
+MOST_OPERATORS = 1024
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -63,9 +65,30 @@ class Verify(Document):
     threads: Threads = 1
 
 
+class Time(Document):
+    """Time one network whole, as `table` was timed: its `operators` in order, from stem to head, with random weights.
+    So a job asks how long its finalists take (`on_device`).
+    """
+
+    kind: Literal["time"]
+    table: Id
+    operators: Annotated[tuple[OperatorView, ...], Field(min_length=1, max_length=MOST_OPERATORS)]
+
+    @field_validator("operators")
+    @classmethod
+    def _are_some(cls, operators: tuple[OperatorView, ...]) -> tuple[OperatorView, ...]:
+        for operator in operators:
+            Operator(**operator.model_dump())  # which says what is wrong with it
+        return operators
+
+
+Asked = Profile | Calibrate | Verify | Time
+
+
 class Result(Document):
     """What came of a request. A profile names its `table`; a calibration that, and how many `networks` were timed; a
-    verification its `architecture`, and the `latency_us` that was measured.
+    verification its `architecture`, and the `latency_us` that was measured; a network that was timed its `table`, and
+    that.
     """
 
     table: Id | None = None
@@ -123,7 +146,7 @@ class RequestView(BaseModel):
 
     id: str
     device: str
-    kind: Literal["profile", "calibrate", "verify"]
+    kind: Literal["profile", "calibrate", "verify", "time"]
     state: State
     asked: Literal["cancel"] | None
     silent: bool

@@ -20,7 +20,7 @@ from api.ids import new_id
 from api.paging import page
 from api.requests.lease import end, is_expired, lock_queue, locked
 from api.requests.models import CANCELLED, FINAL, QUEUED, RUNNING, DeviceRequest
-from api.requests.schemas import Calibrate, Profile, Verify
+from api.requests.schemas import Asked
 from api.requests.submission import check
 
 
@@ -39,9 +39,7 @@ class RequestFinished(DomainError):
     title = "Request finished"
 
 
-def submit(
-    session: Session, device: Device, spec: Profile | Calibrate | Verify, idempotency_key: str | None
-) -> tuple[DeviceRequest, bool]:
+def submit(session: Session, device: Device, spec: Asked, idempotency_key: str | None) -> tuple[DeviceRequest, bool]:
     """Queues a request. The second part is False where the key's first request answers instead.
 
     Raises RequestRefused, KeyReused.

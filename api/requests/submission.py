@@ -14,9 +14,10 @@ from api.auth.callers import Owner
 from api.devices.models import Device
 from api.errors import DomainError, FieldProblem
 from api.requests.asked import MODEL
-from api.requests.schemas import Calibrate, Profile, Verify
+from api.requests.schemas import Asked, Calibrate, Profile, Time, Verify
 from api.spaces import service as spaces
 from api.tables import service as tables
+from api.tables.models import Table
 from search.space import Space
 
 
@@ -28,7 +29,7 @@ class RequestRefused(DomainError):
     title = "Request refused"
 
 
-def check(session: Session, device: Device, spec: Profile | Calibrate | Verify) -> None:
+def check(session: Session, device: Device, spec: Asked) -> None:
     """Looks up all that `spec` names. Raises RequestRefused."""
     match spec:
         case Profile():
@@ -37,6 +38,8 @@ def check(session: Session, device: Device, spec: Profile | Calibrate | Verify) 
             errors = [*_space_errors(session, device, spec), *_table_errors(session, device, spec)]
         case Verify():
             errors = list(_architecture_errors(session, device, spec))
+        case Time():
+            errors = list(_batch_errors(session, device, spec.table))
     if errors:
         raise RequestRefused("; ".join(f"{wrong.field}: {wrong.detail}" for wrong in errors), errors=errors)
 
@@ -52,14 +55,10 @@ def _space_errors(session: Session, device: Device, spec: Profile | Calibrate) -
 
 
 def _table_errors(session: Session, device: Device, spec: Calibrate) -> Iterator[FieldProblem]:
-    named = [table for table in tables.of_device(session, device) if table.id == spec.table]
-    if not named:
-        there = ", ".join(table.id for table in tables.of_device(session, device)[-10:]) or "none"
-        yield FieldProblem("table", f"{device.name} has no table {spec.table!r}; it has {there}")
-        return
-    (table,) = named
-    if table.batch != 1:
-        yield FieldProblem("table", f"{table.id} is of batch {table.batch}: networks are timed at batch 1")
+    yield from _batch_errors(session, device, spec.table)
+    table = _table(session, device, spec.table)
+    if table is None:
+        return  # told already
     try:
         space = _offered(session, device, spec)
     except (spaces.SpaceUnknown, spaces.ChoicesRefused):
@@ -70,6 +69,19 @@ def _table_errors(session: Session, device: Device, spec: Calibrate) -> Iterator
         yield FieldProblem(
             "table", f"{table.id} lacks {len(missing)} operators of the space {space.name}: {shown}; profile them first"
         )
+
+
+def _batch_errors(session: Session, device: Device, table_id: str) -> Iterator[FieldProblem]:
+    table = _table(session, device, table_id)
+    if table is None:
+        there = ", ".join(table.id for table in tables.of_device(session, device)[-10:]) or "none"
+        yield FieldProblem("table", f"{device.name} has no table {table_id!r}; it has {there}")
+    elif table.batch != 1:
+        yield FieldProblem("table", f"{table.id} is of batch {table.batch}: networks are timed at batch 1")
+
+
+def _table(session: Session, device: Device, table_id: str) -> Table | None:
+    return next((table for table in tables.of_device(session, device) if table.id == table_id), None)
 
 
 def _architecture_errors(session: Session, device: Device, spec: Verify) -> Iterator[FieldProblem]:

@@ -1,4 +1,6 @@
-"""What an agent does with a request: the same as `lutnas profile --upload`, `lutnas calibrate`, `lutnas verify`."""
+"""What an agent does with a request: the same as `lutnas profile --upload`, `lutnas calibrate`, `lutnas verify`; and
+networks that a job asks about are timed as those of a calibration.
+"""
 
 import traceback
 from collections.abc import Callable
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from lutnas.cli.calibrate import time_networks
+from lutnas.cli.calibrate import time_network, time_networks
 from lutnas.cli.failure import Failure, describe
 from lutnas.cli.output import say
 from lutnas.cli.profile import DraftRefused, Watch, measure, send
@@ -32,6 +34,8 @@ def answer(client: Client, request: DeviceRequest, watch: Watch, *, folder: Path
             return _calibrate(client, request["spec"], watch, sleep)
         case "verify":
             return _verify(client, request, watch, sleep)
+        case "time":
+            return _time(client, request["spec"], watch)
     raise Failure(f"this lutnas does not know how to {request['kind']}", hint="install the service's version here")
 
 
@@ -80,6 +84,11 @@ def _verify(client: Client, request: DeviceRequest, watch: Watch, sleep: Sleep) 
 
     send_once(lambda: client.add_measured_latency(architecture, body), is_there, sleep)
     return {"architecture": architecture, "latency_us": body["latency_us"]}
+
+
+def _time(client: Client, spec: Document, watch: Watch) -> Document:
+    table = client.table(spec["table"])
+    return {"table": table["id"], "latency_us": time_network(table, spec["operators"], watch=watch)}
 
 
 def _choices(spec: Document) -> Document:

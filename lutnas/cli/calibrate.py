@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latency.operator import Operator
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.options import connected
@@ -14,6 +15,7 @@ from lutnas.client import Client
 from lutnas.client.documents import Document, Table
 
 if TYPE_CHECKING:
+    from latency.profiler import Measurement
     from latency.profiler.runtimes import Runtime
 
 
@@ -55,6 +57,13 @@ def time_networks(
     }  # fmt: skip
 
 
+def time_network(table: Table, operators: Sequence[Document], *, watch: Watch | None = None) -> float:
+    """Microseconds that one network of these operators takes on this machine, timed as `table` was."""
+    runtime, network = _runtime_of(table), [Operator(**one) for one in operators]
+    (measured,) = _timed([network], runtime, table["threads"], watch)
+    return measured.latency_us
+
+
 def _runtime_of(table: Table) -> "Runtime":
     """The table's runtime on this machine, if it is of that version: said before minutes are spent."""
     with extra("profiler", "timing networks"):
@@ -76,32 +85,38 @@ def _runtime_of(table: Table) -> "Runtime":
 
 
 def _measured(drawn: Document, runtime: "Runtime", threads: int, watch: Watch | None) -> list[Document]:
-    from latency.profiler import ProfilerError, measure_networks
-
     found = drawn["architectures"]
-    with out.progress() as bar:
-        task = bar.add_task(f"timing {len(found)} networks", total=None)
-
-        def advance(done: int, total: int, seconds_left: float) -> None:
-            said = f"{len(found)} networks  {out.duration(seconds_left)} left"
-            bar.update(task, completed=done, total=total, description=said)
-            if watch is not None:
-                watch(done, total, seconds_left)
-
-        try:
-            timed = measure_networks(
-                [one["operators"] for one in found], runtime=runtime, threads=threads, progress=advance
-            )
-        except ProfilerError as error:
-            raise Failure(str(error)) from error
-    restless = sum(not one.settled for one in timed)
-    if restless:
-        say(f"warning: {restless} of {len(timed)} networks did not settle; was this machine busy?")
+    timed = _timed([one["operators"] for one in found], runtime, threads, watch)
     return [
         {"layers": one["layers"], "latency_us": m.latency_us, "p10_us": m.p10_us, "p90_us": m.p90_us,
          "samples": m.samples}
         for one, m in zip(found, timed, strict=True)
     ]  # fmt: skip
+
+
+def _timed(
+    networks: Sequence[Sequence[Operator]], runtime: "Runtime", threads: int, watch: Watch | None
+) -> "list[Measurement]":
+    from latency.profiler import ProfilerError, measure_networks
+
+    said_of = "one network" if len(networks) == 1 else f"{len(networks)} networks"
+    with out.progress() as bar:
+        task = bar.add_task(f"timing {said_of}", total=None)
+
+        def advance(done: int, total: int, seconds_left: float) -> None:
+            description = f"{said_of}  {out.duration(seconds_left)} left"
+            bar.update(task, completed=done, total=total, description=description)
+            if watch is not None:
+                watch(done, total, seconds_left)
+
+        try:
+            timed = measure_networks(networks, runtime=runtime, threads=threads, progress=advance)
+        except ProfilerError as error:
+            raise Failure(str(error)) from error
+    restless = sum(not one.settled for one in timed)
+    if restless:
+        say(f"warning: {restless} of {len(timed)} networks did not settle; was this machine busy?")
+    return timed
 
 
 def _calibration(told: Document) -> Any:

@@ -33,7 +33,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobInputs, SearchRun
     table = table_of(space)
     inputs = JobInputs(
         spec=tiny_spec(), space=space, tables={0: corrected(table, CORRECTION)}, threads=1,
-        pinned_tables={0: PinnedTable(table.content_hash, CORRECTION)}, dataset=DatasetSource("digits", "d" * 64, None),
+        pinned_tables={0: PinnedTable("tbl_1", table.content_hash, CORRECTION)},
+        dataset=DatasetSource("digits", "d" * 64, None),
     )  # fmt: skip
     budgets = budgets_of(space, inputs.spec.constraints, inputs.tables)
     run = SearchRun(inputs.spec, space=space, data=tiny_digits(), budgets=budgets)

@@ -50,7 +50,7 @@ class DeviceRequest(TypedDict):
 
     id: str
     device: str
-    kind: Literal["profile", "calibrate", "verify"]
+    kind: Literal["profile", "calibrate", "verify", "time"]
     state: RequestState
     asked: Literal["cancel"] | None
     silent: bool
