@@ -48,7 +48,8 @@ def agent(
     token_file: Path | None,
     as_json: bool,
 ) -> int:
-    """Answer what is asked of this machine: profiles, calibrations, verifications, one at a time.
+    """Answer what is asked of this machine: profiles, calibrations, verifications, times of what jobs derive, one at a
+    time.
 
     Needs an extra: pip install 'lutnas[profiler]'. Ask with `lutnas devices request`. It tells the service how far it
     is, goes on through outages, and ends at Ctrl-C or SIGTERM: what it was at goes back to the queue, and a profile

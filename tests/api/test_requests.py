@@ -1,6 +1,7 @@
 """Requests to devices: what is asked and what is answered is right."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.settings import Settings
+from latency.operator import Operator
 from tests.api.making import CSV, a_table_csv, row_counts
 from tests.api.requesting import PROFILE, Json, ask, claimed, derived, read, tell
 
@@ -28,6 +30,7 @@ def test_a_request_is_queued_as_it_was_asked(client: TestClient, board: str) -> 
     assert read(client, made["id"]) == made
 
 
+STEM = asdict(Operator("stem", 8, 8, 1, 0, 8, 1, 3))
 REFUSED: dict[str, tuple[Json, str]] = {
     "no kind": ({"space": "fbnet-mini"}, "kind"),
     "an unknown kind": ({"kind": "reboot"}, "kind"),
@@ -49,6 +52,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
     ),
     "a table of another batch": ({"kind": "calibrate", "table": "BATCH", "space": "fbnet-mini"}, "table"),
     "no network": ({"kind": "calibrate", "table": "MINE", "space": "fbnet-mini", "networks": 0}, "networks"),
+    "nothing to time": ({"kind": "time", "table": "MINE", "operators": []}, "operators"),
+    "an operator that is none": ({"kind": "time", "table": "MINE", "operators": [{**STEM, "stride": 0}]}, "operators"),
+    "a network by another's table": ({"kind": "time", "table": "OTHER", "operators": [STEM]}, "table"),
+    "a network by a table of another batch": ({"kind": "time", "table": "BATCH", "operators": [STEM]}, "table"),
     "an unknown architecture": ({"kind": "verify", "architecture": "arc_none"}, "architecture"),
 }
 
@@ -151,6 +158,7 @@ def test_each_kind_ends_with_what_came_of_it(client: TestClient, device: str, ta
         (PROFILE, {"table": table}),
         ({"kind": "calibrate", "table": table, "space": "fbnet-mini"}, {"table": table, "networks": 2}),
         ({"kind": "verify", "architecture": architecture}, {"architecture": architecture, "latency_us": 123.5}),
+        ({"kind": "time", "table": table, "operators": [STEM]}, {"table": table, "latency_us": 12.5}),
     ]
     for body, result in ends:
         ask(client, device, body)
@@ -182,6 +190,9 @@ def test_each_kind_ends_with_what_came_of_it(client: TestClient, device: str, ta
             "result.architecture",
         ),
         ({"kind": "verify", "architecture": "ARC"}, {"architecture": "ARC", "latency_us": 1}, "result.latency_us"),
+        ({"kind": "time", "table": "MINE", "operators": [STEM]}, {"table": "MINE"}, "result.latency_us"),
+        ({"kind": "time", "table": "MINE", "operators": [STEM]}, {"table": "OTHER", "latency_us": 1}, "result.table"),
+        ({"kind": "time", "table": "MINE", "operators": [STEM]}, {"latency_us": 1}, "result.table"),
     ],
 )
 def test_a_result_that_is_not_there_or_not_of_the_device_is_refused(

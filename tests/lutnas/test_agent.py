@@ -126,6 +126,23 @@ def test_a_calibration_is_answered_with_what_was_timed(service: Service, device:
         assert len(list(client.measurements(table))) == 4
 
 
+def test_a_network_is_timed_as_its_table_was(service: Service, device: str, tmp_path: Path) -> None:
+    info = TableInfo(device=device, runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1)
+    file = tmp_path / "bench.csv"
+    file.write_text("".join(write_csv(info, [(operator, Entry(1.0)) for operator in NETWORK])))
+    table = service.data("tables", "upload", str(file), "--device", device)["id"]
+    with service.client() as client:
+        spec = {"kind": "time", "table": table, "operators": [asdict(operator) for operator in NETWORK]}
+        asked = client.requests.submit(device, spec)
+        done = service.lutnas("agent", "--device", device, "--once")
+        assert done.exit_code == 0, done.stderr
+        result = client.requests.get(asked["id"])["result"]
+    assert result is not None
+    assert result["table"] == table
+    assert 1 < result["latency_us"] < 1e4
+    assert f"table={table}" in service.lutnas("devices", "requests", device).stdout
+
+
 def test_a_verification_is_answered_with_what_was_measured(
     service: Service, database: Database, spec: dict[str, Any]
 ) -> None:
