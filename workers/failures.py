@@ -15,7 +15,6 @@ from search.state import StateError
 from search.supernet.pretrained import PretrainedMisfit
 from workers.bounds import MemoryLimit, TimeLimit
 from workers.inputs import DataChanged, WeightsChanged
-from workers.on_device import TimingFailed
 from workers.storing import StoreFull
 
 KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
@@ -34,7 +33,6 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (FloatingPointError, "training-diverged", "The training diverged"),
     (ExportMismatch, "export-mismatch", "The exported file differs from the network"),
     (OverBudget, "over-budget-on-device", "Over the budget on the device"),
-    (TimingFailed, "timing-failed", "A network could not be timed"),
     (TimeLimit, "time-limit", "The job took longer than it may"),
     (MemoryLimit, "memory-limit", "The job took more memory than it may"),
     (StoreFull, "store-full", "The artifact store is full"),

@@ -1,26 +1,27 @@
 """Asks the agents of a job's devices how long a network takes there, and waits for them.
 
 A request is told apart by job, table and network: an attempt that goes on behind another finds its answer, or its place
-in the device's queue.
+in the device's queue. One that came to nothing is asked anew by the next attempt.
 
 Errors:
-    TimingFailed (RuntimeError)   an agent could not time the network, or its user cancelled that
-    WaitingEnded (Stopped)        the attempt ends while it waits
+    WaitingEnded (Stopped)   the attempt ends while it waits, or because no agent times the network
 """
 
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict
 
-from api.auth.callers import Owner
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
 from api.db.session import Database
 from api.devices.models import Device
 from api.jobs.pins import JobInputs
 from api.requests import service as requests
 from api.requests.models import CANCELLED, FAILED, SUCCEEDED, DeviceRequest
+from api.requests.of_jobs import key_of
 from api.requests.schemas import Time
 from api.tables.models import Table
 from search.constraints import names_of
@@ -31,10 +32,6 @@ LOOK_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
-class TimingFailed(RuntimeError):
-    """A network could not be timed on a device."""
-
-
 class WaitingEnded(Stopped):
     """The attempt ends, in the state that it says, while it waits for a device."""
 
@@ -42,7 +39,8 @@ class WaitingEnded(Stopped):
 class DeviceTimer:
     """What a network takes on the devices of `inputs`, by the budgets' names, in microseconds.
 
-    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for. `clock` gives seconds.
+    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for before it does. `clock`
+    gives seconds.
     """
 
     def __init__(
@@ -67,52 +65,55 @@ class DeviceTimer:
         }
 
     def __call__(self, network: Network) -> dict[str, float]:
-        """Raises TimingFailed, WaitingEnded."""
+        """Raises WaitingEnded."""
         asked = {name: self._ask(table, network) for name, table in self.tables.items()}
-        begin, told = self.clock(), ""
+        begin, found, is_told = self.clock(), dict[str, float](), False
         while True:
-            found = {name: self._read(request_id) for name, request_id in asked.items()}
-            waiting = ", ".join(f"{name} ({asked[name]})" for name, latency_us in found.items() if latency_us is None)
-            if not waiting:
-                return {name: latency_us for name, latency_us in found.items() if latency_us is not None}
-            if not told:
-                told = waiting
+            for name in asked.keys() - found.keys():
+                latency_us = self._read(name, asked[name])
+                if latency_us is not None:
+                    found[name] = latency_us
+            if len(found) == len(asked):
+                return {name: found[name] for name in asked}
+            waiting = ", ".join(f"{name} ({request})" for name, request in asked.items() if name not in found)
+            if not is_told:
                 self.tell(f"waits for {waiting} to time the network: `lutnas agent` on the device answers")
-            try:
-                self._wait(begin, waiting)
-            except WaitingEnded as end:
-                if end.becomes == "cancelled":
-                    self._withdraw(asked.values())
-                raise
+                is_told = True
+            self._wait(begin, waiting)
 
     def _ask(self, table_id: str, network: Network) -> str:
         operators = [asdict(operator) for operator in network.architecture.operators()]
         spec = Time.model_validate({"kind": "time", "table": table_id, "operators": operators})
-        digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:24]
         with self.database.write() as session:
             device = session.get_one(Device, session.get_one(Table, table_id).device_id)
-            request, is_new = requests.submit(session, device, spec, f"{self.job_id} {digest}")
-            if is_new:
-                _logger.info("%s: asked %s to time a network: %s", self.job_id, device.name, request.id)
+            request = self._standing(session, device, spec)
+            _logger.info("%s: %s is asked to time a network: %s", self.job_id, device.name, request.id)
             return request.id
 
-    def _read(self, request_id: str) -> float | None:
-        """Microseconds; None as long as there is no answer."""
-        with self.database.read() as session:
-            request = session.get_one(DeviceRequest, request_id)
-            if request.state == SUCCEEDED:
-                assert request.result is not None
-                return float(request.result["latency_us"])
-            if request.state in (FAILED, CANCELLED):
-                why = (request.error or {}).get("detail", "it was cancelled")
-                raise TimingFailed(f"the request {request_id} to time a network has {request.state}: {why}")
-            return None
+    def _standing(self, session: Session, device: Device, spec: Time) -> DeviceRequest:
+        """The request about this network that has an answer or may come to one; a new one behind those that failed."""
+        digest, number = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:24], 1
+        while True:
+            request, _ = requests.submit(session, device, spec, key_of(self.job_id, digest, number))
+            if request.state not in (FAILED, CANCELLED):
+                return request
+            number += 1
 
-    def _withdraw(self, asked: Iterable[str]) -> None:
-        """Nobody waits for the answers any more."""
-        for request_id in asked:
-            with self.database.write() as session, suppress(requests.RequestFinished):
-                requests.cancel(session, Owner(session.get_one(DeviceRequest, request_id).owner), request_id)
+    def _read(self, name: str, request_id: str) -> float | None:
+        """Microseconds; None as long as there is no answer, or no database."""
+        try:
+            with self.database.read() as session:
+                request = session.get_one(DeviceRequest, request_id)
+        except OperationalError:
+            _logger.warning("%s: the database does not answer", self.job_id, exc_info=True)
+            return None
+        if request.state == SUCCEEDED:
+            assert request.result is not None
+            return float(request.result["latency_us"])
+        if request.state in (FAILED, CANCELLED):
+            why = (request.error or {}).get("detail", "it was cancelled")
+            raise WaitingEnded("paused", f"{name} ({request_id}) timed no network: {why}; resume the job to ask anew")
+        return None
 
     def _wait(self, begin: float, waiting: str) -> None:
         try:

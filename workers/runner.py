@@ -118,6 +118,7 @@ class Attempt:
         self.reported = -PROGRESS_SECONDS + clock()
         self.kept = clock()
         self.sharing: Sharing | None = None  # once the comparison is shared out
+        self.at_work: Run | None = None
         self.step = 0  # of the last report
 
     def run(self) -> None:
@@ -150,10 +151,10 @@ class Attempt:
 
     def _search(self, inputs: JobInputs, checkpoint: tuple[str, int] | None) -> None:
         use_threads(inputs.threads)
+        here = environment(inputs.threads)
         with from_the_store():
             data = load_data(inputs, self.settings, self.store)
-            run = make_run(inputs, data, self.store, self._device_timer(inputs))
-        here = environment(inputs.threads)
+            self.at_work = run = make_run(inputs, data, self.store, self._device_timer(inputs, here))
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
         if not self.bounds.holds_memory:
@@ -171,7 +172,7 @@ class Attempt:
             self._compare(run, inputs, here)
         self._finish(run, inputs, here)
 
-    def _device_timer(self, inputs: JobInputs) -> DeviceTimer | None:
+    def _device_timer(self, inputs: JobInputs, here: dict[str, Any]) -> DeviceTimer | None:
         """Who asks the devices, where the job wants them asked."""
         if inputs.spec.on_device is None:
             return None
@@ -181,10 +182,14 @@ class Attempt:
             self.bounds.check()
             self.pace.rest()
 
+        def tell(detail: str) -> None:
+            self._write("note", self.step, {"detail": detail})
+            assert self.at_work is not None
+            self._keep(self.at_work, self.step, here)  # it may be a long time: an attempt that is lost costs none of it
+
         return DeviceTimer(
-            self.lease.job_id, inputs, self.database, listen=listen, clock=self.clock, sleep=self.sleep,
-            tell=lambda detail: self._write("note", self.step, {"detail": detail}),
-        )  # fmt: skip
+            self.lease.job_id, inputs, self.database, listen=listen, tell=tell, clock=self.clock, sleep=self.sleep
+        )
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         comparison = run.comparing()
@@ -232,6 +237,7 @@ class Attempt:
         with from_the_store(), self.store.local(path) as file:
             kept = state.load(file)
         run.load_state_dict(kept["run"])
+        self.step = step
         _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
         if kept["environment"] != here:
             detail = (
@@ -247,7 +253,12 @@ class Attempt:
         now = self.clock()
         if report.phase == "derive":
             self._write("derived", report.step, named_totals(inputs, report.data))
-        elif report.distribution or report.step == report.steps or now - self.reported >= PROGRESS_SECONDS:
+        elif (
+            report.distribution
+            or report.phase == "measure"
+            or report.step == report.steps
+            or now - self.reported >= PROGRESS_SECONDS
+        ):
             self._tell(run, report, inputs)
             self.reported = now
         if now - self.kept >= self.settings.checkpoint_seconds:

@@ -78,7 +78,9 @@ def _changed(
 
 
 def _continued(session: Session, first: SearchJob, wanted: Extension) -> SearchSpec:
-    """The document of the first job with what is done now: no search, no twin, no comparison; zeros stand."""
+    """The document of the first job with what is done now: no search, nothing timed, no twin, no comparison; zeros
+    stand.
+    """
     spec, lr = SearchSpec.model_validate(first.spec), wanted.lr
     if lr is None:
         searched = first
@@ -90,4 +92,4 @@ def _continued(session: Session, first: SearchJob, wanted: Extension) -> SearchS
         "pruning": Pruning(schedule="one-shot"),
     }  # fmt: skip
     finish = spec.finish.model_copy(update=changes)
-    return spec.model_copy(update={"finish": finish, "baselines": (), "comparison": Comparison()})
+    return spec.model_copy(update={"finish": finish, "baselines": (), "comparison": Comparison(), "on_device": None})

@@ -24,6 +24,7 @@ from api.ids import new_id
 from api.jobs import attempts, compared, events
 from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
 from api.jobs.pins import JobInputs, load
+from api.requests.of_jobs import withdraw
 from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
@@ -248,8 +249,10 @@ def expire(session: Session, job: SearchJob, now: int) -> None:
 
 
 def _wished(job: SearchJob, state: str) -> str:
-    """What becomes of a job that would be `state`, when its user is heard."""
-    return {"cancel": CANCELLED, "pause": PAUSED}.get(job.wish, state) if state == QUEUED else state
+    """What becomes of a job that would be `state`, when its user is heard: who wants it cancelled wants no pause."""
+    if job.wish == "cancel":
+        return CANCELLED
+    return PAUSED if job.wish == "pause" and state == QUEUED else state
 
 
 def _let_go(session: Session, job: SearchJob, state: str, reason: str, now: int) -> None:
@@ -267,6 +270,7 @@ def _finish(session: Session, job: SearchJob, state: str, **more: Any) -> None:
     job.finished_at = at(db_now(session))
     events.set_state(session, job, state, **more)
     compared.let_go(session, job)
+    withdraw(session, job.id, job.owner)
 
 
 def _fail(session: Session, job: SearchJob, problem: dict[str, Any]) -> list[str]:

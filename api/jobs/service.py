@@ -27,6 +27,7 @@ from api.jobs.document import JobDocument, Limits
 from api.jobs.forecasting import forecast
 from api.jobs.models import CANCELLED, FINAL, OPEN, PAUSED, QUEUED, RUNNING, JobLabel, SearchJob
 from api.jobs.submission import assess
+from api.requests.of_jobs import withdraw
 from api.tables.models import Table
 from api.tables.rows import correction_of
 from search.constraints import DeviceConstraint
@@ -141,6 +142,7 @@ def cancel(session: Session, owner: Owner, job_id: str) -> SearchJob:
     job.finished_at = at(db_now(session))
     events.set_state(session, job, CANCELLED, reason="cancelled by its user")
     compared.let_go(session, job)
+    withdraw(session, job.id, job.owner)
     return job
 
 

@@ -48,19 +48,25 @@ def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
         found.pretrained = _pretrained(session, owner, found, spec.search.pretrained, spec.search.supernet)
     assess_constraints(session, owner, found, spec.constraints)
     if spec.on_device is not None:
-        _timed_alone(found, spec)
+        _timed(found, spec)
     if found.space is not None and spec.baselines and not found.errors:
         _baselines(found, found.space, spec)
     return found
 
 
-def _timed_alone(found: Assessment, spec: SearchSpec) -> None:
-    """Notes which tables say nothing of what an agent could time."""
+def _timed(found: Assessment, spec: SearchSpec) -> None:
+    """Notes what no agent could time, and what would not be compared within the budgets as the device tightens them."""
     for number, constraint in enumerate(spec.constraints):
         table = found.tables.get(number)
         if table is not None and constraint.metric == "latency" and table.batch != 1:
             told = f"the table {table.id} is of batch {table.batch}, and networks are timed at batch 1: leave it out"
-            found.refuse("not-timed-at-batch-1", "on_device", told)
+            found.refuse("not-to-be-timed", "on_device", told)
+    if found.space is not None and (few := [p.name for p in found.space.choices.precisions if p.activation_bits < 8]):
+        told = f"no runtime computes {', '.join(few)}, which {found.space.name} offers: leave it out, or those"
+        found.refuse("not-to-be-timed", "on_device", told)
+    if spec.compared:
+        told = "networks that a job is compared with are not timed, and may take more on the device: leave one out"
+        found.refuse("not-to-be-timed", "on_device", told)
 
 
 def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.db.session import at
 from api.requests.models import RUNNING, DeviceRequest
@@ -65,6 +65,12 @@ class Verify(Document):
     threads: Threads = 1
 
 
+class NetworkOperator(OperatorView):
+    """An operator that is to be timed, as the service tells operators."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Time(Document):
     """Time one network whole, as `table` was timed: its `operators` in order, from stem to head, with random weights.
     So a job asks how long its finalists take (`on_device`).
@@ -72,11 +78,11 @@ class Time(Document):
 
     kind: Literal["time"]
     table: Id
-    operators: Annotated[tuple[OperatorView, ...], Field(min_length=1, max_length=MOST_OPERATORS)]
+    operators: Annotated[tuple[NetworkOperator, ...], Field(min_length=1, max_length=MOST_OPERATORS)]
 
     @field_validator("operators")
     @classmethod
-    def _are_some(cls, operators: tuple[OperatorView, ...]) -> tuple[OperatorView, ...]:
+    def _are_some(cls, operators: tuple[NetworkOperator, ...]) -> tuple[NetworkOperator, ...]:
         for operator in operators:
             Operator(**operator.model_dump())  # which says what is wrong with it
         return operators

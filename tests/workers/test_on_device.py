@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.jobs import lease as door
+from api.jobs.models import SearchJob
 from api.settings import Settings
-from tests.api.requesting import claimed, tell
+from tests.api.requesting import PROFILE, claimed, tell
 from tests.e2e.conftest import made_up_table, spec
 from tests.search.builders import tiny_space
 from workers.heart import AttemptHeart
@@ -86,6 +87,18 @@ def agent(client: TestClient, latencies_us: list[float]) -> Callable[[], None]:
     return answer
 
 
+def cancelled(client: TestClient, job: str) -> None:
+    assert client.post(f"/v1/search-jobs/{job}/cancel").status_code == 200
+
+
+class Killed(BaseException):
+    """As nothing in a worker catches it."""
+
+    @classmethod
+    def now(cls) -> None:
+        raise cls
+
+
 def test_a_network_that_takes_too_long_on_the_device_is_not_the_one_that_is_trained(
     client: TestClient, database: Database, settings: Settings
 ) -> None:
@@ -159,7 +172,7 @@ def test_a_job_that_is_cancelled_while_it_waits_withdraws_its_request(
     assert [one["state"] for one in requests(client)] == ["cancelled"]
 
 
-def test_an_agent_that_cannot_time_a_network_fails_the_job_with_its_words(
+def test_an_agent_that_cannot_time_a_network_pauses_the_job_with_its_words_and_is_asked_anew(
     client: TestClient, database: Database, settings: Settings
 ) -> None:
     def fail() -> None:
@@ -168,9 +181,49 @@ def test_an_agent_that_cannot_time_a_network_fails_the_job_with_its_words(
 
     job = submitted(client)
     attempted(database, settings, job, Clock(fail))
-    found = shown(client, job)
-    assert (found["state"], found["error"]["type"]) == ("failed", "urn:lutnas:problem:timing-failed")
-    assert found["error"]["detail"].endswith("has failed: no such runtime here")
+    assert shown(client, job)["state"] == "paused"
+    (ended,) = client.get(f"/v1/search-jobs/{job}/attempts").json()["items"]
+    assert ended["reason"].endswith("timed no network: no such runtime here; resume the job to ask anew")
+    client.post(f"/v1/search-jobs/{job}/resume")
+    attempted(database, settings, job, Clock(agent(client, [1.0])))
+    assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
+    assert [one["state"] for one in requests(client)] == ["failed", "succeeded"]
+
+
+def test_a_paused_job_that_is_cancelled_withdraws_its_request(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    job, other = submitted(client), client.post("/v1/devices/board/requests", json=PROFILE | {"space": "tiny"}).json()
+    attempted(database, settings, job, Clock())
+    assert client.post(f"/v1/search-jobs/{job}/cancel").json()["state"] == "cancelled"
+    assert [one["state"] for one in requests(client)] == ["queued", "cancelled"]
+    assert requests(client)[0]["id"] == other["id"]
+
+
+def test_a_cancel_that_comes_while_the_job_is_being_paused_is_heard(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    """Nobody beats here: the attempt does not know of it when its patience ends."""
+    job = submitted(client)
+    attempted(database, settings, job, Clock(lambda: cancelled(client, job)))
+    assert shown(client, job)["state"] == "cancelled"
+    assert [one["state"] for one in requests(client)] == ["cancelled"]
+
+
+def test_attempts_that_are_lost_while_they_wait_cost_nothing(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    """More of them than may be lost without a checkpoint."""
+    job = submitted(client)
+    for _ in range(5):
+        with pytest.raises(Killed):
+            attempted(database, settings, job, Clock(Killed.now))
+        with database.write() as session:
+            session.get_one(SearchJob, job).lease_expires_us = 0
+    attempted(database, settings, job, Clock(agent(client, [1.0])))
+    assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
+    assert len(requests(client)) == 1
+    assert [event["data"]["held"] for event in events(client, job) if event["data"].get("phase") == "measure"] == [True]
 
 
 def test_a_device_that_holds_the_budget_with_nothing_ends_the_job_by_name(
@@ -190,6 +243,9 @@ def test_a_device_that_holds_the_budget_with_nothing_ends_the_job_by_name(
         ({"constraints": [{"metric": "macs", "max": 1e9}]}, "on_device: no constraint names a device's latency"),
         ({"on_device": {"wait_seconds": 0}}, "on_device.wait_seconds"),
         ({"constraints": [{"device": "board", "table": "BATCH", "max_us": 20}]}, "of batch 8"),
+        ({"choices": {"precision": ["w8a8", "w4a4"]}}, "no runtime computes w4a4, which tiny offers"),
+        ({"baselines": ["random"]}, "networks that a job is compared with are not timed"),
+        ({"comparison": {"points": 2}}, "networks that a job is compared with are not timed"),
     ],
 )
 def test_what_no_agent_could_time_is_refused(client: TestClient, changes: dict[str, Any], told: str) -> None:

@@ -1,0 +1,31 @@
+"""What jobs ask of devices themselves: found again by the job, and withdrawn with it."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api.db.session import db_now
+from api.requests.lease import end
+from api.requests.models import CANCELLED, QUEUED, RUNNING, DeviceRequest
+
+
+def key_of(job_id: str, what: str, number: int) -> str:
+    """Idempotency key of the request `number` of a job about `what`."""
+    return f"{_prefix(job_id)}{what} {number}"
+
+
+def _prefix(job_id: str) -> str:
+    return f"{job_id} "
+
+
+def withdraw(session: Session, job_id: str, owner: str) -> None:
+    """Ends what the job asked and nobody waits for any more; an agent that is at work hears it with its next beat."""
+    asked = select(DeviceRequest).where(
+        DeviceRequest.owner == owner,
+        DeviceRequest.idempotency_key.startswith(_prefix(job_id), autoescape=True),
+        DeviceRequest.state.in_((QUEUED, RUNNING)),
+    )
+    for request in session.scalars(asked.with_for_update()).all():
+        if request.state == RUNNING:
+            request.wish = "cancel"
+        else:
+            end(request, CANCELLED, db_now(session))
