@@ -13,6 +13,8 @@ from search.space import Space
 from search.supernet import SAMPLERS, Supernet, one_hot
 from search.supernet.mixture import mixture
 from search.supernet.path import SharedPath
+from search.supernet.reference import ReferenceLayer
+from search.supernet.shared import SharedLayer
 from tests.search.builders import pictures, tiny_space
 
 FORMS = ("shared", "reference")
@@ -134,6 +136,25 @@ def test_an_ungrouped_layer_mixes_widths_exactly_as_a_sum_of_masked_columns() ->
     with torch.no_grad():
         alone = torch.stack([path(x, share, mix) for share in torch.eye(3)])
         torch.testing.assert_close(path(x, q, mix), (q.view(3, 1, 1, 1, 1) * alone).sum(0), rtol=1e-5, atol=1e-5)
+
+
+def test_where_choices_are_widths_and_skip_the_shared_form_equals_the_sum_of_blocks_of_their_own() -> None:
+    """Under any shares: a layer is linear in its last convolution, and its last BatchNorm in what comes of it."""
+    space = tiny_space(candidates=("k3_e1", "k3_e3", "k3_e6", "skip"))
+    shared, reference = lively(space, "shared").eval(), Supernet(space, "reference").eval()
+    reference.stem.load_state_dict(shared.stem.state_dict())
+    reference.head.load_state_dict(shared.head.state_dict())
+    for ours, theirs in zip(shared.layers, reference.layers, strict=True):
+        assert isinstance(ours, SharedLayer)
+        assert isinstance(theirs, ReferenceLayer)
+        for index, block in enumerate(theirs.choices):
+            ours.copy_choice(index, block)  # type: ignore[arg-type]  # a ModuleList forgets what it holds
+    x = torch.from_numpy(pictures(4, space))
+    for step in range(3):
+        sample = shared.theta.sample("gumbel", 1.0, 0, step)
+        assert sample.block.max() < 0.99
+        with torch.no_grad():
+            torch.testing.assert_close(shared(x, sample), reference(x, sample), rtol=1e-5, atol=1e-5)
 
 
 def test_mixing_rounded_weights_equals_mixing_the_outputs_of_rounded_blocks() -> None:
