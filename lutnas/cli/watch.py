@@ -95,6 +95,8 @@ class View:
     def measures(self) -> Iterator[str]:
         """Expected totals against the budgets, and how well it learns."""
         yield from self._latencies()
+        for name, latency_us in (self.known.get("measured") or {}).items():
+            yield f"measured latency {latency_us:.1f} us on {name}"
         for measure, unit in OTHER_TOTALS.items():
             for name, total in (self.known.get(measure) or {}).items():
                 yield f"expected {name} {total:,.0f} {unit}"

@@ -151,6 +151,13 @@ def test_watching_a_comparison_says_which_of_how_many_networks_it_is(service: Se
     assert [line is None for line in told] == [False, False, True, False]
 
 
+def test_what_a_device_took_is_said(service: Service, spec: dict[str, Any]) -> None:
+    data = {"phase": "measure", "step": 1, "steps": 8, "measured": {"board": 123.46}, "held": True}
+    view = View(submit(service, spec))
+    said = view.take({"id": 1, "attempt": 1, "step": 1, "kind": "progress", "data": data, "at": ""})
+    assert said == "measuring the best  step 1/8  measured latency 123.5 us on board"
+
+
 def test_events_up_to_a_number_are_left_out(service: Service, database: Database, spec: dict[str, Any]) -> None:
     job = submit(service, spec)
     finish(service, database, take(database, job["id"]))
