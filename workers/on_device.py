@@ -4,7 +4,7 @@ A request is told apart by job, table and network: an attempt that goes on behin
 in the device's queue. One that came to nothing is asked anew by the next attempt.
 
 Errors:
-    WaitingEnded (Stopped)   the attempt ends while it waits, or because no agent times the network
+    Stopped   the attempt ends while it waits, or because no agent times the network
 """
 
 import hashlib
@@ -32,14 +32,10 @@ LOOK_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
-class WaitingEnded(Stopped):
-    """The attempt ends, in the state that it says, while it waits for a device."""
-
-
 class DeviceTimer:
     """What a network takes on the devices of `inputs`, by the budgets' names, in microseconds.
 
-    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for before it does. `clock`
+    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for. `clock`
     gives seconds.
     """
 
@@ -65,11 +61,11 @@ class DeviceTimer:
         }
 
     def __call__(self, network: Network) -> dict[str, float]:
-        """Raises WaitingEnded."""
+        """Raises Stopped."""
         asked = {name: self._ask(table, network) for name, table in self.tables.items()}
         begin, found, is_told = self.clock(), dict[str, float](), False
         while True:
-            for name in asked.keys() - found.keys():
+            for name in [name for name in asked if name not in found]:
                 latency_us = self._read(name, asked[name])
                 if latency_us is not None:
                     found[name] = latency_us
@@ -112,15 +108,12 @@ class DeviceTimer:
             return float(request.result["latency_us"])
         if request.state in (FAILED, CANCELLED):
             why = (request.error or {}).get("detail", "it was cancelled")
-            raise WaitingEnded("paused", f"{name} ({request_id}) timed no network: {why}; resume the job to ask anew")
+            raise Stopped("paused", f"{name} ({request_id}) timed no network: {why}; resume the job to ask anew")
         return None
 
     def _wait(self, begin: float, waiting: str) -> None:
-        try:
-            self.listen()
-        except Stopped as stop:
-            raise WaitingEnded(stop.becomes, stop.reason) from stop
+        self.listen()
         if self.clock() - begin >= self.wait_seconds:
             reason = f"no answer within {self.wait_seconds:g} s from {waiting}"
-            raise WaitingEnded("paused", f"{reason}: start `lutnas agent` there, and resume the job")
+            raise Stopped("paused", f"{reason}: start `lutnas agent` there, and resume the job")
         self.sleep(LOOK_SECONDS)

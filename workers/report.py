@@ -9,7 +9,7 @@ from typing import Any
 from api.architectures.layers import layer_rows
 from api.artifacts.store import StoredFile
 from api.jobs.lease import Lease, NewArchitecture
-from api.jobs.pins import JobInputs
+from api.jobs.pins import JobInputs, PinnedTable
 from latency.table import LatencyTable
 from search.constraints import UNITS, names_of
 from search.extension import ExtensionRun
@@ -76,6 +76,10 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("lutnas", "numpy", "numba", "onnx", "onnxruntime")}
 
 
+def _used(table: LatencyTable, pinned: PinnedTable) -> UsedTable:
+    return UsedTable(table, pinned.content_hash, pinned.correction)
+
+
 def card_of(
     lease: Lease, inputs: JobInputs, run: Run, result: Result, files: Sequence[StoredFile], *,
     measured: Sequence[Measured], environment: Mapping[str, str | int], pace: dict[str, Any], made_at: datetime,
@@ -100,11 +104,7 @@ def card_of(
         attempts=lease.attempt,
         made_at=made_at,
         spec=inputs.spec,
-        tables={
-            number: UsedTable(table, pinned.content_hash, pinned.correction)
-            for number, table in inputs.tables.items()
-            for pinned in [inputs.pinned_tables[number]]
-        },
+        tables={number: _used(table, inputs.pinned_tables[number]) for number, table in inputs.tables.items()},
         dataset_hash=inputs.dataset.content_hash,
         pretrained_hash=inputs.pretrained.sha256 if inputs.pretrained else None,
         environment={**environment, **versions()},

@@ -37,6 +37,8 @@ from api.telemetry.context import learn
 from search import state
 from search.forecast import workload
 from search.machine import use_threads
+from search.measuring import Measure
+from search.network import Network
 from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
@@ -51,7 +53,7 @@ from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
 from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
-from workers.on_device import DeviceTimer, WaitingEnded
+from workers.on_device import DeviceTimer
 from workers.pace import Pace
 from workers.report import MEDIA_TYPES, Run, card_of, named_totals, new_architecture, write_reports
 from workers.sharing import Sharing
@@ -154,26 +156,21 @@ class Attempt:
         here = environment(inputs.threads)
         with from_the_store():
             data = load_data(inputs, self.settings, self.store)
-            self.at_work = run = make_run(inputs, data, self.store, self._device_timer(inputs, here))
+            self.at_work = run = make_run(inputs, data, self.store, self._measure(inputs, here))
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
         if not self.bounds.holds_memory:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
-        try:
-            for report in run.until_trained() if isinstance(run, SearchRun) else run:
-                self._after_step(run, report, inputs, here)
-        except WaitingEnded as stop:
-            if stop.becomes != "cancelled":
-                self._keep(run, self.step, here)
-            raise
+        for report in run.until_trained() if isinstance(run, SearchRun) else run:
+            self._after_step(run, report, inputs, here)
         if isinstance(run, SearchRun) and run.spec.compared:
             self._compare(run, inputs, here)
         self._finish(run, inputs, here)
 
-    def _device_timer(self, inputs: JobInputs, here: dict[str, Any]) -> DeviceTimer | None:
-        """Who asks the devices, where the job wants them asked."""
+    def _measure(self, inputs: JobInputs, here: dict[str, Any]) -> Measure | None:
+        """What asks the devices, where the job wants them asked: that may take long, so a checkpoint is kept before."""
         if inputs.spec.on_device is None:
             return None
 
@@ -182,14 +179,17 @@ class Attempt:
             self.bounds.check()
             self.pace.rest()
 
-        def tell(detail: str) -> None:
-            self._write("note", self.step, {"detail": detail})
-            assert self.at_work is not None
-            self._keep(self.at_work, self.step, here)  # it may be a long time: an attempt that is lost costs none of it
+        timer = DeviceTimer(
+            self.lease.job_id, inputs, self.database, listen=listen, clock=self.clock, sleep=self.sleep,
+            tell=lambda detail: self._write("note", self.step, {"detail": detail}),
+        )  # fmt: skip
 
-        return DeviceTimer(
-            self.lease.job_id, inputs, self.database, listen=listen, tell=tell, clock=self.clock, sleep=self.sleep
-        )
+        def measure(network: Network) -> dict[str, float]:
+            assert self.at_work is not None
+            self._keep(self.at_work, self.step, here)
+            return timer(network)
+
+        return measure
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         comparison = run.comparing()

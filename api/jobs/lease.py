@@ -22,9 +22,9 @@ from api.db.session import after_commit, at, db_now
 from api.errors import problem
 from api.ids import new_id
 from api.jobs import attempts, compared, events
+from api.jobs.ending import finish
 from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
 from api.jobs.pins import JobInputs, load
-from api.requests.of_jobs import withdraw
 from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
@@ -208,7 +208,7 @@ def succeed(
     ]  # fmt: skip
     session.add_all([derived, *files])
     attempts.end(session, job, SUCCEEDED, now=db_now(session))
-    _finish(session, job, SUCCEEDED, architecture=derived.id)
+    finish(session, job, SUCCEEDED, architecture=derived.id)
     return _forget_checkpoint(session, job)
 
 
@@ -258,24 +258,16 @@ def _wished(job: SearchJob, state: str) -> str:
 def _let_go(session: Session, job: SearchJob, state: str, reason: str, now: int) -> None:
     job.wish, job.lease_worker, job.lease_expires_us = "", None, None
     if state == CANCELLED:
-        _finish(session, job, CANCELLED, reason=reason)
+        finish(session, job, CANCELLED, reason=reason)
         return
     job.rings, job.next_ring_us = 0, now
     events.set_state(session, job, state, reason=reason)
     compared.let_go(session, job)
 
 
-def _finish(session: Session, job: SearchJob, state: str, **more: Any) -> None:
-    job.wish, job.lease_worker, job.lease_expires_us = "", None, None
-    job.finished_at = at(db_now(session))
-    events.set_state(session, job, state, **more)
-    compared.let_go(session, job)
-    withdraw(session, job.id, job.owner)
-
-
 def _fail(session: Session, job: SearchJob, problem: dict[str, Any]) -> list[str]:
     job.error = problem
-    _finish(session, job, FAILED, reason=problem.get("detail", ""))
+    finish(session, job, FAILED, reason=problem.get("detail", ""))
     return _forget_checkpoint(session, job)
 
 

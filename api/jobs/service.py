@@ -24,10 +24,10 @@ from api.ids import new_id
 from api.jobs import compared, events
 from api.jobs.assessment import Assessment
 from api.jobs.document import JobDocument, Limits
+from api.jobs.ending import finish
 from api.jobs.forecasting import forecast
 from api.jobs.models import CANCELLED, FINAL, OPEN, PAUSED, QUEUED, RUNNING, JobLabel, SearchJob
 from api.jobs.submission import assess
-from api.requests.of_jobs import withdraw
 from api.tables.models import Table
 from api.tables.rows import correction_of
 from search.constraints import DeviceConstraint
@@ -139,10 +139,7 @@ def cancel(session: Session, owner: Owner, job_id: str) -> SearchJob:
     if job.state == RUNNING:
         job.wish = "cancel"
         return job
-    job.finished_at = at(db_now(session))
-    events.set_state(session, job, CANCELLED, reason="cancelled by its user")
-    compared.let_go(session, job)
-    withdraw(session, job.id, job.owner)
+    finish(session, job, CANCELLED, reason="cancelled by its user")
     return job
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,14 +19,14 @@ from sqlalchemy import update
 from api.db.session import Database, db_now
 from api.requests.models import DeviceRequest
 from latency.formats import write_csv
+from latency.operator import Operator
 from latency.table import Entry, TableInfo
-from lutnas.agent.heart import Cancelled, Heart, Lost
 from lutnas.agent.stop import Stopped
-from lutnas.cli.answer import answer, send_once
-from lutnas.client import Client, UnreachableError
+from lutnas.cli.answer import answer
+from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM, Service
 from tests.lutnas.part_of_a_worker import finish, submit, take
-from tests.lutnas.scripted import PROBLEM, Answer, scripted
+from tests.lutnas.scripted import Answer, scripted
 from tests.lutnas.small import NETWORK, model, tiniest
 from tests.servers.running import is_healthy, running
 from tests.servers.server import free_port
@@ -45,6 +45,13 @@ def device(service: Service, request: pytest.FixtureRequest) -> str:
         client.create_space(tiniest().model_dump(mode="json"))
         client.create_device(name)
     return name
+
+
+def uploaded(service: Service, device: str, file: Path, operators: Iterable[Operator]) -> str:
+    """A made-up table of this machine's runtime."""
+    info = TableInfo(device=device, runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1)
+    file.write_text("".join(write_csv(info, [(o, Entry(1.0 + o.c_mid / 50)) for o in operators])))
+    return str(service.data("tables", "upload", str(file), "--device", device)["id"])
 
 
 def drafts(service: Service, device: str) -> list[Path]:
@@ -111,10 +118,7 @@ def test_a_profile_is_answered_where_nothing_but_the_profiler_is_installed(servi
 
 
 def test_a_calibration_is_answered_with_what_was_timed(service: Service, device: str, tmp_path: Path) -> None:
-    info = TableInfo(device=device, runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1)
-    file = tmp_path / "bench.csv"
-    file.write_text("".join(write_csv(info, [(o, Entry(1.0 + o.c_mid / 50)) for o in tiniest().operators()])))
-    table = service.data("tables", "upload", str(file), "--device", device)["id"]
+    table = uploaded(service, device, tmp_path / "bench.csv", tiniest().operators())
     options = ["--table", table, "--space", SPACE, "--networks", "4"]
     asked = service.data("devices", "request", device, "calibrate", *options)
     done = service.lutnas("agent", "--device", device, "--once")
@@ -127,10 +131,7 @@ def test_a_calibration_is_answered_with_what_was_timed(service: Service, device:
 
 
 def test_a_network_is_timed_as_its_table_was(service: Service, device: str, tmp_path: Path) -> None:
-    info = TableInfo(device=device, runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1)
-    file = tmp_path / "bench.csv"
-    file.write_text("".join(write_csv(info, [(operator, Entry(1.0)) for operator in NETWORK])))
-    table = service.data("tables", "upload", str(file), "--device", device)["id"]
+    table = uploaded(service, device, tmp_path / "bench.csv", NETWORK)
     with service.client() as client:
         spec = {"kind": "time", "table": table, "operators": [asdict(operator) for operator in NETWORK]}
         asked = client.requests.submit(device, spec)
@@ -345,57 +346,3 @@ def test_an_agent_waits_for_a_service_that_is_not_there_yet(tmp_path: Path) -> N
         assert "the service does not answer; trying again in" in process.stderr.readline()
         with serving(), away.client() as client:
             until(lambda: "far-away" in [device["name"] for device in client.devices()], process)
-
-
-def test_a_claim_goes_through_any_number_of_outages() -> None:
-    away = [Answer(status=0), Answer(b"bad gateway", status=502)]
-    busy = Answer(b'{"type": "urn:lutnas:problem:database-unavailable"}', status=503, media_type=PROBLEM)
-    waits = list[float]()
-    answers = [*away * 4, busy, Answer(status=204)]
-    with scripted(answers) as server, Client(server.url, sleep=waits.append, attempts=None) as client:
-        assert client.requests.claim("pi4", "me") is None
-    assert len(waits) == 9
-    assert waits[0] < 0.3
-    assert 20 < waits[-1] < 30.2
-
-
-def heart_of(url: str) -> tuple[Client, Heart]:
-    """A heart that beats every ten milliseconds."""
-    client = Client(url, attempts=1)
-    claim: Any = {"request": {"id": "req_1"}, "lease": {"agent": "me", "attempt": 1}}
-    return client, Heart(lambda progress: client.requests.heartbeat(claim, progress), 0.03)
-
-
-@pytest.mark.parametrize(
-    ("last", "raised"),
-    [
-        (Answer(b'{"order": "cancel"}'), Cancelled),
-        (Answer(b'{"type": "urn:lutnas:problem:lease-lost", "status": 409}', status=409, media_type=PROBLEM), Lost),
-    ],
-)
-def test_a_heart_beats_through_outages_and_hears_when_to_stop(last: Answer, raised: type[Exception]) -> None:
-    with scripted([Answer(b'{"order": "continue"}'), Answer(status=0), Answer(b"", status=502), last]) as server:
-        client, heart = heart_of(server.url)
-        heart.progress = {"done": 1, "total": 2}
-        with client, heart:
-            heart.check()
-            until(lambda: len(server.asked) == 4)
-        with pytest.raises(raised):
-            heart.check()
-    assert json.loads(server.asked[0].body) == {"agent": "me", "attempt": 1, "done": 1, "total": 2}
-
-
-@pytest.mark.parametrize(("arrived", "sent"), [(True, 1), (False, 2)])
-def test_what_was_sent_when_the_connection_broke_is_sent_again_only_if_it_is_not_there(
-    arrived: bool, sent: int
-) -> None:
-    calls = list[int]()
-
-    def send() -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            raise UnreachableError("the connection broke")
-
-    waits = list[float]()
-    send_once(send, lambda: arrived, waits.append)
-    assert (len(calls), len(waits)) == (sent, sent - 1)

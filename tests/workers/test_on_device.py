@@ -8,45 +8,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.db.session import Database
-from api.jobs import lease as door
+from api.jobs.lease import heartbeat
 from api.jobs.models import SearchJob
 from api.settings import Settings
 from tests.api.requesting import PROFILE, claimed, tell
 from tests.e2e.conftest import made_up_table, spec
 from tests.search.builders import tiny_space
-from workers.heart import AttemptHeart
-from workers.log import AttemptLog
-from workers.runner import Attempt
+from tests.workers.attempting import Clock, attempt_of, attempted
 
 SMALL: dict[str, Any] = {
     "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 4,
     "finish": {"epochs": 1, "batch_size": 256}, "on_device": {"wait_seconds": 60},
 }  # fmt: skip
-
-
-class Clock:
-    """Seconds that go by only while somebody sleeps; `meanwhile` happens then."""
-
-    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        self.now, self.meanwhile = 0.0, meanwhile
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.meanwhile()
-
-
-def attempted(
-    database: Database, settings: Settings, job: str, clock: Clock, drain: Callable[[], bool] = lambda: False
-) -> None:
-    """One attempt of the job."""
-    with database.write() as session:
-        lease = door.claim(session, job, worker="w", lease_seconds=3600)
-    assert lease is not None
-    with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=3600) as heart:
-        Attempt(lease, settings, database, heart, log, drain=drain, clock=clock, sleep=clock.sleep).run()
 
 
 def submitted(client: TestClient, **changes: Any) -> str:
@@ -156,18 +129,16 @@ def test_a_job_that_is_cancelled_while_it_waits_withdraws_its_request(
     client: TestClient, database: Database, settings: Settings
 ) -> None:
     job = submitted(client)
-    with database.write() as session:
-        lease = door.claim(session, job, worker="w", lease_seconds=3600)
-    assert lease is not None
-    with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=3600) as heart:
+    clock = Clock()
+    with attempt_of(database, settings, job, clock) as attempt:
 
         def cancel() -> None:
-            assert client.post(f"/v1/search-jobs/{job}/cancel").status_code == 200
+            cancelled(client, job)
             with database.write() as session:
-                heart.order = door.heartbeat(session, lease, 3600)  # the next beat
+                attempt.heart.order = heartbeat(session, attempt.lease, 3600)  # the next beat
 
-        clock = Clock(cancel)
-        Attempt(lease, settings, database, heart, log, drain=lambda: False, clock=clock, sleep=clock.sleep).run()
+        clock.meanwhile = cancel
+        attempt.run()
     assert shown(client, job)["state"] == "cancelled"
     assert [one["state"] for one in requests(client)] == ["cancelled"]
 

@@ -7,16 +7,14 @@ from fastapi.testclient import TestClient
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
-from api.jobs.lease import claim
 from api.jobs.models import SearchJob
 from api.settings import Settings
 from search.datasets import load
 from tests.api.making import an_npz
 from tests.e2e.conftest import spec
+from tests.workers import attempting
+from tests.workers.attempting import Clock
 from tests.workers.test_storing import AwayFor
-from workers.heart import AttemptHeart
-from workers.log import AttemptLog
-from workers.runner import Attempt
 
 SMALL: dict[str, Any] = {
     "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
@@ -36,17 +34,9 @@ def own_data(client: TestClient, settings: Settings) -> str:
 
 def attempted(database: Database, settings: Settings, job: str, store: ArtifactStore, *, drain: bool = False) -> float:
     """One attempt of the job; gives the seconds that its worker slept."""
-    slept: list[float] = []
-    with database.write() as session:
-        lease = claim(session, job, worker="w", lease_seconds=60)
-    assert lease is not None
-    with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=60) as heart:
-        attempt = Attempt(
-            lease, settings, database, heart, log, drain=lambda: drain, clock=lambda: sum(slept), sleep=slept.append
-        )
-        attempt.store = store
-        attempt.run()
-    return sum(slept)
+    clock = Clock()
+    attempting.attempted(database, settings, job, clock, lambda: drain, store)
+    return clock.now
 
 
 def attempts(client: TestClient, job: str) -> list[tuple[str, str | None]]:

@@ -1,0 +1,52 @@
+"""Attempts of a job that a test works at itself, with a clock of its own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from api.artifacts.store import ArtifactStore
+from api.db.session import Database
+from api.jobs.lease import claim
+from api.settings import Settings
+from workers.heart import AttemptHeart
+from workers.log import AttemptLog
+from workers.runner import Attempt
+
+
+def never() -> bool:
+    return False
+
+
+class Clock:
+    """Seconds that go by only while somebody sleeps; `meanwhile` happens then."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.now, self.meanwhile = 0.0, meanwhile
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile()
+
+
+@contextmanager
+def attempt_of(
+    database: Database, settings: Settings, job: str, clock: Clock, drain: Callable[[], bool] = never
+) -> Iterator[Attempt]:
+    """A claimed job. Its heart beats within minutes, so what a test wants heard it says to it."""
+    with database.write() as session:
+        lease = claim(session, job, worker="w", lease_seconds=3600)
+    assert lease is not None
+    with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=3600) as heart:
+        yield Attempt(lease, settings, database, heart, log, drain=drain, clock=clock, sleep=clock.sleep)
+
+
+def attempted(
+    database: Database, settings: Settings, job: str, clock: Clock, drain: Callable[[], bool] = never,
+    store: ArtifactStore | None = None,
+) -> None:  # fmt: skip
+    """One attempt of the job, to its end."""
+    with attempt_of(database, settings, job, clock, drain) as attempt:
+        attempt.store = store or attempt.store
+        attempt.run()
