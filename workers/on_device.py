@@ -10,7 +10,7 @@ Errors:
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from sqlalchemy.exc import OperationalError
@@ -21,22 +21,33 @@ from api.devices.models import Device
 from api.jobs.pins import JobInputs
 from api.requests import service as requests
 from api.requests.models import CANCELLED, FAILED, SUCCEEDED, DeviceRequest
-from api.requests.of_jobs import key_of
+from api.requests.of_jobs import answer_to, key_of
 from api.requests.schemas import Time
 from api.tables.models import Table
 from search.constraints import names_of
 from search.network import Network
+from search.report.card import NETWORK, Measured
 from workers.ending import Stopped
 
 LOOK_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
+def _asked(table_id: str, network: Network) -> Time:
+    operators = [asdict(operator) for operator in network.architecture.operators()]
+    return Time.model_validate({"kind": "time", "table": table_id, "operators": operators})
+
+
+def _digest(spec: Time) -> str:
+    """Tells table and network apart from others that the job asks about."""
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:24]
+
+
 class DeviceTimer:
     """What a network takes on the devices of `inputs`, by the budgets' names, in microseconds.
 
-    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for. `clock`
-    gives seconds.
+    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for. `clock` gives
+    seconds.
     """
 
     def __init__(
@@ -77,9 +88,22 @@ class DeviceTimer:
                 is_told = True
             self._wait(begin, waiting)
 
+    def answers(self, network: Network) -> tuple[Measured, ...]:
+        """What the devices answered about `network`, as a report shows it; no row of those that were not asked."""
+        with self.database.read() as session:
+            return tuple(self._answers(session, network))
+
+    def _answers(self, session: Session, network: Network) -> Iterator[Measured]:
+        for name, table_id in self.tables.items():
+            table = session.get_one(Table, table_id)
+            answer = answer_to(session, self.job_id, _digest(_asked(table_id, network)), table.device_id)
+            if answer is not None:
+                threads = f"{table.threads} thread{'s' * (table.threads > 1)}"
+                where = f"on {name}: {table.runtime}, {threads}, batch {table.batch}, random weights, before training"
+                yield Measured(what=NETWORK, latency_us=answer["latency_us"], where=where)
+
     def _ask(self, table_id: str, network: Network) -> str:
-        operators = [asdict(operator) for operator in network.architecture.operators()]
-        spec = Time.model_validate({"kind": "time", "table": table_id, "operators": operators})
+        spec = _asked(table_id, network)
         with self.database.write() as session:
             device = session.get_one(Device, session.get_one(Table, table_id).device_id)
             request = self._standing(session, device, spec)
@@ -88,9 +112,9 @@ class DeviceTimer:
 
     def _standing(self, session: Session, device: Device, spec: Time) -> DeviceRequest:
         """The request about this network that has an answer or may come to one; a new one behind those that failed."""
-        digest, number = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:24], 1
+        number = 1
         while True:
-            request, _ = requests.submit(session, device, spec, key_of(self.job_id, digest, number))
+            request, _ = requests.submit(session, device, spec, key_of(self.job_id, _digest(spec), number))
             if request.state not in (FAILED, CANCELLED):
                 return request
             number += 1

@@ -121,6 +121,7 @@ class Attempt:
         self.kept = clock()
         self.sharing: Sharing | None = None  # once the comparison is shared out
         self.at_work: Run | None = None
+        self.timer: DeviceTimer | None = None  # where the job wants devices asked
         self.step = 0  # of the last report
 
     def run(self) -> None:
@@ -179,7 +180,7 @@ class Attempt:
             self.bounds.check()
             self.pace.rest()
 
-        timer = DeviceTimer(
+        self.timer = timer = DeviceTimer(
             self.lease.job_id, inputs, self.database, listen=listen, clock=self.clock, sleep=self.sleep,
             tell=lambda detail: self._write("note", self.step, {"detail": detail}),
         )  # fmt: skip
@@ -368,7 +369,9 @@ class Attempt:
 
     def _measured(self, run: Run, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
         assert run.trainer is not None
-        return measured_here(run.trainer.network, result.files, folder, threads=threads)
+        network = run.trainer.network
+        on_devices = self.timer.answers(network) if self.timer else ()
+        return on_devices + measured_here(network, result.files, folder, threads=threads)
 
     def _give_back(self, stop: Stopped) -> None:
         _logger.info("%s: %s", self.lease.job_id, stop.reason)

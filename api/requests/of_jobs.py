@@ -1,20 +1,32 @@
 """What jobs ask of devices themselves: found again by the job, and withdrawn with it."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.db.session import db_now
 from api.requests.lease import end
-from api.requests.models import CANCELLED, QUEUED, RUNNING, DeviceRequest
+from api.requests.models import CANCELLED, QUEUED, RUNNING, SUCCEEDED, DeviceRequest
 
 
 def key_of(job_id: str, what: str, number: int) -> str:
     """Idempotency key of the request `number` of a job about `what`."""
-    return f"{_prefix(job_id)}{what} {number}"
+    return f"{_prefix(job_id, what)}{number}"
 
 
-def _prefix(job_id: str) -> str:
-    return f"{job_id} "
+def answer_to(session: Session, job_id: str, what: str, device_id: str) -> dict[str, Any] | None:
+    """The result of what the job asked the device about `what`; None where it has none."""
+    asked = select(DeviceRequest.result).where(
+        DeviceRequest.device_id == device_id,
+        DeviceRequest.idempotency_key.startswith(_prefix(job_id, what), autoescape=True),
+        DeviceRequest.state == SUCCEEDED,
+    )
+    return session.scalars(asked).first()
+
+
+def _prefix(*words: str) -> str:
+    return "".join(f"{word} " for word in words)
 
 
 def withdraw(session: Session, job_id: str, owner: str) -> None:

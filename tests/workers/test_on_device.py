@@ -60,6 +60,13 @@ def agent(client: TestClient, latencies_us: list[float]) -> Callable[[], None]:
     return answer
 
 
+def reported(client: TestClient, job: str) -> list[dict[str, Any]]:
+    """What the report has as measured on devices."""
+    derived = shown(client, job)["architecture"]
+    report = client.get(f"/v1/architectures/{derived}/artifacts/report.json").json()
+    return [row for row in report["measured"] if not row["where"].startswith("on the worker")]
+
+
 def cancelled(client: TestClient, job: str) -> None:
     assert client.post(f"/v1/search-jobs/{job}/cancel").status_code == 200
 
@@ -85,6 +92,9 @@ def test_a_network_that_takes_too_long_on_the_device_is_not_the_one_that_is_trai
     told = [event["data"] for event in events(client, job) if event["data"].get("phase") == "measure"]
     assert [one["held"] for one in told] == [False, True]
     assert [one["measured"]["board"] for one in told] == [1.3 * most, 0.9 * most]
+    (row,) = reported(client, job)
+    assert (row["what"], row["latency_us"]) == ("exported network", 0.9 * most)
+    assert row["where"] == "on board: made-up, 1 thread, batch 1, random weights, before training"
     notes = [event["data"]["detail"] for event in events(client, job) if event["kind"] == "note"]
     assert notes[0].startswith(f"waits for board ({first['id']}) to time the network: `lutnas agent`")
     derived = client.get(f"/v1/architectures/{shown(client, job)['architecture']}").json()
@@ -123,6 +133,7 @@ def test_a_worker_that_stops_while_it_waits_leaves_the_rest_to_the_next(
     attempted(database, settings, job, Clock())
     assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
     assert len(requests(client)) == 1
+    assert [row["latency_us"] for row in reported(client, job)] == [1.0]
 
 
 def test_a_job_that_is_cancelled_while_it_waits_withdraws_its_request(
