@@ -63,13 +63,13 @@ class Bounds:
         if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY in str(error)):
             raise MemoryLimit(f"{self._told()}, and an allocation above it was refused: {error}") from error
 
-    def check(self) -> None:
-        """Raises TimeLimit, MemoryLimit."""
+    def check(self, instead: str = "ask for fewer epochs") -> None:
+        """Raises TimeLimit, MemoryLimit. `instead` is what its user may do where time ran out."""
         seconds, most = self._limits.max_seconds, self._limits.max_memory_bytes
         if seconds is not None and (taken := self._clock() - self._began) > seconds:
             raise TimeLimit(
-                f"limits.max_seconds is {seconds:g}, and all attempts together took {taken:.1f} s: raise it, or ask "
-                "for fewer epochs"
+                f"limits.max_seconds is {seconds:g}, and all attempts together took {taken:.1f} s: raise it, or "
+                f"{instead}"
             )
         if most is not None and sys.platform == "linux" and (size := _in_status("VmRSS")) > most:
             raise MemoryLimit(

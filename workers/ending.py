@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from sqlalchemy.exc import OperationalError
 
@@ -12,10 +13,17 @@ from api.jobs.lease import LeaseLost
 class Stopped(Exception):
     """The attempt ends here by order; `becomes` is the state that the job is given back in."""
 
-    def __init__(self, becomes: str, reason: str) -> None:
+    def __init__(self, becomes: Literal["queued", "paused", "cancelled"], reason: str) -> None:
         super().__init__(reason)
-        self.becomes = becomes
+        self.becomes: Literal["queued", "paused", "cancelled"] = becomes
         self.reason = reason
+
+
+class PausedByUser(Stopped):
+    """Its user asked for that, and may have taken it back by the time that the job is given back."""
+
+    def __init__(self) -> None:
+        super().__init__("paused", "paused by its user")
 
 
 class Unloaded(Stopped):

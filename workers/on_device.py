@@ -4,7 +4,8 @@ A request is told apart by job, table and network: an attempt that goes on behin
 in the device's queue. One that came to nothing is asked anew by the next attempt.
 
 Errors:
-    Stopped   the attempt ends while it waits, or because no agent times the network
+    Stopped    the attempt ends while it waits, or because no agent times the network
+    LeaseLost  it had ended before it asked
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from api.db.session import Database
 from api.devices.models import Device
+from api.jobs.lease import Lease, fenced
 from api.jobs.pins import JobInputs
 from api.requests import service as requests
 from api.requests.models import CANCELLED, FAILED, SUCCEEDED, DeviceRequest
@@ -52,7 +54,7 @@ class DeviceTimer:
 
     def __init__(
         self,
-        job_id: str,
+        lease: Lease,
         inputs: JobInputs,
         database: Database,
         *,
@@ -62,7 +64,7 @@ class DeviceTimer:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         assert inputs.spec.on_device is not None
-        self.job_id, self.database, self.wait_seconds = job_id, database, inputs.spec.on_device.wait_seconds
+        self.lease, self.database, self.wait_seconds = lease, database, inputs.spec.on_device.wait_seconds
         self.listen, self.tell, self.clock, self.sleep = listen, tell, clock, sleep
         constraints = inputs.spec.constraints
         self.tables = {
@@ -72,7 +74,7 @@ class DeviceTimer:
         }
 
     def __call__(self, network: Network) -> dict[str, float]:
-        """Raises Stopped."""
+        """Raises Stopped, LeaseLost."""
         asked = {name: self._ask(table, network) for name, table in self.tables.items()}
         begin, found, is_told = self.clock(), dict[str, float](), False
         while True:
@@ -96,7 +98,7 @@ class DeviceTimer:
     def _answers(self, session: Session, network: Network) -> Iterator[Measured]:
         for name, table_id in self.tables.items():
             table = session.get_one(Table, table_id)
-            answer = answer_to(session, self.job_id, _digest(_asked(table_id, network)), table.device_id)
+            answer = answer_to(session, self.lease.job_id, _digest(_asked(table_id, network)), table.device_id)
             if answer is not None:
                 threads = f"{table.threads} thread{'s' * (table.threads > 1)}"
                 where = f"on {name}: {table.runtime}, {threads}, batch {table.batch}, random weights, before training"
@@ -105,16 +107,17 @@ class DeviceTimer:
     def _ask(self, table_id: str, network: Network) -> str:
         spec = _asked(table_id, network)
         with self.database.write() as session:
+            fenced(session, self.lease)  # else it would be asked behind the end of the job, and for nobody
             device = session.get_one(Device, session.get_one(Table, table_id).device_id)
             request = self._standing(session, device, spec)
-            _logger.info("%s: %s is asked to time a network: %s", self.job_id, device.name, request.id)
+            _logger.info("%s: %s is asked to time a network: %s", self.lease.job_id, device.name, request.id)
             return request.id
 
     def _standing(self, session: Session, device: Device, spec: Time) -> DeviceRequest:
         """The request about this network that has an answer or may come to one; a new one behind those that failed."""
         number = 1
         while True:
-            request, _ = requests.submit(session, device, spec, key_of(self.job_id, _digest(spec), number))
+            request, _ = requests.submit(session, device, spec, key_of(self.lease.job_id, _digest(spec), number))
             if request.state not in (FAILED, CANCELLED):
                 return request
             number += 1
@@ -125,7 +128,7 @@ class DeviceTimer:
             with self.database.read() as session:
                 request = session.get_one(DeviceRequest, request_id)
         except OperationalError:
-            _logger.warning("%s: the database does not answer", self.job_id, exc_info=True)
+            _logger.warning("%s: the database does not answer", self.lease.job_id, exc_info=True)
             return None
         if request.state == SUCCEEDED:
             assert request.result is not None

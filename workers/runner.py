@@ -38,7 +38,6 @@ from search import state
 from search.forecast import workload
 from search.machine import use_threads
 from search.measuring import Measure
-from search.network import Network
 from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
@@ -47,7 +46,7 @@ from workers import storing
 from workers.aiding import aid
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
-from workers.ending import Stopped, Unloaded, from_the_store, outcome_of
+from workers.ending import PausedByUser, Stopped, Unloaded, from_the_store, outcome_of
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
@@ -171,26 +170,27 @@ class Attempt:
         self._finish(run, inputs, here)
 
     def _measure(self, inputs: JobInputs, here: dict[str, Any]) -> Measure | None:
-        """What asks the devices, where the job wants them asked: that may take long, so a checkpoint is kept before."""
+        """What asks the devices, where the job wants them asked. Before it waits for one a checkpoint is kept: it may
+        be a long time, and an attempt that is lost meanwhile costs none of it. None is kept where the answer is there
+        already: each would be the same, and a job that takes every worker with it behind that would never fail.
+        """
         if inputs.spec.on_device is None:
             return None
 
         def listen() -> None:
             self._listen()
-            self.bounds.check()
+            self.bounds.check("see to an agent of the device, whose answer it waits for")
             self.pace.rest()
 
-        self.timer = timer = DeviceTimer(
-            self.lease.job_id, inputs, self.database, listen=listen, clock=self.clock, sleep=self.sleep,
-            tell=lambda detail: self._write("note", self.step, {"detail": detail}),
-        )  # fmt: skip
-
-        def measure(network: Network) -> dict[str, float]:
+        def tell(detail: str) -> None:
             assert self.at_work is not None
             self._keep(self.at_work, self.step, here)
-            return timer(network)
+            self._write("note", self.step, {"detail": detail})
 
-        return measure
+        self.timer = DeviceTimer(
+            self.lease, inputs, self.database, listen=listen, tell=tell, clock=self.clock, sleep=self.sleep
+        )
+        return self.timer
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         comparison = run.comparing()
@@ -281,7 +281,7 @@ class Attempt:
         if order is Order.CANCEL:
             raise Stopped("cancelled", "cancelled by its user")
         if order is Order.PAUSE:
-            raise Stopped("paused", "paused by its user")
+            raise PausedByUser()
         if self.drain():
             raise Stopped("queued", "the worker was told to stop")
 
@@ -378,7 +378,8 @@ class Attempt:
         try:
             with self.database.write() as session:
                 door.keep_log(session, self.lease, self.log.text())
-                door.release(session, self.lease, state=stop.becomes, reason=stop.reason)  # type: ignore[arg-type]
+                by_user = isinstance(stop, PausedByUser)
+                door.release(session, self.lease, state=stop.becomes, reason=stop.reason, by_user=by_user)
         except LeaseLost:
             _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)
 

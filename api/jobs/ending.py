@@ -16,4 +16,4 @@ def finish(session: Session, job: SearchJob, state: str, **more: Any) -> None:
     job.finished_at = at(db_now(session))
     events.set_state(session, job, state, **more)
     compared.let_go(session, job)
-    withdraw(session, job.id, job.owner)
+    withdraw(session, job)

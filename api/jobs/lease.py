@@ -222,13 +222,19 @@ def fail(session: Session, lease: Lease, *, problem: dict[str, Any], traceback: 
     return _fail(session, job, problem)
 
 
-def release(session: Session, lease: Lease, *, state: Literal["queued", "paused", "cancelled"], reason: str) -> None:
+def release(
+    session: Session, lease: Lease, *, state: Literal["queued", "paused", "cancelled"], reason: str,
+    by_user: bool = False,
+) -> None:  # fmt: skip
     """Gives the job back: an ordered end of the attempt, which does not count against it. Raises LeaseLost.
 
-    What the job's user wished meanwhile comes first. A queued one is announced by the next sweep.
+    What the job's user wished meanwhile comes first, also where a pause `by_user` was taken back. A queued one is
+    announced by the next sweep.
     """
     job = fenced(session, lease)
     job.barren_attempts = max(0, job.barren_attempts - 1)
+    if state == "paused" and by_user and not job.wish:
+        state, reason = "queued", "its user took a pause back"
     now, becomes = db_now(session), _wished(job, state)
     attempts.end(session, job, attempts.RELEASED[becomes], now=now, reason=reason)
     _let_go(session, job, becomes, reason, now)

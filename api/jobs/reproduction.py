@@ -6,6 +6,7 @@ NotAReproduction (NotFound)     404  not-a-reproduction
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +18,14 @@ from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.auth.callers import Owner
 from api.datasets.models import Dataset
 from api.datasets.schemas import Examples
-from api.errors import NotFound
+from api.errors import FieldProblem, NotFound
 from api.idempotency import body_hash, made_before
 from api.jobs import service as jobs
 from api.jobs.changed import InputsChanged, changed
 from api.jobs.document import Limits
 from api.jobs.models import SUCCEEDED, SearchJob
 from api.jobs.retargeting import JobNotSucceeded
+from api.tables.models import Table
 from search.datasets.catalog import BUILT_IN
 from search.files import ARCHITECTURE, EVIDENCE, MODEL, REPORT, WEIGHTS
 from search.space import Space
@@ -68,7 +70,7 @@ def prepare(session: Session, store: ArtifactStore, owner: Owner, job_id: str, *
     standing = made_before(session, SearchJob, owner.name, key, digest)
     if first.state != SUCCEEDED:
         raise JobNotSucceeded(f"The job {first.id} is {first.state}: only a job that succeeded can be repeated.")
-    wrong = [] if standing else list(changed(session, store, first))
+    wrong = [] if standing else [*changed(session, store, first), *_out_of_reach(session, owner, first)]
     if wrong:
         told = "; ".join(f"{problem.field}: {problem.detail}" for problem in wrong)
         raise InputsChanged(f"The job {first.id} cannot be repeated as it was: {told}", errors=wrong)
@@ -77,6 +79,17 @@ def prepare(session: Session, store: ArtifactStore, owner: Owner, job_id: str, *
         first, owner.name, spec, space, examples_of(session, first), key, digest, standing,
         pins=dict(first.pins), extends=first.extends, reproduces=first.id,
     )  # fmt: skip
+
+
+def _out_of_reach(session: Session, owner: Owner, job: SearchJob) -> Iterator[FieldProblem]:
+    """Devices that the job would ask anew, and that its user may not: who left a team still has what he repeated."""
+    if job.spec.get("on_device") is None:
+        return
+    for pin in job.pins["tables"]:
+        table = session.get(Table, pin["table"])
+        if table is not None and not (owner.sees(table.owner) and owner.reaches(table.device_id)):
+            told = f"the device of {table.id}, which `on_device` asks, is another owner's or not your token's"
+            yield FieldProblem(f"constraints[{pin['constraint']}].table", told)
 
 
 def submit(

@@ -13,9 +13,11 @@ from api.datasets.schemas import DatasetView
 from api.jobs.assessment import Assessment
 from api.jobs.feasibility import assess_constraints
 from api.jobs.models import SearchJob
+from api.requests.schemas import MOST_OPERATORS
 from api.spaces import service as spaces
 from search.architecture import Architecture, LayerChoice
 from search.baselines import misfits
+from search.choices import Precision
 from search.given import NotOffered, space_of
 from search.points import operating_points
 from search.pretrained import PRETRAINED, misfit
@@ -61,12 +63,21 @@ def _timed(found: Assessment, spec: SearchSpec) -> None:
         if table is not None and constraint.metric == "latency" and table.batch != 1:
             told = f"the table {table.id} is of batch {table.batch}, and networks are timed at batch 1: leave it out"
             found.refuse("not-to-be-timed", "on_device", told)
-    if found.space is not None and (few := [p.name for p in found.space.choices.precisions if p.activation_bits < 8]):
-        told = f"no runtime computes {', '.join(few)}, which {found.space.name} offers: leave it out, or those"
-        found.refuse("not-to-be-timed", "on_device", told)
+    if found.space is not None:
+        _can_be_timed(found, found.space)
     if spec.compared:
         told = "networks that a job is compared with are not timed, and may take more on the device: leave one out"
         found.refuse("not-to-be-timed", "on_device", told)
+
+
+def _can_be_timed(found: Assessment, space: Space) -> None:
+    offered = {*space.choices.precisions, Precision.parse(space.choices.ends)}
+    if few := sorted(precision.name for precision in offered if precision.activation_bits < 8):
+        told = f"no runtime computes {', '.join(few)}, which {space.name} offers: leave it out, or those"
+        found.refuse("not-to-be-timed", "on_device", told)
+    if len(space.layers) + 2 > MOST_OPERATORS:
+        told = f"{space.name} has {len(space.layers)} layers, and networks of up to {MOST_OPERATORS - 2} are timed"
+        found.refuse("not-to-be-timed", "on_device", f"{told}: leave it out")
 
 
 def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:

@@ -135,6 +135,14 @@ def expire(request: DeviceRequest, now: int, max_attempts: int) -> None:
     end(request, FAILED, now)
 
 
+def cancel(request: DeviceRequest, now: int) -> None:
+    """Ends a locked request that is not at its end, where an agent is at work on it with that one's next heartbeat."""
+    if request.state == RUNNING and not is_expired(request, now):
+        request.wish = "cancel"
+    else:
+        end(request, CANCELLED, now)
+
+
 def end(request: DeviceRequest, state: str, now: int) -> None:
     """Brings a locked request to its end."""
     request.state, request.wish, request.lease_expires_us = state, "", None

@@ -6,8 +6,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.db.session import db_now
-from api.requests.lease import end
-from api.requests.models import CANCELLED, QUEUED, RUNNING, SUCCEEDED, DeviceRequest
+from api.jobs.models import SearchJob
+from api.requests.lease import cancel
+from api.requests.models import QUEUED, RUNNING, SUCCEEDED, DeviceRequest
+from api.tables.models import Table
 
 
 def key_of(job_id: str, what: str, number: int) -> str:
@@ -29,15 +31,15 @@ def _prefix(*words: str) -> str:
     return "".join(f"{word} " for word in words)
 
 
-def withdraw(session: Session, job_id: str, owner: str) -> None:
-    """Ends what the job asked and nobody waits for any more; an agent that is at work hears it with its next beat."""
+def withdraw(session: Session, job: SearchJob) -> None:
+    """Ends what the job asked and nobody waits for any more; an agent that is at work hears it with its next beat.
+    The devices may be another's than the job: who repeats a job of a team asks the team's.
+    """
+    tables = [pin["table"] for pin in job.pins["tables"]]
     asked = select(DeviceRequest).where(
-        DeviceRequest.owner == owner,
-        DeviceRequest.idempotency_key.startswith(_prefix(job_id), autoescape=True),
+        DeviceRequest.device_id.in_(select(Table.device_id).where(Table.id.in_(tables))),
+        DeviceRequest.idempotency_key.startswith(_prefix(job.id), autoescape=True),
         DeviceRequest.state.in_((QUEUED, RUNNING)),
     )
     for request in session.scalars(asked.with_for_update()).all():
-        if request.state == RUNNING:
-            request.wish = "cancel"
-        else:
-            end(request, CANCELLED, db_now(session))
+        cancel(request, db_now(session))

@@ -18,8 +18,9 @@ from api.errors import DomainError, NotFound
 from api.idempotency import body_hash, made_before
 from api.ids import new_id
 from api.paging import page
-from api.requests.lease import end, is_expired, lock_queue, locked
-from api.requests.models import CANCELLED, FINAL, QUEUED, RUNNING, DeviceRequest
+from api.requests import lease
+from api.requests.lease import lock_queue, locked
+from api.requests.models import CANCELLED, FINAL, QUEUED, DeviceRequest
 from api.requests.schemas import Asked
 from api.requests.submission import check
 
@@ -97,9 +98,5 @@ def cancel(session: Session, owner: Owner, request_id: str) -> DeviceRequest:
         return request
     if request.state in FINAL:
         raise RequestFinished(f"The request {request.id} has {request.state} and cannot be cancelled.")
-    now = db_now(session)
-    if request.state == RUNNING and not is_expired(request, now):
-        request.wish = "cancel"
-    else:
-        end(request, CANCELLED, now)
+    lease.cancel(request, db_now(session))
     return request

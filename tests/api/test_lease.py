@@ -182,6 +182,19 @@ def test_cancel_and_pause_come_back_with_the_heartbeat(client: TestClient, datab
     assert client.post(f"/v1/search-jobs/{job}/resume").status_code == 409
 
 
+@pytest.mark.parametrize(("by_user", "becomes"), [(True, "queued"), (False, "paused")])
+def test_a_pause_that_was_taken_back_does_not_stand(
+    client: TestClient, database: Database, job: str, by_user: bool, becomes: str
+) -> None:
+    """That of who waits in vain does: nobody asked for it."""
+    lease = taken(database, job)
+    client.post(f"/v1/search-jobs/{job}/pause")
+    client.post(f"/v1/search-jobs/{job}/resume")
+    with database.write() as session:
+        release(session, lease, state="paused", reason="told to", by_user=by_user)
+    assert client.get(f"/v1/search-jobs/{job}").json()["state"] == becomes
+
+
 def test_a_cancelled_job_whose_worker_dies_is_cancelled_by_the_sweep(
     client: TestClient, database: Database, job: str
 ) -> None:
