@@ -43,9 +43,11 @@ class Agent:
         while True:
             claim = self._claim(once, poll_seconds)
             if claim is not None:
-                ended = self._work(claim)
+                ended = self._work(claim, once)
                 if once:
                     return ended
+                if ended == "lost":
+                    self.stop.sleep(poll_seconds)  # it may be given out again at once
             elif once:
                 return None
             else:
@@ -63,8 +65,10 @@ class Agent:
             self.stop.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _work(self, claim: Claim) -> str:
-        """Answers one request; gives its state then, or `lost`. Raises Stopped, with the request given back."""
+    def _work(self, claim: Claim, once: bool) -> str:
+        """Answers one request; gives its state then, or `lost`. Raises Stopped, with the request given back, and with
+        `once` LutnasError.
+        """
         request = claim["request"]
         self.say(f"{request['kind']} {request['id']}, attempt {claim['lease']['attempt']}")
         self.show(request)
@@ -77,10 +81,14 @@ class Agent:
             ended = self.patient.requests.release(claim)
         except Lost:
             return self._lost(claim)
-        except ProblemError as error:
-            if error.status not in TAKEN:
+        except LutnasError as error:
+            if isinstance(error, ProblemError) and error.status in TAKEN:
+                return self._lost(claim)
+            if once or (isinstance(error, ProblemError) and error.status < 500):
                 raise
-            return self._lost(claim)
+            self.say(f"warning: the answer to {request['id']} did not get through: {error}")
+            self._give_back(claim)
+            return "lost"
         self.say(f"{request['id']} {ended['state']}")
         self.show(ended)
         return ended["state"]
@@ -98,7 +106,7 @@ class Agent:
         try:
             return self.patient.requests.finish(claim, result)
         except ProblemError as error:
-            if error.status in TAKEN:
+            if error.status in TAKEN or error.status >= 500:
                 raise
             return self._failed(claim, error)
 

@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     CANCELLED = 3  # the job was cancelled
     UNREACHABLE = 4  # the service could not be reached
+    PAUSED = 5  # the job was paused, by a person or because it waited in vain
     INTERRUPTED = 130  # Ctrl-C, as shells have it
     TERMINATED = 143  # SIGTERM, likewise
 

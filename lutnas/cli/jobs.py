@@ -71,7 +71,7 @@ def validate_job(client: Client, output: Output, file: IO[bytes]) -> int:
 @click.option("--after", default=0, metavar="N", help="Leave out events up to number N.")
 @connected
 def watch_job(client: Client, output: Output, job: str, after: int) -> int:
-    """Follow a job to its end; the exit code is that of the job.
+    """Follow a job until it ends or is paused; the exit code is that of the job.
 
     It goes on after a broken connection. Ctrl-C ends the watching, not the job. With --json every line is a JSON
     document: the events (with "kind"), and last the job (with "state").

@@ -10,7 +10,7 @@ from lutnas.cli.options import connected
 from lutnas.cli.output import Output, cell, say
 from lutnas.cli.watch import CODES, watched
 from lutnas.client import Client
-from lutnas.client.documents import FINAL_STATES, Reproduction
+from lutnas.client.documents import FINAL_STATES, Job, Reproduction
 
 SHOWN_OF_SHA256 = 12
 
@@ -44,7 +44,7 @@ def reproduce_job(client: Client, output: Output, job: str, no_wait: bool, key: 
     if output.as_json:
         output.line(verdict)
     else:
-        _show(verdict)
+        _show(verdict, again)
     return ExitCode.OK if verdict["same"] else ExitCode.ERROR
 
 
@@ -61,11 +61,11 @@ def show_reproduction(client: Client, output: Output, job: str) -> int:
     if output.as_json:
         output.document(verdict)
     else:
-        _show(verdict)
+        _show(verdict, client.job(job))
     return ExitCode.OK if verdict["same"] else ExitCode.ERROR
 
 
-def _show(verdict: Reproduction) -> None:
+def _show(verdict: Reproduction, again: Job) -> None:
     """The files side by side; where they differ, the environments too."""
     pair = [verdict["reproduces"], verdict["job"]]
     files = [
@@ -83,6 +83,8 @@ def _show(verdict: Reproduction) -> None:
         say("a report.json cannot be read, so nothing is known of where the two ran")
     elif environment:
         say("they ran in different environments: the same bits need the same torch, processor and thread count")
+    elif again["spec"].get("on_device") is not None:
+        say("devices timed networks for each of the two, and what they measured may have chosen another network")
     else:
         say("they ran in the same environment: this should not be, so please report it")
 

@@ -38,7 +38,7 @@ OTHER_TOTALS = {
     "expected_memory_bytes": "bytes",
     "expected_macs": "multiply-adds",
 }
-CODES = {"succeeded": ExitCode.OK, "failed": ExitCode.ERROR, "cancelled": ExitCode.CANCELLED}
+CODES = {"succeeded": ExitCode.OK, "failed": ExitCode.ERROR, "cancelled": ExitCode.CANCELLED, "paused": ExitCode.PAUSED}
 
 
 @dataclass
@@ -106,11 +106,14 @@ class View:
 
     def _latencies(self) -> Iterator[str]:
         expected = self.known.get("expected_latency_us") or {}
-        for constraint in self.job["spec"].get("constraints", []):
+        for number, constraint in enumerate(self.job["spec"].get("constraints", [])):
             device, budget = constraint.get("device"), constraint.get("max_us")
-            if device in expected and budget:
-                share = expected[device] / budget
-                yield f"expected latency {expected[device]:.1f} of {budget:.1f} us on {device} ({share:.0%})"
+            # where a device has two budgets, its table or the constraint's number tells them apart
+            names = (device, f"{device} ({constraint.get('table')})", f"{device} ({number})")
+            name = next((name for name in names if name in expected), None)
+            if name is not None and budget:
+                share = expected[name] / budget
+                yield f"expected latency {expected[name]:.1f} of {budget:.1f} us on {name} ({share:.0%})"
 
     def __rich__(self) -> Group:
         grid = Table.grid(padding=(0, 2))
@@ -120,7 +123,9 @@ class View:
 
 
 def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
-    """Follows `job` to its end and gives the exit code that it stands for. Ctrl-C raises Failure with code 130."""
+    """Follows `job` to its end, or until it is paused, and gives the exit code that this stands for. Ctrl-C raises
+    Failure with code 130.
+    """
     return CODES[watched(client, output, job, after=after)["state"]]
 
 
@@ -139,21 +144,30 @@ def watched(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
 
 
 def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
-    """Shows the events of `job` up to its end and gives the job as it ended."""
+    """Shows the events of `job` up to its end, or its pause, and gives the job as it is then."""
     show = _lines_of_json if output.as_json else _for_people
     show(client, output, job, after)
     return client.job(job["id"])
 
 
+def _events(client: Client, job: str, after: int) -> Iterator[Event]:
+    """They end with the job, and where it stands paused: nobody may be there to resume it."""
+    for event in client.events(job, after=after):
+        yield event
+        is_pause = event["kind"] == "state" and event["data"].get("state") == "paused"
+        if is_pause and client.job(job)["state"] == "paused":
+            return
+
+
 def _lines_of_json(client: Client, output: Output, job: Job, after: int) -> None:
-    for event in client.events(job["id"], after=after):
+    for event in _events(client, job["id"], after):
         output.line(event)
 
 
 def _for_people(client: Client, output: Output, job: Job, after: int) -> None:
     view, console = View(job), out.stderr()
     with _live(view, console) as live:
-        for event in client.events(job["id"], after=after):
+        for event in _events(client, job["id"], after):
             line = view.take(event)
             if line is not None:
                 (live.console if live else console).print(Text(line), soft_wrap=True)
@@ -179,6 +193,8 @@ def why_failed(job: Job) -> str:
 def _show_end(job: Job) -> None:
     if job["state"] == "failed":
         say(f"error: {why_failed(job)}")
+    elif job["state"] == "paused":
+        say(f"`lutnas jobs resume {job['id']}` takes it up again, and `lutnas jobs watch {job['id']}` follows it then")
     elif job["architecture"]:
         out.stdout().print(Text(job["architecture"]))
         say(f"`lutnas architectures download {job['architecture']}` fetches its files")

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from lutnas.agent.heart import Cancelled, Heart, Lost
+from lutnas.agent.loop import Agent
+from lutnas.agent.stop import Stop, Stopped
 from lutnas.cli.answer import send_once
 from lutnas.client import Client, UnreachableError
 from tests.lutnas.scripted import PROBLEM, Answer, scripted
@@ -22,6 +24,44 @@ def test_a_claim_goes_through_any_number_of_outages() -> None:
     assert len(waits) == 9
     assert waits[0] < 0.3
     assert 20 < waits[-1] < 30.2
+
+
+class UntilIdle(Stop):
+    """Is asked to end as soon as the agent would wait."""
+
+    def sleep(self, seconds: float) -> None:
+        raise Stopped
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"<h1>oops</h1>", status=500, media_type="text/html"),
+        Answer(b'{"type": "urn:lutnas:problem:internal-error", "status": 500}', status=500, media_type=PROBLEM),
+    ],
+)
+def test_an_agent_outlives_an_answer_that_the_service_does_not_take(answer: Answer) -> None:
+    request = {"id": "req_1", "kind": "profile", "state": "running", "spec": {}}
+    claim = {"request": request, "lease": {"agent": "me", "attempt": 1, "seconds": 60}}
+    beat = {"order": "continue"}
+
+    def service(path: str) -> Answer:
+        last = path.rpartition("/")[2]
+        known = {"claim": claim, "heartbeat": beat, "release": {**request, "state": "queued"}}
+        return Answer(json.dumps(known[last]).encode()) if last in known else answer
+
+    said = list[str]()
+    with scripted(service) as server, Client(server.url) as client:
+        agent = Agent(
+            device="pi4", name="me", patient=client, quick=client, stop=UntilIdle(), answer=lambda *_: {"table": "t"},
+            explain=str, say=said.append, show=lambda _: None,
+        )  # fmt: skip
+        with pytest.raises(Stopped):
+            agent.run(once=False, poll_seconds=1)
+    asked = [one.path.rpartition("/")[2] for one in server.asked]
+    assert [what for what in asked if what != "heartbeat"] == ["claim", "finish", "release"]
+    assert said[1].startswith("warning: the answer to req_1 did not get through")
+    assert said[2] == "gave req_1 back"
 
 
 def heart_of(url: str) -> tuple[Client, Heart]:

@@ -158,6 +158,21 @@ def test_what_a_device_took_is_said(service: Service, spec: dict[str, Any]) -> N
     assert said == "measuring the best  step 1/8  measured latency 123.5 us on board"
 
 
+def test_two_budgets_of_one_device_are_told_apart_by_their_tables(service: Service, spec: dict[str, Any]) -> None:
+    job = submit(service, spec)
+    job["spec"]["constraints"] = [
+        {"metric": "latency", "device": "board", "table": table, "max_us": most}
+        for table, most in (("tbl_1", 100.0), ("tbl_2", 50.0))
+    ]
+    data = {"phase": "search", "expected_latency_us": {"board (tbl_1)": 50.0, "board (tbl_2)": 50.0}}
+    view = View(job)
+    view.take({"id": 1, "attempt": 1, "step": 1, "kind": "progress", "data": data, "at": ""})
+    assert list(view.measures()) == [
+        "expected latency 50.0 of 100.0 us on board (tbl_1) (50%)",
+        "expected latency 50.0 of 50.0 us on board (tbl_2) (100%)",
+    ]
+
+
 def test_events_up_to_a_number_are_left_out(service: Service, database: Database, spec: dict[str, Any]) -> None:
     job = submit(service, spec)
     finish(service, database, take(database, job["id"]))
@@ -198,6 +213,20 @@ def test_a_job_that_is_cancelled_while_submit_watches_is_exit_code_3(
     assert watching.returncode == 3, said
     *events, ended = lines(out)
     assert events[-1]["data"]["state"] == ended["state"] == "cancelled"
+
+
+def test_a_job_that_is_paused_ends_the_watching_with_exit_code_5(
+    service: Service, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    job = submit(service, spec)
+    service.data("jobs", "pause", job["id"])
+    paused = service.lutnas("jobs", "watch", job["id"])
+    assert paused.exit_code == 5
+    assert "paused: paused by its user" in paused.stderr
+    assert f"`lutnas jobs resume {job['id']}` takes it up again" in paused.stderr
+    service.data("jobs", "resume", job["id"])
+    service.data("jobs", "cancel", job["id"])
+    assert service.lutnas("jobs", "watch", job["id"]).exit_code == 3  # it was paused, and went on
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_job(service: Service, spec: dict[str, Any]) -> None:

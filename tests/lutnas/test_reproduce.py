@@ -8,6 +8,7 @@ import pytest
 
 from api.db.session import Database
 from api.jobs.lease import fail
+from api.jobs.models import SearchJob
 from tests.lutnas.conftest import Service
 from tests.lutnas.part_of_a_worker import finish, submit, take
 
@@ -66,6 +67,18 @@ def test_other_files_are_named_with_the_environments_by_exit_code_1(
     assert out.splitlines()[-1].strip() == "not the same"
     assert "they ran in different environments" in err
     assert service.data("jobs", "reproduction", again, code=1)["same"] is False
+
+
+def test_other_files_of_a_job_that_asks_devices_are_no_defect(service: Service, database: Database, done: str) -> None:
+    process = service.process("jobs", "reproduce", done)
+    again = newest(service, done)
+    with database.write() as session:
+        row = session.get_one(SearchJob, again)
+        row.spec = {**row.spec, "on_device": {"wait_seconds": 3600.0}}
+    finish(service, database, take(database, again), files={**FILES, "model.onnx": b"another"})
+    assert ended(process)[0] == 1
+    told = "devices timed networks for each of the two, and what they measured may have chosen another network"
+    assert told in service.lutnas("jobs", "reproduction", again).stderr
 
 
 def test_without_waiting_the_verdict_is_asked_for_later(service: Service, database: Database, done: str) -> None:
