@@ -1,11 +1,9 @@
 """The page about the job document, made from its schema: python -m api.jobs.reference > docs/reference/job.md"""
 
-import json
-from collections.abc import Iterator
 from inspect import getdoc
-from typing import Any
 
 from api.jobs.document import JobDocument
+from api.schema_page import sections
 from search.spec import SearchSpec
 
 _HEAD = """# The job document
@@ -13,73 +11,13 @@ _HEAD = """# The job document
 What `lutnas jobs submit` and `POST /v1/search-jobs` take, as JSON. `space`, `dataset` and `constraints` have to be
 given, all else has a default; a field that nobody knows is refused.
 """
-_BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-_REFERENCE = "#/$defs/"
-
-Schema = dict[str, Any]
 
 
 def reference() -> str:
     """The page as Markdown."""
     schema = JobDocument.model_json_schema()
     whole = {**schema, "description": f"{getdoc(SearchSpec)}\n\n{schema['description']}"}
-    return _HEAD + _section("The job", whole) + "".join(_below("", schema, schema["$defs"]))
-
-
-def _below(path: str, document: Schema, parts: dict[str, Schema]) -> Iterator[str]:
-    """Sections of the documents that fields of `document` hold, each before those below it."""
-    for field, value in document["properties"].items():
-        for name in _referred(value):
-            part = parts[name]
-            metric = part["properties"].get("metric")
-            yield _section(f"`{path}{field}`" + (f", {metric['const']}" if metric else ""), part)
-            yield from _below(f"{path}{field}.", part, parts)
-
-
-def _referred(value: Any) -> Iterator[str]:
-    """Names of the documents that a field's schema refers to."""
-    if isinstance(value, dict):
-        if "$ref" in value:
-            yield value["$ref"].removeprefix(_REFERENCE)
-        value = [inner for key, inner in value.items() if key != "discriminator"]
-    for inner in value if isinstance(value, list) else ():
-        yield from _referred(inner)
-
-
-def _section(heading: str, document: Schema) -> str:
-    fields, required = document["properties"].items(), document.get("required", ())
-    rows = (f"| `{name}` | {_value(value)} | {_default(value, name in required)} |\n" for name, value in fields)
-    table = "| field | value | default |\n| --- | --- | --- |\n" + "".join(rows)
-    return f"\n## {heading}\n\n{document['description']}\n\n{table}"
-
-
-def _default(value: Schema, is_required: bool) -> str:
-    default = value.get("default")
-    if default is None or isinstance(default, dict):
-        return "has to be given" if is_required else ""
-    return f"`{json.dumps(default)}`"
-
-
-def _value(value: Schema) -> str:
-    """What a field takes, in words."""
-    if "enum" in value or "const" in value:
-        return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
-    if "anyOf" in value:
-        return " or ".join(map(_value, value["anyOf"]))
-    match value.get("type"):
-        case "array":
-            return f"list of: {_value(value['items'])}"
-        case "integer" | "number" as kind:
-            bounds = [f"{word} {value[bound]:,}" for bound, word in _BOUNDS.items() if bound in value]
-            return " ".join(["whole number" if kind == "integer" else "number", *bounds])
-        case "string":
-            return f"`{value['pattern'].replace('|', chr(92) + '|')}`" if "pattern" in value else "text"
-        case "boolean":
-            return "`true`, `false`"
-        case None:
-            return "see below"
-        case kind:
-            return str(kind)
+    return _HEAD + sections("The job", whole)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page about the job document is current, and the job documents of other pages are taken."""
+"""The pages about jobs and spaces are current, and the job documents of other pages are taken."""
 
 import json
 import re
@@ -9,6 +9,9 @@ from pydantic import ValidationError
 
 from api.jobs.document import JobDocument
 from api.jobs.reference import reference
+from api.spaces import reference as spaces
+from search.choices import Choices
+from search.space import Space, Stage
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,6 +33,17 @@ OTHERS = {  # an event, a table and a question to a finished job
 def test_the_page_about_the_job_document_is_current() -> None:
     made = "make it with: python -m api.jobs.reference > docs/reference/job.md"
     assert (ROOT / "docs" / "reference" / "job.md").read_text() == reference(), made
+
+
+def test_the_page_about_the_space_document_is_current() -> None:
+    made = "make it with: python -m api.spaces.reference > docs/reference/space.md"
+    assert (ROOT / "docs" / "reference" / "space.md").read_text() == spaces.reference(), made
+
+
+def test_every_field_of_a_space_stands_on_the_page() -> None:
+    page = spaces.reference()
+    for field in (*Space.model_fields, *Stage.model_fields, *Choices.model_fields):
+        assert f"| `{field}` |" in page
 
 
 def test_every_field_of_a_job_stands_on_the_page() -> None:
