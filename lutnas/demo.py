@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,19 +25,21 @@ from lutnas import settings
 from lutnas.cli import output as out
 from lutnas.cli.architectures import download_all, layers_table
 from lutnas.cli.failure import ExitCode, Failure, extra
+from lutnas.cli.newfile import check_new_file, write_whole
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import measure
 from lutnas.cli.tables import ensure_device
 from lutnas.cli.verify import MODELS, RUNTIME
 from lutnas.cli.watch import follow, why_failed
-from lutnas.client import Client
-from lutnas.client.documents import Architecture, Document, Job, Table
+from lutnas.client import Client, ProblemError
+from lutnas.client.documents import FINAL_STATES, Architecture, Document, Job, Table
 from lutnas.process import Child, ChildError
 
 BUDGET_SHARE = 0.6  # of the greatest predicted latency that the space can reach
 NO_LIMIT_US = 1e12
 USUAL_PORT = 8000
 LABEL = "made-by:lutnas-demo"
+JOB = "job"  # the file that names the last one
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
     """Runs the demo and gives the exit code; without a file to `report` to, it stays until Ctrl-C."""
     started = time.monotonic()
     given = None if table_file is None else _read_table(table_file)
+    if report is not None:
+        check_new_file(report)  # what is wrong with it is said now, and not behind the work
     folder = settings.home_path(os.environ) / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environ = {**os.environ, "LUTNAS_HOME": str(folder)}
@@ -93,8 +98,7 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
             found, architecture = _do(client, folder, environ, given, seed, started)
         _show(found, architecture)
         if report is not None:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(json.dumps(found, indent=2) + "\n")
+            write_whole(report, json.dumps(found, indent=2) + "\n")
             say(f"wrote {report}")
             return ExitCode.OK
         return _stay(child, client.url, folder)
@@ -103,7 +107,7 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
 def _do(
     client: Client, folder: Path, environ: Mapping[str, str], given: LatencyTable | None, seed: int, started: float
 ) -> tuple[Report, Architecture]:
-    _cancel_leftovers(client)
+    _cancel_leftover(client, folder / JOB)
     trial = _trial(client, environ, folder)
     draft = folder / f"{trial.space}.draft"
     table = given or _profile(client, draft, trial.space)
@@ -113,6 +117,7 @@ def _do(
         draft.unlink(missing_ok=True)
     target_us = _target(client, trial, device, stored["id"])
     job = client.submit(_spec(trial, device, stored["id"], target_us, seed))
+    write_whole(folder / JOB, job["id"])
     say(f"submitted {job['id']}: {trial.space} on {trial.dataset}, at most {target_us:.1f} us on {device}")
     architecture = client.architecture(_await(client, job, folder))
     into = folder / "results" / job["id"]
@@ -262,12 +267,21 @@ def _spec(trial: Trial, device: str, table: str, max_us: float, seed: int) -> Do
     }
 
 
-def _cancel_leftovers(client: Client) -> None:
-    """Ends what a demo that was cut off left: the worker would take it up again before the search of this one."""
-    for state in ("queued", "running", "paused"):
-        for job in client.jobs(state=state, label=LABEL):
-            say(f"cancelling {job['id']}, which an earlier demo left")
-            client.cancel(job["id"])
+def _cancel_leftover(client: Client, kept: Path) -> None:
+    """Ends what a demo that was cut off left: the worker would take it up again before the search of this one. `kept`
+    names the last job that a demo submitted from here.
+    """
+    if not kept.exists():
+        return
+    try:
+        job = client.job(kept.read_text().strip())
+    except ProblemError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return  # it was on another database
+    if job["state"] not in FINAL_STATES:
+        say(f"cancelling {job['id']}, which an earlier demo left")
+        client.cancel(job["id"])
 
 
 def _await(client: Client, job: Job, folder: Path) -> str:

@@ -65,7 +65,10 @@ def resolve(
     home = home_path(environ)
     found_url, url_from = _url(environ, config, home, url)
     token, token_from = _token(environ, config, home, found_url, token, token_file)
-    team = environ.get("LUTNAS_TEAM") or config.get("team")
+    places = [(environ.get("LUTNAS_TEAM"), "LUTNAS_TEAM"), (config.get("team"), str(config_path(environ)))]
+    team, place = next(((name, place) for name, place in places if name), (None, ""))
+    if team is not None and not (team.isascii() and team.isprintable()):
+        raise SettingsError(f"{place}: {team!r} is no team: their names have printable ASCII characters alone")
     return Settings(found_url, url_from, token, token_from, team)
 
 

@@ -57,6 +57,9 @@ def _header(given: Mapping[str, str], name: str) -> str:
 
 def _key(secret: str) -> bytes:
     try:
-        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
-        raise ValueError("the secret of a webhook looks like whsec_ and base64; this one does not") from None
+        key = b""
+    if not key:  # with an empty one anybody can sign
+        raise ValueError("the secret of a webhook looks like whsec_ and base64; this one does not")
+    return key

@@ -1,5 +1,6 @@
 """Data sets that come as .npz: x_train, y_train, x_test, y_test, or x and y. Read piece by piece, without pickle."""
 
+import io
 import tempfile
 import tokenize
 import zipfile
@@ -22,6 +23,8 @@ from api.datasets.raw import (
 )
 
 _CHUNK_BYTES = 4 << 20
+_MAX_PICTURE_BYTES = 64 << 20  # a piece is one picture at least
+_MAX_HEADER_BYTES = 10_000  # numpy takes no more either, once it has read them
 _SPLIT, _WHOLE = {"x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy"}, {"x.npy", "y.npy"}
 _COLOURS = (1, 3, 4)
 # What numpy raises of a header, which it takes for a piece of Python.
@@ -86,6 +89,9 @@ def _pictures(archive: zipfile.ZipFile, suffix: str, files: list[IO[bytes]]) -> 
                 name, f"holds {header.shape[0] if header.shape else 0} pictures, y{suffix} {len(labels)} labels"
             )
         shape, last = _layout(header.shape, name)
+        if int(np.prod(shape)) * header.dtype.itemsize > _MAX_PICTURE_BYTES:
+            told = f"pictures have at most {_MAX_PICTURE_BYTES} bytes, got {shape} of {header.dtype}"
+            raise DatasetRefused(name, told)
         for array in _pieces(member, header, name):
             pixels = _pixels(array, name)
             file.write((np.moveaxis(pixels, -1, 1) if last else pixels).tobytes())
@@ -106,8 +112,10 @@ def _labels(archive: zipfile.ZipFile, name: str) -> Labels:
 def _header(member: IO[bytes], name: str) -> Header:
     try:
         version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read(member)
+        if version == (1, 0):
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
+        else:
+            shape, fortran_order, dtype = np.lib.format.read_array_header_2_0(_bounded_header(member, name))
     except _NO_HEADER as error:
         raise DatasetRefused(name, f"is no array: {error}") from error
     if dtype.hasobject:
@@ -117,6 +125,14 @@ def _header(member: IO[bytes], name: str) -> Header:
     if dtype.kind not in "iuf" or any(length < 0 for length in shape):
         raise DatasetRefused(name, f"needs numbers, got {dtype}")
     return Header(shape, dtype)
+
+
+def _bounded_header(member: IO[bytes], name: str) -> IO[bytes]:
+    """The rest of a header that tells its length in four bytes: looked at before so much is read."""
+    length = member.read(4)
+    if int.from_bytes(length, "little") > _MAX_HEADER_BYTES:
+        raise DatasetRefused(name, f"has a header of more than {_MAX_HEADER_BYTES} bytes: save plain numbers")
+    return io.BytesIO(length + member.read(int.from_bytes(length, "little")))
 
 
 def _layout(shape: tuple[int, ...], name: str) -> tuple[tuple[int, int, int], bool]:

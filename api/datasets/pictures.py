@@ -10,20 +10,25 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from api.datasets.raw import DatasetRefused, RawDataset, RawPictures, check_classes, split, whole
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile  # Pillow is loaded when the first picture comes
 
 _SPLITS = ("train", "test")
 _MAX_FILES = 500_000
 _MAX_FILE_BYTES = 64 << 20
 _MAX_SIDE = 4096
-_GREY = {"1", "L", "LA", "I;16"}
+_GREY = {"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N"}
+_WIDE = ("I", "F")  # whose greatest value nobody knows
+_MAX_HEADER_BYTES = 1 << 20  # of a name, or of what pax knows of a file
+_MAX_HEADERS = 2 * _MAX_FILES  # folders and long names count too
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
@@ -91,6 +96,8 @@ def _survey(body: BinaryIO, max_bytes: int) -> tuple[list[Picture], tuple[int, i
     seen = dict[str, Seen]()  # of a file that stands twice (tar -r) the last copy, which is what unpacking leaves
     for number, member in enumerate(_members(body, max_bytes)):
         with _image(member) as image:
+            if image.mode in _WIDE:
+                raise DatasetRefused(member.path, "has pixels of 32 bits: save it with 8 or 16")
             seen[member.path] = Seen(number, *image.size, image.mode in _GREY)
             _verify(image, member.path)
     if not seen:
@@ -113,12 +120,20 @@ def _decode(
             continue
         with _image(member) as image:
             try:
-                pixels = np.asarray(image.convert("L" if shape[0] == 1 else "RGB"), np.uint8)
+                pixels = _pixels(image, "L" if shape[0] == 1 else "RGB")
             except (OSError, ValueError, SyntaxError) as error:
                 raise DatasetRefused(member.path, f"is a broken image: {error}") from error
         planes = pixels[None] if shape[0] == 1 else np.moveaxis(pixels, -1, 0)
         file.seek(position[number] * picture_bytes)
         file.write(planes.tobytes())
+
+
+def _pixels(image: "Image", mode: str) -> npt.NDArray[np.uint8]:
+    """(H, W) or (H, W, 3). Of 16 bits the upper 8: Pillow would cut all above 255 off."""
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return grey if mode == "L" else np.repeat(grey[..., None], 3, axis=-1)
+    return np.asarray(image.convert(mode), np.uint8)
 
 
 def _places(number_of: dict[str, int]) -> list[Picture]:
@@ -191,7 +206,7 @@ def _zip_members(body: BinaryIO) -> Iterator[Member]:
 
 def _tar_members(body: BinaryIO) -> Iterator[Member]:
     body.seek(0)
-    with tarfile.open(fileobj=body, mode="r:*") as archive:
+    with tarfile.open(fileobj=body, mode="r:*", tarinfo=_headers()) as archive:
         for info in archive:
             if info.isdir():
                 _check_path(info.name)
@@ -200,6 +215,29 @@ def _tar_members(body: BinaryIO) -> Iterator[Member]:
             else:
                 yield Member(info.name, info.size, lambda info=info: _tar_file(archive, info))  # type: ignore[misc]
             archive.members = []  # type: ignore[attr-defined]  # it keeps every member it has seen
+
+
+def _headers() -> type[tarfile.TarInfo]:
+    """Headers of one archive, looked at before what they announce is read: tarfile reads a long name, or all that pax
+    knows of a file, whole into memory.
+    """
+    count = size = 0
+
+    class Header(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+            nonlocal count, size
+            found = super().frombuf(buf, encoding, errors)
+            count += 1
+            beside = 0 if found.isfile() else found.size
+            size += beside
+            if count > _MAX_HEADERS or beside > _MAX_HEADER_BYTES or size > _MAX_FILE_BYTES:
+                raise DatasetRefused("file", "has more folders, or longer names, than an archive of pictures needs")
+            if found.type == tarfile.GNUTYPE_SPARSE:  # whose map is read whole as well
+                raise DatasetRefused(found.name, "is a sparse file, which an archive of pictures has no use for")
+            return found
+
+    return Header
 
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

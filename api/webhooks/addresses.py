@@ -14,6 +14,11 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 import httpx
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+_LOCAL = (  # which the standard library of Python 3.11 takes for public
+    IPv6Network("fec0::/10"),  # RFC 3879: site-local
+    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: NAT64 of a network's own
+    IPv6Network("::ffff:0:0:0/96"),  # RFC 6145: IPv4 translated
+)
 _ALLOW = "LUTNAS_WEBHOOK_PRIVATE=true allows it"
 
 
@@ -74,6 +79,8 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if any(address in network for network in _LOCAL):
+            return False
     return address.is_global and not address.is_multicast
 
 

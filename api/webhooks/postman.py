@@ -7,9 +7,9 @@ the claim on each message keeps two processes apart.
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.db.session import Database
 from api.settings import Settings
@@ -32,6 +32,7 @@ class Postman:
         self._database, self._settings = database, settings
         self._tls = httpx.create_ssl_context()
         self._stopping = threading.Event()
+        self._notes = ThreadPoolExecutor(1, "webhook-notes")
         self._thread = threading.Thread(target=self._run, name="postman", daemon=True)
 
     def start(self) -> None:
@@ -42,6 +43,7 @@ class Postman:
         """Ends after the messages that are on their way."""
         self._stopping.set()
         self._thread.join()
+        self._notes.shutdown()
 
     def round(self) -> int:
         """Sends all that is due now; gives how many messages that were."""
@@ -63,7 +65,11 @@ class Postman:
         # A client of its own each time: connections are not kept, and the environment's proxies are not asked, as they
         # would reach what must not be reached.
         async with httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=None) as client:
-            await asyncio.gather(*(self._deliver(client, letter) for letter in letters))
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(AT_ONCE, "webhook-names"))
+            ended = await asyncio.gather(*(self._deliver(client, letter) for letter in letters), return_exceptions=True)
+        for one in ended:  # the others are not held up by it: it is sent again once its claim is over
+            if isinstance(one, BaseException):
+                _logger.warning("how a message to a webhook ended is not kept", exc_info=one)
 
     async def _deliver(self, client: httpx.AsyncClient, letter: Letter) -> None:
         headers = signed_headers(letter.secret, letter.delivery_id, letter.body, seconds=letter.seconds)
@@ -79,7 +85,8 @@ class Postman:
                     session, letter, outcome, attempts=given.webhook_attempts, retry_seconds=given.webhook_retry_seconds
                 )
 
-        state = await asyncio.to_thread(note)
+        # Not where names are looked up: a name server that is silent would hold up what has been sent.
+        state = await asyncio.get_running_loop().run_in_executor(self._notes, note)
         DELIVERIES.labels(outcome="retry" if state == PENDING else state or "claim-lost").inc()
         if not outcome.is_taken:
             _logger.warning("webhook message %s was not taken: %s", letter.delivery_id, outcome.error)
@@ -88,5 +95,5 @@ class Postman:
         while not self._stopping.wait(self._settings.sweep_seconds):
             try:
                 self.round()
-            except (SQLAlchemyError, OSError):  # a database that is away must not end the sending
+            except Exception:  # nothing, and least of all a database that is away, must end the sending for all
                 _logger.warning("messages to webhooks were left: they are tried again", exc_info=True)

@@ -39,8 +39,10 @@ async def send(
         error = f"no answer within {timeout_seconds:g} s"
     except AddressRefused as refused:
         error = f"the URL {refused}"
-    except httpx.HTTPError as broken:
-        error = f"{type(broken).__name__}: {broken}".rstrip(": ")
+    except httpx.ConnectError as broken:
+        error = f"ConnectError: {broken}"  # of the address or its certificate: nobody has answered yet
+    except Exception as broken:  # what a receiver answers may make any part of the client stumble
+        error = f"no answer that HTTP knows ({type(broken).__name__})"
     if status is not None and not 200 <= status < 300:
         error = f"the receiver answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
     return Outcome(status, error, round((time.monotonic() - began) * 1000))

@@ -73,12 +73,10 @@ class Agent:
         self.say(f"{request['kind']} {request['id']}, attempt {claim['lease']['attempt']}")
         self.show(request)
         try:
-            ended = self._answered(claim)
+            ended = self._ended(claim)
         except Stopped:
             self._give_back(claim)
             raise
-        except Cancelled:
-            ended = self.patient.requests.release(claim)
         except Lost:
             return self._lost(claim)
         except LutnasError as error:
@@ -92,6 +90,12 @@ class Agent:
         self.say(f"{request['id']} {ended['state']}")
         self.show(ended)
         return ended["state"]
+
+    def _ended(self, claim: Claim) -> DeviceRequest:
+        try:
+            return self._answered(claim)
+        except Cancelled:
+            return self.patient.requests.release(claim)
 
     def _answered(self, claim: Claim) -> DeviceRequest:
         """The request as it ended: succeeded, or failed with what went wrong."""

@@ -8,7 +8,7 @@ import click
 from latency.operator import Operator
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
-from lutnas.cli.options import connected
+from lutnas.cli.options import connected, seed_range
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import Watch
 from lutnas.client import Client
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--precision", multiple=True, metavar="NAME", help="Precisions to draw from, instead of the space's.")
 @click.option("--width", multiple=True, type=float, metavar="SHARE", help="Widths to draw from, as --precision.")
 @click.option("--networks", type=click.IntRange(1, 1000), default=30, show_default=True, help="How many networks.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the draw.")
+@click.option("--seed", type=seed_range, default=0, show_default=True, help="Seed of the draw.")
 @connected
 def calibrate(
     client: Client, output: Output, table: str, space: str, precision: tuple[str, ...], width: tuple[float, ...],

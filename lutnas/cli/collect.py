@@ -7,7 +7,7 @@ import click
 from lutnas.cli.failure import Failure, extra
 from lutnas.cli.options import json_option
 from lutnas.cli.output import Output
-from lutnas.cli.serve import load_settings
+from lutnas.cli.serve import load_settings, without_password
 
 
 @click.command()
@@ -22,7 +22,9 @@ def collect(dry_run: bool, as_json: bool) -> None:
     """
     settings = load_settings()
     with extra("server", "this command"):
-        from api.artifacts.store import ArtifactStore, StoreAway
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from api.artifacts.store import ArtifactStore, StoreAway, StoreError
         from api.db import models  # all tables, so that relations between rooms are known
         from api.db.session import Database
         from api.jobs import retention
@@ -30,8 +32,11 @@ def collect(dry_run: bool, as_json: bool) -> None:
     database = Database(settings.database_url)
     try:
         found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
-    except StoreAway as error:
+    except (StoreAway, StoreError) as error:
         raise Failure(str(error), hint="LUTNAS_ARTIFACTS names the store") from error
+    except SQLAlchemyError as error:
+        told = f"cannot use the database {without_password(settings.database_url)}: {getattr(error, 'orig', error)}"
+        raise Failure(told, hint="LUTNAS_DATABASE_URL names it, and `lutnas migrate` makes its tables") from error
     finally:
         database.close()
     Output(as_json).document({"dry_run": dry_run, **asdict(found)})

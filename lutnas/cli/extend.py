@@ -3,7 +3,7 @@
 import click
 from rich.text import Text
 
-from lutnas.cli.options import connected
+from lutnas.cli.options import connected, key_option
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
 
@@ -15,7 +15,7 @@ from lutnas.client import Client
     "--lr", type=click.FloatRange(0, 10, min_open=True),
     help="Learning rate to begin with  [default: 0.3 times finish.lr of the search]",
 )  # fmt: skip
-@click.option("--key", metavar="TEXT", help="Idempotency key: the same key and options again give the first job back.")
+@key_option("the same key and options again give the first job back")
 @connected
 def extend_job(client: Client, output: Output, job: str, epochs: int, lr: float | None, key: str | None) -> None:
     """Train the network of a job that succeeded for more epochs, as a new job.

@@ -4,6 +4,7 @@ Errors:
     Failure (click.ClickException)   an error that a person can act on; `.hint` says how
 """
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,6 +94,10 @@ class RootGroup(click.Group):
             raise Failure(str(error), hint=error.hint) from error
         except SettingsError as error:
             raise Failure(str(error), hint="`lutnas --help` tells where settings come from") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.strerror is None:  # who reads is gone, which click sees to; a defect
+                raise
+            raise Failure(f"{error.strerror}: {error.filename}" if error.filename else error.strerror) from error
 
 
 def describe(problem: ProblemError) -> str:
@@ -131,6 +136,9 @@ def refuse(parameter: str, problem: str) -> NoReturn:
 
 
 def _show_usage_error(error: click.UsageError) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
     click.echo(f"error: {error.format_message()}", err=True)
     if error.ctx is not None:
         help_option: Sequence[str] = error.ctx.help_option_names

@@ -13,7 +13,7 @@ from latency.table import FieldError, TableInfo
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, refuse
 from lutnas.cli.newfile import write_whole
-from lutnas.cli.options import existing_file, json_option, new_file
+from lutnas.cli.options import existing_file, json_option, new_file, note_option
 from lutnas.cli.output import Output, say
 from lutnas.cli.spacefile import read_space
 
@@ -29,7 +29,7 @@ ARCHITECTURE = "architecture"
 @click.option("--runtime", required=True, metavar="NAME", help="What ran the networks.")
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime.")
 @click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Pictures of a call.")
-@click.option("--note", default="", help="A line about the measurements, kept with the table.")
+@note_option("the measurements")
 @click.option("--output", "to", required=True, type=new_file, metavar="FILE", help="Write the table to this CSV file.")
 @json_option
 def fit(

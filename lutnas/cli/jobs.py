@@ -14,7 +14,7 @@ from lutnas.cli.derive import derive_job
 from lutnas.cli.extend import extend_job
 from lutnas.cli.failure import ExitCode, where
 from lutnas.cli.jsonfile import read_json
-from lutnas.cli.options import connected
+from lutnas.cli.options import connected, key_option
 from lutnas.cli.output import Output, say
 from lutnas.cli.reproduce import reproduce_job, show_reproduction
 from lutnas.cli.totals import value
@@ -33,7 +33,7 @@ def jobs() -> None:
 @jobs.command("submit")
 @click.argument("file", type=click.File("rb"))
 @click.option("--watch", "watched", is_flag=True, help="Stay and watch it; the exit code is then that of the job.")
-@click.option("--key", metavar="TEXT", help="Idempotency key: the same key and job again give the first job back.")
+@key_option("the same key and job again give the first job back")
 @connected
 def submit_job(client: Client, output: Output, file: IO[bytes], watched: bool, key: str | None) -> int:
     """Submit a search job from a JSON file; - reads standard input."""
@@ -107,7 +107,7 @@ def list_jobs(client: Client, output: Output, state: str | None, label: str | No
 @jobs.command("clone")
 @click.argument("job")
 @click.option("--patch", type=click.File("rb"), help="JSON file that changes the document (RFC 7396); - reads stdin.")
-@click.option("--key", metavar="TEXT", help="Idempotency key: the same key and patch again give the first clone back.")
+@key_option("the same key and patch again give the first clone back")
 @connected
 def clone_job(client: Client, output: Output, job: str, patch: IO[bytes] | None, key: str | None) -> None:
     """Submit a job's document once more, with the tables and the data of today.

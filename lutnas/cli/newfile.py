@@ -3,9 +3,26 @@
 from pathlib import Path
 
 
+def check_new_file(to: Path) -> None:
+    """Makes the folder if it is missing; raises OSError where `write_whole` could not write."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(to)
+    try:
+        beside.touch()
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def write_whole(to: Path, text: str) -> None:
     """Writes `text`, with the folder if it is missing; a file that stood is replaced at once."""
     to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.part")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(to)
+    beside = _beside(to)
+    try:
+        beside.write_text(text, encoding="utf-8", newline="")
+        beside.replace(to)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _beside(to: Path) -> Path:
+    return to.with_name(f".{to.name}.part")

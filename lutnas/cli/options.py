@@ -21,6 +21,33 @@ existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type
 new_file = click.Path(dir_okay=False, path_type=Path)
 folder = click.Path(file_okay=False, path_type=Path)
 
+seed_range = click.IntRange(0, 2**31 - 1)
+LONGEST_KEY = 200
+LONGEST_NOTE = 1000  # as the service takes it; what a command adds finds room behind it
+
+
+def _whole_note(_context: click.Context, _parameter: click.Parameter, note: str) -> str:
+    if len(note) > LONGEST_NOTE:  # said before minutes are spent on what it is about
+        raise click.BadParameter(f"has {len(note)} characters, of which {LONGEST_NOTE} are kept")
+    return note
+
+
+def _plain_key(_context: click.Context, _parameter: click.Parameter, key: str | None) -> str | None:
+    # Of an empty one, of a variable that is not set, the client would make a new key each time.
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise click.BadParameter(f"1 to {LONGEST_KEY} printable ASCII characters are needed")
+    return key
+
+
+def note_option(what: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Adds --note, a line about `what`."""
+    return click.option("--note", default="", callback=_whole_note, help=f"A line about {what}, kept with the table.")
+
+
+def key_option(what: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Adds --key, under which `what` happens once."""
+    return click.option("--key", callback=_plain_key, metavar="TEXT", help=f"Idempotency key: {what}.")
+
 
 def connection_options(function: Callable[..., R]) -> Callable[..., R]:
     """Adds --url, --token and --token-file."""

@@ -18,7 +18,15 @@ from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.jsonfile import read_json
 from lutnas.cli.newfile import write_whole
-from lutnas.cli.options import connect, connection_options, existing_file, json_option, new_file
+from lutnas.cli.options import (
+    connect,
+    connection_options,
+    existing_file,
+    json_option,
+    new_file,
+    note_option,
+    seed_range,
+)
 from lutnas.cli.output import Output, say
 from lutnas.cli.tables import ensure_device
 from lutnas.client import Client
@@ -46,8 +54,14 @@ class DraftRefused(Failure):
 @click.option("--runtime", default="onnxruntime", show_default=True, metavar="NAME", help="What runs the operators.")
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime.")
 @click.option("--core", type=click.IntRange(0), metavar="N", help="Stay on this core.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the random weights and of the order of measuring.")
-@click.option("--note", default="", help="A line about the measurement, kept with the table.")
+@click.option(
+    "--seed",
+    type=seed_range,
+    default=0,
+    show_default=True,
+    help="Seed of the random weights and of the order of measuring.",
+)
+@note_option("the measurement")
 @connection_options
 @json_option
 def profile(

@@ -6,9 +6,9 @@ from rich.text import Text
 
 from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, Failure
-from lutnas.cli.options import connected
+from lutnas.cli.options import connected, key_option
 from lutnas.cli.output import Output, cell, say
-from lutnas.cli.watch import CODES, watched
+from lutnas.cli.watch import code_of, watched
 from lutnas.client import Client
 from lutnas.client.documents import FINAL_STATES, Job, Reproduction
 
@@ -18,7 +18,7 @@ SHOWN_OF_SHA256 = 12
 @click.command("reproduce")
 @click.argument("job")
 @click.option("--no-wait", is_flag=True, help="Submit and leave; `lutnas jobs reproduction` tells later.")
-@click.option("--key", metavar="TEXT", help="Idempotency key: the same key again gives the first repetition back.")
+@key_option("the same key again gives the first repetition back")
 @connected
 def reproduce_job(client: Client, output: Output, job: str, no_wait: bool, key: str | None) -> int:
     """Run a job that succeeded once more and tell whether the same comes out; exit code 1 if not.
@@ -39,7 +39,7 @@ def reproduce_job(client: Client, output: Output, job: str, no_wait: bool, key: 
         say(f"submitted {again['id']}")
     ended = watched(client, output, again)
     if ended["state"] != "succeeded":
-        return CODES[ended["state"]]
+        return code_of(ended)
     verdict = client.reproduction(again["id"])
     if output.as_json:
         output.line(verdict)

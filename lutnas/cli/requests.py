@@ -8,7 +8,7 @@ from rich.text import Text
 
 from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, Failure
-from lutnas.cli.options import connected
+from lutnas.cli.options import connected, key_option
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
 from lutnas.client.documents import DeviceRequest
@@ -32,15 +32,15 @@ LOOK_SECONDS = 2.0
 @click.option("--networks", type=int, metavar="N", help="calibrate: how many networks.")
 @click.option("--architecture", metavar="ARCHITECTURE", help="verify: the derived architecture.")
 @click.option("--wait", "waits", is_flag=True, help="Stay until it has ended; the exit code is then that of it.")
-@click.option("--key", metavar="TEXT", help="Idempotency key: the same key and request again give the first one back.")
+@key_option("the same key and request again give the first one back")
 @connected
 def request_of_device(
     client: Client, output: Output, /, device: str, kind: str, waits: bool, key: str | None, **given: Any
 ) -> int:
     """Ask the agent of DEVICE (`lutnas agent`) to profile, calibrate or verify.
 
-    What is asked is what the commands of these names do. An option that is not given has their default; the service
-    refuses what does not fit.
+    What is asked is what the commands of these names do. An option that is not given has their default, but for verify,
+    which takes onnxruntime and one thread where --threads says nothing else; the service refuses what does not fit.
     """
     spec = {"kind": kind} | {name: value for name, value in given.items() if value not in (None, ())}
     request = client.requests.submit(device, spec, idempotency_key=key)
@@ -118,7 +118,7 @@ def _told(request: DeviceRequest) -> str:
     progress = request["progress"]
     if request["state"] != "running" or not progress.get("total"):
         return "-"
-    share = progress["done"] / progress["total"]
+    share = (progress.get("done") or 0) / progress["total"]
     return f"{share:.0%}, {out.duration(progress.get('seconds_left'))} left"
 
 

@@ -115,7 +115,7 @@ def migrate(as_json: bool) -> None:
     """Bring the database to the newest revision. `lutnas serve` does this by itself."""
     settings = load_settings()
     upgrade_database(settings)
-    shown = _without_password(settings.database_url)
+    shown = without_password(settings.database_url)
     Output(as_json).document({"database": shown}, f"{shown} is at the newest revision")
 
 
@@ -135,17 +135,19 @@ def load_settings() -> "Settings":
 def upgrade_database(settings: "Settings") -> None:
     """Brings the database to the newest revision; one that cannot be reached becomes a failure."""
     with extra("server", "this command"):
-        from sqlalchemy.exc import OperationalError
+        from sqlalchemy.exc import ArgumentError, OperationalError
 
         from api.db.migrate import upgrade
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         upgrade(settings.database_url)
     except OperationalError as error:
-        detail = f"cannot use the database {_without_password(settings.database_url)}: {error.orig}"
+        detail = f"cannot use the database {without_password(settings.database_url)}: {error.orig}"
         raise Failure(detail, hint="LUTNAS_DATABASE_URL names it") from error
-    except ValueError as error:
+    except (ArgumentError, ValueError) as error:
         raise Failure(str(error), hint="LUTNAS_DATABASE_URL names the database") from error
+    except OSError as error:
+        raise Failure(f"cannot make {error.filename}: {error.strerror}", hint="LUTNAS_HOME names the folder") from error
 
 
 def _setting_error(place: tuple[int | str, ...], message: str) -> str:
@@ -153,7 +155,8 @@ def _setting_error(place: tuple[int | str, ...], message: str) -> str:
     return f"LUTNAS_{name.upper()}: {message}" if name else message.removeprefix("Value error, ")
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """A database's URL, to be shown."""
     from sqlalchemy import make_url
 
     return make_url(url).render_as_string(hide_password=True)
@@ -161,9 +164,15 @@ def _without_password(url: str) -> str:
 
 def _ping(output: Output) -> int:
     with extra("server", "lutnas worker --ping"):
+        from kombu.exceptions import OperationalError
+
         from api.bell import make_celery
     name = f"celery@{socket.gethostname()}"
-    answers = make_celery(load_settings()).control.ping(destination=[name], timeout=PING_SECONDS)
+    try:
+        answers = make_celery(load_settings()).control.ping(destination=[name], timeout=PING_SECONDS)
+    except (OperationalError, OSError) as error:
+        say(f"warning: the broker does not answer: {error}")
+        answers = []
     answered = any(name in answer for answer in answers or [])
     output.document({"worker": name, "answered": answered}, f"{name} {'answers' if answered else 'does not answer'}")
     return ExitCode.OK if answered else ExitCode.ERROR

@@ -72,8 +72,11 @@ def show_table(client: Client, output: Output, table: str) -> None:
 @connected
 def show_rows(client: Client, output: Output, table: str) -> None:
     """Show the rows of a table."""
-    columns = ["kind", "h", "w", "c_in", "c_mid", "c_out", "stride", "kernel", "groups", "latency_us"]
-    output.listing(client.table_rows(table), columns, nothing="the table has no rows")
+    rows = client.table_rows(table)
+    if not output.as_json:
+        rows = ({"operator": Operator(**{name: row[name] for name in FIELDS}).key, **row} for row in rows)
+    columns = ["operator", "latency_us", "p10_us", "p90_us", "samples", "provenance"]
+    output.listing(rows, columns, nothing="the table has no rows")
 
 
 @tables.command("coverage")

@@ -28,7 +28,9 @@ def tokens() -> None:
 )
 @click.option("--owner", metavar="NAME", help="Whose it is, instead of yours; needs the scope admin.")
 @click.option(
-    "--days", type=click.FloatRange(0, min_open=True), help="Days that it is good for  [default: as long as yours]"
+    "--days",
+    type=click.FloatRange(0, 36_500, min_open=True),
+    help="Days that it is good for  [default: as long as yours]",
 )
 @connected
 def create_token(

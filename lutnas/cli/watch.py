@@ -15,7 +15,7 @@ from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, Failure
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
-from lutnas.client.documents import Document, Event, Job
+from lutnas.client.documents import FINAL_STATES, Document, Event, Job
 
 PHASES = {
     "search": "searching",
@@ -126,7 +126,12 @@ def watch(client: Client, output: Output, job: Job, *, after: int = 0) -> int:
     """Follows `job` to its end, or until it is paused, and gives the exit code that this stands for. Ctrl-C raises
     Failure with code 130.
     """
-    return CODES[watched(client, output, job, after=after)["state"]]
+    return code_of(watched(client, output, job, after=after))
+
+
+def code_of(job: Job) -> int:
+    """The exit code of a job as the watching left it: of one that was resumed at that moment that of its pause."""
+    return CODES.get(job["state"], ExitCode.PAUSED)
 
 
 def watched(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
@@ -152,11 +157,18 @@ def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
 
 def _events(client: Client, job: str, after: int) -> Iterator[Event]:
     """They end with the job, and where it stands paused: nobody may be there to resume it."""
+    if _stands_paused(client, job, after):
+        return
     for event in client.events(job, after=after):
         yield event
         is_pause = event["kind"] == "state" and event["data"].get("state") == "paused"
-        if is_pause and client.job(job)["state"] == "paused":
+        if is_pause and _stands_paused(client, job, event["id"]):
             return
+
+
+def _stands_paused(client: Client, job: str, after: int) -> bool:
+    """Whether it is paused, and has told nothing behind event `after`."""
+    return client.job(job)["state"] == "paused" and next(client.told(job, after=after), None) is None
 
 
 def _lines_of_json(client: Client, output: Output, job: Job, after: int) -> None:
@@ -193,7 +205,7 @@ def why_failed(job: Job) -> str:
 def _show_end(job: Job) -> None:
     if job["state"] == "failed":
         say(f"error: {why_failed(job)}")
-    elif job["state"] == "paused":
+    elif job["state"] not in FINAL_STATES:
         say(f"`lutnas jobs resume {job['id']}` takes it up again, and `lutnas jobs watch {job['id']}` follows it then")
     elif job["architecture"]:
         out.stdout().print(Text(job["architecture"]))

@@ -37,6 +37,8 @@ from lutnas.client.webhooks import Webhooks
 
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
 
+READING_SECONDS = 600.0  # an upload is answered once the service has read and checked all of it
+
 
 class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
@@ -119,7 +121,9 @@ class Client:
             headers["Content-Encoding"] = "gzip"
         params = {} if space is None else {"space": space}
         path = _path("devices", device, "tables")
-        answer = self._transport.json("POST", path, content=content, headers=headers, params=params, idempotent=True)
+        answer = self._transport.json(
+            "POST", path, content=content, headers=headers, params=params, idempotent=True, timeout=READING_SECONDS
+        )
         return cast(Table, answer)
 
     def tables(self, device: str) -> Iterator[Table]:
@@ -215,8 +219,9 @@ class Client:
         """Uploads a data set: an .npz of arrays, or a .zip, .tar or .tar.gz of a folder of pictures."""
         with file.open("rb") as body:
             parts = {"file": (file.name, body, "application/octet-stream")}
-            # Reading and checking the pictures takes the service as long as it takes.
-            answer = self._transport.json("POST", "/v1/datasets", data={"name": name}, files=parts, timeout=600)
+            answer = self._transport.json(
+                "POST", "/v1/datasets", data={"name": name}, files=parts, timeout=READING_SECONDS
+            )
         return cast(Dataset, answer)
 
     # --- search jobs
@@ -295,6 +300,10 @@ class Client:
     def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
         """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""
         return events.follow(self._transport, quote(job, safe=""), after=after, patience_seconds=patience_seconds)
+
+    def told(self, job: str, *, after: int = 0) -> Iterator[Event]:
+        """The events that a job has had behind number `after`, without waiting for more."""
+        return self._transport.items(_path("search-jobs", job, "events"), {"after": after})
 
     def attempts(self, job: str) -> Iterator[Attempt]:
         """Who tried to carry a job out, first to last, and how each attempt ended."""

@@ -4,6 +4,7 @@ Errors:
     LutnasError (Exception)   the root
     ├── ProblemError          the service refused; type, title, detail, errors as it said them (RFC 9457)
     ├── UnreachableError      nobody answered, or what stands before the service could not reach it
+    ├── UnsendableError       a request holds what HTTP or JSON cannot carry
     ├── ForeignAnswerError    something answered that is not the lutnas API
     └── ChecksumError         a download's bytes are not those that the service promised
 """
@@ -52,6 +53,10 @@ class ProblemError(LutnasError):
 
 class UnreachableError(LutnasError):
     """Nobody answered at the address."""
+
+
+class UnsendableError(LutnasError):
+    """A request holds what HTTP or JSON cannot carry: infinite numbers, half a surrogate, a header beyond ASCII."""
 
 
 class ForeignAnswerError(LutnasError):

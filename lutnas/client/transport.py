@@ -8,7 +8,7 @@ import httpx
 import tenacity
 
 from lutnas.client.address import is_this_machine
-from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError
+from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError, UnsendableError
 
 ATTEMPTS = 4
 LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives up
@@ -51,14 +51,20 @@ class Transport:
 
         A GET, and what is said to be `idempotent`, is tried again when the connection broke or a gateway says that
         the service is away. Anything may be tried again when the connection could not even be made.
-        Raises ProblemError, UnreachableError.
+        Raises ProblemError, UnreachableError, and UnsendableError for what HTTP or JSON cannot carry.
         """
         again = method == "GET" if idempotent is None else idempotent
         for attempt in self._attempts(again):
             with attempt, self._reach():
-                response = self._client.request(method, path, **arguments)
+                response = self._client.send(self._built(method, path, arguments))
                 _pass_gateway(response, patient=self._most is None)
         return checked(response)
+
+    def _built(self, method: str, path: str, arguments: Mapping[str, Any]) -> httpx.Request:
+        try:
+            return self._client.build_request(method, path, **arguments)
+        except ValueError as error:  # numbers beyond JSON, text beyond UTF-8, headers beyond ASCII
+            raise UnsendableError(f"{method} {path} cannot be sent: {error}") from error
 
     def json(self, method: str, path: str, **arguments: Any) -> Any:
         """The JSON document that answers a request."""

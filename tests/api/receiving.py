@@ -25,6 +25,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.arrived: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int | None] = []
+        self.location = "/elsewhere"  # where a redirect leads
         self.hold = threading.Event()
         self.hold.set()
 
@@ -49,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(answer)
         if 300 <= answer < 400:
-            self.send_header("Location", "/elsewhere")
+            self.send_header("Location", self.server.location)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

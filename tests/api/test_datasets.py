@@ -192,12 +192,54 @@ def huge_png() -> bytes:
     )
 
 
+def long_npz_header() -> bytes:
+    """An .npz whose header says that it has 64 MiB, in its second version."""
+    head = b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 26)
+    return a_zip(dict.fromkeys(["x.npy", "y.npy"], head + b" " * (1 << 16)))
+
+
+def a_tar_with_a_long_name() -> bytes:
+    """A tar whose pax header has 8 MiB."""
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a/0.png")
+        info.pax_headers = {"comment": "x" * (8 << 20)}
+        archive.addfile(info)
+    return body.getvalue()
+
+
+def a_sparse_tar() -> bytes:
+    body = bytearray(a_tar_of_one())
+    body[156:157] = tarfile.GNUTYPE_SPARSE
+    body[148:156] = b" " * 8
+    body[148:156] = b"%06o\0 " % sum(body[:512])
+    return bytes(body)
+
+
+def a_tar_of_one() -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("a/0.png"))
+    return body.getvalue()
+
+
+def of_32_bits() -> bytes:
+    file = io.BytesIO()
+    Image.new("F", (5, 6)).save(file, "TIFF")
+    return file.getvalue()
+
+
 GOOD = {f"{c}/{n}.png": a_picture() for c in "ab" for n in range(3)}
 HOSTILE = {
     "a pickle": (pickled(), "x"),
     "rows that are not there": (lying_npz((20, 6, 5), b"\0" * 10), "x"),
     "more rows than labels": (lying_npz((10**12, 6, 5), b"\0" * 10), "x"),
     "pictures too large": (lying_npz((20, 10**6, 10**6), b"\0" * 10), "x"),
+    "pictures larger than memory should hold": (lying_npz((20, 63, 4096, 4096), b"\0" * 10), "x"),
+    "a long header": (long_npz_header(), "y"),
+    "a long name in a tar": (a_tar_with_a_long_name(), "file"),
+    "a sparse file": (a_sparse_tar(), "a/0.png"),
+    "pixels of 32 bits": (a_zip({**GOOD, "a/4.png": of_32_bits()}), "a/4.png"),
     "labels below 0": (an_npz(x=X, y=Y - 1), "y"),
     "labels beyond sense": (an_npz(x=X, y=Y * 10**12), "y"),
     "a class without pictures": (an_npz(x=X, y=Y * 2), "classes"),
@@ -229,6 +271,31 @@ HOSTILE = {
     "a picture that unpacks to gigabytes": (a_zip({"a/0.png": huge_png(), "b/0.png": huge_png()}), "a/0.png"),
     "files outside of classes": (a_zip({**GOOD, "c.png": a_picture()}), "c.png"),
 }
+
+
+def test_folders_of_a_tar_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.datasets.pictures._MAX_HEADERS", 8)
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        for number in range(9):
+            folder = tarfile.TarInfo(f"folder-{number}")
+            folder.type = tarfile.DIRTYPE
+            archive.addfile(folder)
+    assert "more folders" in refused(body.getvalue(), tmp_path).errors[0].detail
+
+
+@pytest.mark.parametrize("with_colour", [False, True])
+def test_of_16_bits_of_grey_the_upper_8_count(tmp_path: Path, with_colour: bool) -> None:
+    levels = np.array([[0, 255, 4369, 65535]] * 4, np.uint16)
+    deep = io.BytesIO()
+    Image.fromarray(levels).save(deep, "PNG")
+    other = a_picture((4, 4), mode="RGB" if with_colour else "L", level=7)
+    files = {f"{c}/{n}.png": other for c in "ab" for n in range(4)} | {"a/0.png": deep.getvalue()}
+    found, data = converted(a_zip(files), tmp_path)
+    assert found.shape == (3 if with_colour else 1, 4, 4)
+    pictures = np.concatenate([data.x_train, data.x_test])
+    (wide,) = (picture for picture in pictures if picture.max() == 255)
+    assert (wide == [0, 0, 17, 255]).all()
 
 
 @pytest.mark.parametrize("name", HOSTILE)

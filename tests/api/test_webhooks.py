@@ -140,6 +140,20 @@ def test_nobody_listening_and_a_silent_receiver_are_told_as_what_they_are(
     assert absent.startswith("ConnectError")
 
 
+def test_an_answer_that_nobody_can_read_holds_up_no_other_message_and_tells_nothing(
+    client: TestClient, database: Database, receiver: Receiver, postman: Postman, webhook: Json
+) -> None:
+    """httpx follows no redirect here, but reads where it leads: `xn--a` is no name."""
+    receiver.answers, receiver.location = [302], "https://xn--a.secret/"
+    first, second = (client.post(f"/v1/webhooks/{webhook['id']}/ping").json(), *queued(database, webhook, 1))
+    assert postman.round() == 2
+    by_id = {one["id"]: one for one in deliveries(client, webhook)}
+    assert sorted(by_id[one]["state"] for one in (first["id"], second)) == ["delivered", "pending"]
+    (error,) = (one["error"] for delivery in by_id.values() for one in delivery["tries"] if one["status"] is None)
+    assert error.startswith("no answer that HTTP knows (")
+    assert "secret" not in error
+
+
 def test_two_postmen_at_once_send_each_message_once(
     client: TestClient, database: Database, receiver: Receiver, near: Settings, webhook: Json
 ) -> None:

@@ -1,6 +1,7 @@
 """An agent between whose calls the connection breaks, against scripted servers."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,35 +34,46 @@ class UntilIdle(Stop):
         raise Stopped
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(b"<h1>oops</h1>", status=500, media_type="text/html"),
-        Answer(b'{"type": "urn:lutnas:problem:internal-error", "status": 500}', status=500, media_type=PROBLEM),
-    ],
-)
-def test_an_agent_outlives_an_answer_that_the_service_does_not_take(answer: Answer) -> None:
-    request = {"id": "req_1", "kind": "profile", "state": "running", "spec": {}}
-    claim = {"request": request, "lease": {"agent": "me", "attempt": 1, "seconds": 60}}
-    beat = {"order": "continue"}
+REQUEST = {"id": "req_1", "kind": "profile", "state": "running", "spec": {}}
+CLAIM = {"request": REQUEST, "lease": {"agent": "me", "attempt": 1, "seconds": 60}}
+BROKEN = [
+    Answer(b"<h1>oops</h1>", status=500, media_type="text/html"),
+    Answer(b'{"type": "urn:lutnas:problem:internal-error", "status": 500}', status=500, media_type=PROBLEM),
+]
 
-    def service(path: str) -> Answer:
-        last = path.rpartition("/")[2]
-        known = {"claim": claim, "heartbeat": beat, "release": {**request, "state": "queued"}}
-        return Answer(json.dumps(known[last]).encode()) if last in known else answer
 
+def worked(answers: dict[str, Answer], answer: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """What an agent asks, and says, until it would wait; the service answers by the last part of the path."""
+    known = {"claim": Answer(json.dumps(CLAIM).encode()), "heartbeat": Answer(b'{"order": "continue"}'), **answers}
     said = list[str]()
-    with scripted(service) as server, Client(server.url) as client:
+    with scripted(lambda path: known[path.rpartition("/")[2]]) as server, Client(server.url) as client:
         agent = Agent(
-            device="pi4", name="me", patient=client, quick=client, stop=UntilIdle(), answer=lambda *_: {"table": "t"},
-            explain=str, say=said.append, show=lambda _: None,
+            device="pi4", name="me", patient=client, quick=client, stop=UntilIdle(), answer=answer, explain=str,
+            say=said.append, show=lambda _: None,
         )  # fmt: skip
         with pytest.raises(Stopped):
             agent.run(once=False, poll_seconds=1)
     asked = [one.path.rpartition("/")[2] for one in server.asked]
-    assert [what for what in asked if what != "heartbeat"] == ["claim", "finish", "release"]
+    return [what for what in asked if what != "heartbeat"], said
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_an_agent_outlives_an_answer_that_the_service_does_not_take(broken: Answer) -> None:
+    queued = Answer(json.dumps({**REQUEST, "state": "queued"}).encode())
+    asked, said = worked({"finish": broken, "release": queued}, lambda *_: {"table": "t"})
+    assert asked == ["claim", "finish", "release"]
     assert said[1].startswith("warning: the answer to req_1 did not get through")
     assert said[2] == "gave req_1 back"
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_an_agent_outlives_a_request_that_it_cannot_give_back(broken: Answer) -> None:
+    def cancelled(*_: Any) -> Any:
+        raise Cancelled
+
+    asked, said = worked({"release": broken}, cancelled)
+    assert asked == ["claim", "release", "release"]
+    assert said[-1].startswith("warning: req_1 is not given back")
 
 
 def heart_of(url: str) -> tuple[Client, Heart]:

@@ -28,13 +28,27 @@ def test_the_space_of_the_digits_is_made_once_and_fits_them(service: Service, tm
     assert target_us == pytest.approx(0.6 * answer["reachable"][0]["max_us"], abs=0.001)
 
 
-def test_what_an_earlier_demo_left_is_cancelled_and_nothing_else(service: Service, spec: dict[str, Any]) -> None:
+def test_what_an_earlier_demo_left_is_cancelled_and_nothing_else(
+    service: Service, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    """Another with its label may be a continuation of it, or a demo elsewhere on the same database."""
+    kept = tmp_path / "job"
     with service.client() as client:
-        left = client.submit({**spec, "labels": {"made-by": "lutnas-demo"}})
-        other = client.submit(spec)
-        demo._cancel_leftovers(client)
+        demo._cancel_leftover(client, kept)
+        left, other = (client.submit({**spec, "labels": {"made-by": "lutnas-demo"}}) for _ in range(2))
+        kept.write_text(left["id"])
+        demo._cancel_leftover(client, kept)
         assert client.job(left["id"])["state"] == "cancelled"
         assert client.job(other["id"])["state"] == "queued"
+        demo._cancel_leftover(client, kept)
+        kept.write_text("job_of_another_database")
+        demo._cancel_leftover(client, kept)
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        demo.run(report=tmp_path / "file" / "report.json", table_file=None, seed=0, port=0)
 
 
 def test_a_file_that_is_no_table_is_refused_before_anything_is_started(tmp_path: Path) -> None:

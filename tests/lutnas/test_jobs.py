@@ -225,6 +225,12 @@ def test_a_job_that_is_paused_ends_the_watching_with_exit_code_5(
     assert "paused: paused by its user" in paused.stderr
     assert f"`lutnas jobs resume {job['id']}` takes it up again" in paused.stderr
     service.data("jobs", "resume", job["id"])
+    service.data("jobs", "pause", job["id"])
+    again = lines(service.lutnas("jobs", "watch", job["id"], "--json").stdout)
+    assert [one["data"]["state"] for one in again[:-1]] == ["queued", "paused", "queued", "paused"]
+    behind = service.lutnas("jobs", "watch", job["id"], "--json", "--after", str(again[-2]["id"]))
+    assert (behind.exit_code, [one["state"] for one in lines(behind.stdout)]) == (5, ["paused"])
+    service.data("jobs", "resume", job["id"])
     service.data("jobs", "cancel", job["id"])
     assert service.lutnas("jobs", "watch", job["id"]).exit_code == 3  # it was paused, and went on
 

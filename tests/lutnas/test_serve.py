@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
+import pytest
 import uvicorn
 from sqlalchemy import text
 
@@ -140,6 +141,36 @@ def test_a_database_that_is_not_there_is_said_without_the_password(tmp_path: Pat
     assert done.returncode == 1
     assert "error: cannot use the database" in done.stderr
     assert "secret-word" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"LUTNAS_HOME": "{file}"}, "error: cannot make {file}: File exists"),
+        ({"LUTNAS_DATABASE_URL": "postgres"}, "error: Could not parse SQLAlchemy URL"),
+    ],
+)
+def test_a_home_or_a_database_that_cannot_be_is_an_error(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for command in ("serve", "migrate"):
+        done = run(tmp_path, command, **{name: value.format(file=file) for name, value in changes.items()})
+        assert done.returncode == 1
+        assert said.format(file=file) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_ping_without_a_broker_is_no_answer(tmp_path: Path) -> None:
+    done = run(tmp_path, "worker", "--ping", "--json", LUTNAS_BROKER_URL="redis://127.0.0.1:9/0")
+    assert (done.returncode, json.loads(done.stdout)["answered"]) == (1, False)
+    assert "warning: the broker does not answer" in done.stderr
+
+
+def test_collecting_without_a_database_is_an_error(tmp_path: Path) -> None:
+    done = run(tmp_path, "collect")
+    assert done.returncode == 1
+    assert "error: cannot use the database" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -179,3 +179,8 @@ def test_a_team_is_named_by_the_environment_before_the_config_file(places: Place
     places.config.write_text('team = "by-config"\n')
     assert resolve(places.with_config).team == "by-config"
     assert resolve(places.with_config | {"LUTNAS_TEAM": "by-environment"}).team == "by-environment"
+
+
+def test_a_team_that_no_header_carries_is_refused_with_its_place(places: Places) -> None:
+    with pytest.raises(SettingsError, match="LUTNAS_TEAM: 'süd' is no team"):
+        resolve(places.all | {"LUTNAS_TEAM": "süd"})

@@ -1,5 +1,8 @@
 """`lutnas webhooks` against a real service, and what its receivers check signatures with."""
 
+import base64
+import hashlib
+import hmac
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -65,6 +68,16 @@ def test_a_message_that_is_old_or_changed_is_refused(changes: dict[str, Any], la
     headers = {name: value for name, value in {**SIGNED, **changes}.items() if value is not None}
     with pytest.raises(SignatureError, match=why):
         verify(BODY, headers, SECRET, clock=lambda: AT + later)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_no base64"])
+def test_what_is_no_secret_verifies_nothing(secret: str) -> None:
+    """Of an empty one, as of a variable that is not set, everybody knows how to sign."""
+    body = b"{}"
+    signature = base64.b64encode(hmac.new(b"", b"msg_1.1000." + body, hashlib.sha256).digest()).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": "1000", "webhook-signature": f"v1,{signature}"}
+    with pytest.raises(ValueError, match="whsec_ and base64"):
+        verify(body, headers, secret, clock=lambda: 1000.0)
 
 
 def test_by_default_the_time_is_that_of_now() -> None:
