@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from api.artifacts.files import CHUNK_BYTES, Found, StoreError
 
@@ -27,10 +28,9 @@ class FolderFiles:
 
     def write(self, path: str, chunks: Iterator[bytes]) -> None:
         target = self.folder / path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
-            with beside.open("xb") as file:
+            with _made(beside) as file:
                 for chunk in chunks:
                     file.write(chunk)
                 file.flush()
@@ -74,6 +74,16 @@ class FolderFiles:
         if not file.is_file():
             raise StoreError(f"{file} is gone: the folder of artifacts was changed, or API and worker do not share it")
         return file
+
+
+def _made(file: Path) -> IO[bytes]:
+    """A new file, with its folder; one that was removed as empty in between is made once more."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return file.open("xb")
+    except FileNotFoundError:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return file.open("xb")
 
 
 def _pieces(path: Path, start: int, end: int | None) -> Iterator[bytes]:

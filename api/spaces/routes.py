@@ -5,10 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from api.auth.callers import Owner
 from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Submitter
 from api.pages import Page
 from api.spaces import service as spaces
 from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
+from api.tables import service as tables
 from api.tables.schemas import OperatorView
 from search.architecture import Architecture
 from search.space import Space
@@ -57,12 +59,16 @@ def sample_architectures(
     asked: AskedChoices,
     count: Annotated[int, Query(ge=1, le=1000)] = 30,
     seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
+    table: Annotated[
+        str | None, Query(max_length=100, description="A table that they are for: its owner's space.")
+    ] = None,
 ) -> SpaceSample:
     """Draw architectures of a space evenly, distinct as far as there are so many: a device that times them whole tells
     how far its table can be trusted.
     """
     with service.database.read() as session:
-        space = spaces.offered(session, caller.owner, name, asked.precision, asked.width, asked.sparsity)
+        owner = caller.owner if table is None else Owner(tables.get(session, caller.owner, table).owner)
+        space = spaces.offered(session, owner, name, asked.precision, asked.width, asked.sparsity)
     rng, drawn = random.Random(seed), dict[tuple[int, ...], None]()
     for _ in range(4 * count):
         drawn[tuple(rng.randrange(len(layer.choices)) for layer in space.layers)] = None

@@ -7,6 +7,7 @@ from typing import IO, Annotated, Any, BinaryIO, Literal
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
+from api.auth.callers import Owner
 from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Profiler, Service
 from api.devices import service as devices
 from api.errors import FieldProblem, InvalidRequest
@@ -130,7 +131,8 @@ def read_coverage(table_id: str, space: str, caller: DeviceReader, service: Part
     """Tell which operators of a space a table lacks."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        offered = spaces.offered(session, caller.owner, space, asked.precision, asked.width, asked.sparsity)
+        owner = Owner(table.owner)  # whose space is meant where several have one of that name
+        offered = spaces.offered(session, owner, space, asked.precision, asked.width, asked.sparsity)
         missing = tables.missing(session, table, offered)
     return CoverageView(covered=not missing, missing=[OperatorView.model_validate(operator) for operator in missing])
 
@@ -140,7 +142,8 @@ def read_heatmap(table_id: str, space: str, caller: DeviceReader, service: Parts
     """Tell what each choice of each layer of a space takes by a table, corrected where it is."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        offered = spaces.offered(session, caller.owner, space, asked.precision, asked.width, asked.sparsity)
+        owner = Owner(table.owner)  # whose space is meant where several have one of that name
+        offered = spaces.offered(session, owner, space, asked.precision, asked.width, asked.sparsity)
         return heatmap(offered, tables.entries_for(session, table, offered))
 
 

@@ -50,7 +50,7 @@ def time_networks(
     """
     known = client.table(table)
     runtime = _runtime_of(known)
-    drawn = client.sample(space, count=networks, seed=seed, precision=precision, width=width)
+    drawn = client.sample(space, count=networks, seed=seed, precision=precision, width=width, table=table)
     return {
         "space": space, "choices": drawn["choices"], "runtime": runtime.name, "runtime_version": runtime.version,
         "threads": known["threads"], "batch": 1, "networks": _measured(drawn, runtime, known["threads"], watch),

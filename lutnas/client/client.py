@@ -193,10 +193,14 @@ class Client:
         return self._operators(self._transport.json("GET", _path("spaces", space, "operators"), params=params))
 
     def sample(
-        self, space: str, *, count: int, seed: int = 0, precision: Sequence[str] = (), width: Sequence[float] = ()
-    ) -> Document:
-        """Architectures of a space drawn evenly: `choices`, and `architectures` with `layers` and `operators` each."""
+        self, space: str, *, count: int, seed: int = 0, precision: Sequence[str] = (), width: Sequence[float] = (),
+        table: str | None = None,
+    ) -> Document:  # fmt: skip
+        """Architectures of a space drawn evenly: `choices`, and `architectures` with `layers` and `operators` each.
+        For a `table`, of its owner's space of that name.
+        """
         params = {"count": count, "seed": seed, "precision": list(precision), "width": list(width)}
+        params |= {} if table is None else {"table": table}
         answer = self._transport.json("GET", _path("spaces", space, "architectures"), params=params)
         drawn = [{**one, "operators": self._operators(one)} for one in answer["architectures"]]
         return {**answer, "architectures": drawn}

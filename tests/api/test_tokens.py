@@ -210,6 +210,21 @@ def test_what_a_team_has_is_seen_by_its_members_and_by_nobody_else(client: TestC
     assert (answer.status_code, answer.json()["type"]) == (403, "urn:lutnas:problem:forbidden")
 
 
+def test_what_is_asked_about_a_teams_table_is_about_the_teams_spaces(client: TestClient) -> None:
+    _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
+    team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
+    client.post("/v1/devices", json={"name": "cpu"}, headers=team)
+    table = client.post("/v1/devices/cpu/tables", content=a_table_csv(), headers={**alice, **CSV}).json()["id"]
+    own = preset("fbnet-mini").model_copy(update={"name": "mine"})
+    assert client.post("/v1/spaces", json=own.model_dump(mode="json"), headers=alice).status_code == 201
+    ask = [f"/v1/tables/{table}/coverage?space=mine", f"/v1/tables/{table}/heatmap?space=mine",
+           f"/v1/spaces/mine/architectures?table={table}"]  # fmt: skip
+    assert [client.get(path, headers=alice).status_code for path in ask] == [404, 404, 404]
+    assert client.get("/v1/spaces/mine/architectures", headers=alice).status_code == 200
+    assert client.post("/v1/spaces", json=own.model_dump(mode="json"), headers=team).status_code == 201
+    assert [client.get(path, headers=alice).status_code for path in ask] == [200, 200, 200]
+
+
 def test_a_name_that_several_owners_use_is_the_nearest_ones_and_listed_once(client: TestClient) -> None:
     _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
     team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
