@@ -287,7 +287,7 @@ def _cancel_leftover(client: Client, kept: Path) -> None:
 def _await(client: Client, job: Job, folder: Path) -> str:
     """Watches the job to its end and gives the id of what it derived."""
     try:
-        ended = follow(client, Output(as_json=False), job)
+        ended = follow(client, Output(as_json=False), job, through_pauses=True)
     except (KeyboardInterrupt, SystemExit):
         client.cancel(job["id"])
         raise

@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session
 
 from api.db.session import Database
 from api.devices.models import Device
+from api.jobs.asked import answer_to, key_of
 from api.jobs.lease import Lease, fenced
 from api.jobs.pins import JobInputs
 from api.requests import service as requests
 from api.requests.models import CANCELLED, FAILED, SUCCEEDED, DeviceRequest
-from api.requests.of_jobs import answer_to, key_of
 from api.requests.schemas import Time
 from api.tables.models import Table
 from search.constraints import names_of

@@ -38,6 +38,7 @@ from search import state
 from search.forecast import workload
 from search.machine import use_threads
 from search.measuring import Measure
+from search.network import Network
 from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
@@ -182,15 +183,32 @@ class Attempt:
             self.bounds.check("see to an agent of the device, whose answer it waits for")
             self.pace.rest()
 
-        def tell(detail: str) -> None:
+        kept = False
+
+        def keep() -> None:
+            nonlocal kept
             assert self.at_work is not None
-            self._keep(self.at_work, self.step, here)
+            kept = kept or self._keep(self.at_work, self.step, here)
+
+        def tell(detail: str) -> None:
+            keep()
             self._write("note", self.step, {"detail": detail})
 
-        self.timer = DeviceTimer(
+        self.timer = timer = DeviceTimer(
             self.lease, inputs, self.database, listen=listen, tell=tell, clock=self.clock, sleep=self.sleep
         )
-        return self.timer
+
+        def measure(network: Network) -> dict[str, float]:
+            nonlocal kept
+            kept = False
+            try:
+                return timer(network)
+            except Stopped as stop:
+                if stop.becomes != "cancelled":
+                    keep()  # where there was no room before, or nothing to wait for
+                raise
+
+        return measure
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         comparison = run.comparing()
@@ -304,10 +322,12 @@ class Attempt:
         with self.database.write() as session:
             door.report(session, self.lease, kind=kind, step=step, data=data)
 
-    def _keep(self, run: Run, step: int, here: dict[str, Any]) -> None:
+    def _keep(self, run: Run, step: int, here: dict[str, Any]) -> bool:
+        """Whether there is a checkpoint of this step now."""
         stored = self._stored_checkpoint(run, step, here)
         if stored is not None:
             self._end(lambda session: door.save_checkpoint(session, self.lease, step=step, artifact=stored))
+        return stored is not None
 
     def _stored_checkpoint(self, run: Run, step: int, here: dict[str, Any]) -> StoredFile | None:
         """Under a new name, so that a crash between file and row leaves the last one whole. Where there is no room for

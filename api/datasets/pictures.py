@@ -28,7 +28,7 @@ _MAX_SIDE = 4096
 _GREY = {"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N"}
 _WIDE = ("I", "F")  # whose greatest value nobody knows
 _MAX_HEADER_BYTES = 1 << 20  # of a name, or of what pax knows of a file
-_MAX_HEADERS = 2 * _MAX_FILES  # folders and long names count too
+_MAX_HEADERS = 4 * _MAX_FILES  # with pax each file has two, and folders count too
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
@@ -97,7 +97,9 @@ def _survey(body: BinaryIO, max_bytes: int) -> tuple[list[Picture], tuple[int, i
     for number, member in enumerate(_members(body, max_bytes)):
         with _image(member) as image:
             if image.mode in _WIDE:
-                raise DatasetRefused(member.path, "has pixels of 32 bits: save it with 8 or 16")
+                raise DatasetRefused(
+                    member.path, "has pixels of a range that nobody knows: save it as PNG of 8 or 16 bits"
+                )
             seen[member.path] = Seen(number, *image.size, image.mode in _GREY)
             _verify(image, member.path)
     if not seen:
@@ -184,7 +186,7 @@ def _members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
     """The picture files of the archive, in its order; raises DatasetRefused for what is unsafe or too large."""
     body.seek(0)
     count = total = 0
-    for member in _zip_members(body) if zipfile.is_zipfile(body) else _tar_members(body):
+    for member in _zip_members(body) if zipfile.is_zipfile(body) else _tar_members(body, max_bytes):
         _check_path(member.path)
         count, total = count + 1, total + member.size
         if count > _MAX_FILES:
@@ -204,9 +206,9 @@ def _zip_members(body: BinaryIO) -> Iterator[Member]:
                 yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]
 
 
-def _tar_members(body: BinaryIO) -> Iterator[Member]:
+def _tar_members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
     body.seek(0)
-    with tarfile.open(fileobj=body, mode="r:*", tarinfo=_headers()) as archive:
+    with tarfile.open(fileobj=body, mode="r:*", tarinfo=_headers(max_bytes)) as archive:
         for info in archive:
             if info.isdir():
                 _check_path(info.name)
@@ -217,9 +219,9 @@ def _tar_members(body: BinaryIO) -> Iterator[Member]:
             archive.members = []  # type: ignore[attr-defined]  # it keeps every member it has seen
 
 
-def _headers() -> type[tarfile.TarInfo]:
-    """Headers of one archive, looked at before what they announce is read: tarfile reads a long name, or all that pax
-    knows of a file, whole into memory.
+def _headers(max_bytes: int) -> type[tarfile.TarInfo]:
+    """Headers of one archive, looked at before what they announce is read: tarfile reads a long name, all that pax
+    knows of a file, or the map of a sparse one, whole into memory. What is beside files counts up to `max_bytes`, too.
     """
     count = size = 0
 
@@ -228,14 +230,19 @@ def _headers() -> type[tarfile.TarInfo]:
         def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             nonlocal count, size
             found = super().frombuf(buf, encoding, errors)
-            count += 1
             beside = 0 if found.isfile() else found.size
-            size += beside
-            if count > _MAX_HEADERS or beside > _MAX_HEADER_BYTES or size > _MAX_FILE_BYTES:
+            count, size = count + 1, size + beside
+            if found.size < 0 or count > _MAX_HEADERS or beside > _MAX_HEADER_BYTES or size > max_bytes:
                 raise DatasetRefused("file", "has more folders, or longer names, than an archive of pictures needs")
-            if found.type == tarfile.GNUTYPE_SPARSE:  # whose map is read whole as well
-                raise DatasetRefused(found.name, "is a sparse file, which an archive of pictures has no use for")
+            if found.type == tarfile.GNUTYPE_SPARSE:
+                found._sparse(found)
             return found
+
+        def _sparse(self, of: tarfile.TarInfo, *_: object) -> None:
+            raise DatasetRefused(of.name, "is a sparse file, which an archive of pictures has no use for")
+
+        # tarfile has no other door to those that pax tells of
+        _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _sparse
 
     return Header
 

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from api.db.session import at, db_now
 from api.jobs import compared, events
+from api.jobs.asked import withdraw
 from api.jobs.models import SearchJob
-from api.requests.of_jobs import withdraw
 
 
 def finish(session: Session, job: SearchJob, state: str, **more: Any) -> None:

@@ -86,7 +86,8 @@ def _out_of_reach(session: Session, owner: Owner, job: SearchJob) -> Iterator[Fi
     if job.spec.get("on_device") is None:
         return
     for pin in job.pins["tables"]:
-        table = session.get(Table, pin["table"])
+        is_asked = job.spec["constraints"][pin["constraint"]]["metric"] == "latency"
+        table = session.get(Table, pin["table"]) if is_asked else None
         if table is not None and not (owner.sees(table.owner) and owner.reaches(table.device_id)):
             told = f"the device of {table.id}, which `on_device` asks, is another owner's or not your token's"
             yield FieldProblem(f"constraints[{pin['constraint']}].table", told)

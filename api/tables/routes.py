@@ -131,7 +131,7 @@ def read_coverage(table_id: str, space: str, caller: DeviceReader, service: Part
     """Tell which operators of a space a table lacks."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        owner = Owner(table.owner)  # whose space is meant where several have one of that name
+        owner = Owner(table.owner)  # whose spaces its measurements and jobs take, too
         offered = spaces.offered(session, owner, space, asked.precision, asked.width, asked.sparsity)
         missing = tables.missing(session, table, offered)
     return CoverageView(covered=not missing, missing=[OperatorView.model_validate(operator) for operator in missing])
@@ -142,7 +142,7 @@ def read_heatmap(table_id: str, space: str, caller: DeviceReader, service: Parts
     """Tell what each choice of each layer of a space takes by a table, corrected where it is."""
     with service.database.read() as session:
         table = tables.get(session, caller.owner, table_id)
-        owner = Owner(table.owner)  # whose space is meant where several have one of that name
+        owner = Owner(table.owner)  # whose spaces its measurements and jobs take, too
         offered = spaces.offered(session, owner, space, asked.precision, asked.width, asked.sparsity)
         return heatmap(offered, tables.entries_for(session, table, offered))
 

@@ -1,6 +1,7 @@
 """One message sent once: to an address that was looked at, without redirects, within a time."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 import httpx
 
 from api.webhooks.addresses import AddressRefused, addresses_of, check_url, host_of
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,11 @@ async def send(
         error = f"the URL {refused}"
     except httpx.ConnectError as broken:
         error = f"ConnectError: {broken}"  # of the address or its certificate: nobody has answered yet
+    except httpx.TransportError as broken:
+        error = f"the connection broke off, or the answer is no HTTP ({type(broken).__name__})"
     except Exception as broken:  # what a receiver answers may make any part of the client stumble
-        error = f"no answer that HTTP knows ({type(broken).__name__})"
+        _logger.warning("a webhook's answer cannot be read", exc_info=True)
+        error = f"the answer cannot be read ({type(broken).__name__})"
     if status is not None and not 200 <= status < 300:
         error = f"the receiver answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
     return Outcome(status, error, round((time.monotonic() - began) * 1000))

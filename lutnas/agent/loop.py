@@ -10,6 +10,7 @@ from lutnas.client.documents import Claim, DeviceRequest, Document
 
 MOST_DETAIL = 4000  # characters that the service keeps of a failure
 LONGEST_WAIT = 60.0
+BACK = "given back"
 
 Watch = Callable[[int, int, float], None]
 """Hears (done, total, seconds_left) of the work now and then; what it raises ends the work."""
@@ -46,8 +47,8 @@ class Agent:
                 ended = self._work(claim, once)
                 if once:
                     return ended
-                if ended == "lost":
-                    self.stop.sleep(poll_seconds)  # it may be given out again at once
+                if ended == BACK:
+                    self.stop.sleep(LONGEST_WAIT)  # it is given out again at once, and the service is broken
             elif once:
                 return None
             else:
@@ -66,8 +67,8 @@ class Agent:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _work(self, claim: Claim, once: bool) -> str:
-        """Answers one request; gives its state then, or `lost`. Raises Stopped, with the request given back, and with
-        `once` LutnasError.
+        """Answers one request; gives its state then, `lost`, or BACK where the service takes no answer. Raises Stopped,
+        and LutnasError where it refuses one, or with `once`: the request is given back then, too.
         """
         request = claim["request"]
         self.say(f"{request['kind']} {request['id']}, attempt {claim['lease']['attempt']}")
@@ -82,11 +83,11 @@ class Agent:
         except LutnasError as error:
             if isinstance(error, ProblemError) and error.status in TAKEN:
                 return self._lost(claim)
+            self._give_back(claim)
             if once or (isinstance(error, ProblemError) and error.status < 500):
                 raise
             self.say(f"warning: the answer to {request['id']} did not get through: {error}")
-            self._give_back(claim)
-            return "lost"
+            return BACK
         self.say(f"{request['id']} {ended['state']}")
         self.show(ended)
         return ended["state"]
@@ -109,8 +110,8 @@ class Agent:
             return self._failed(claim, error)
         try:
             return self.patient.requests.finish(claim, result)
-        except ProblemError as error:
-            if error.status in TAKEN or error.status >= 500:
+        except LutnasError as error:
+            if isinstance(error, ProblemError) and error.status in TAKEN:
                 raise
             return self._failed(claim, error)
 

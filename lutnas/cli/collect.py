@@ -1,5 +1,6 @@
 """`lutnas collect`."""
 
+from contextlib import closing
 from dataclasses import asdict
 
 import click
@@ -22,21 +23,21 @@ def collect(dry_run: bool, as_json: bool) -> None:
     """
     settings = load_settings()
     with extra("server", "this command"):
-        from sqlalchemy.exc import SQLAlchemyError
+        from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
         from api.artifacts.store import ArtifactStore, StoreAway, StoreError
         from api.db import models  # all tables, so that relations between rooms are known
         from api.db.session import Database
         from api.jobs import retention
     assert models.Base.metadata.tables
-    database = Database(settings.database_url)
     try:
-        found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
+        with closing(Database(settings.database_url)) as database:
+            found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
+    except (ArgumentError, ValueError) as error:
+        raise Failure(str(error), hint="LUTNAS_DATABASE_URL names the database") from error
     except (StoreAway, StoreError) as error:
         raise Failure(str(error), hint="LUTNAS_ARTIFACTS names the store") from error
     except SQLAlchemyError as error:
         told = f"cannot use the database {without_password(settings.database_url)}: {getattr(error, 'orig', error)}"
         raise Failure(told, hint="LUTNAS_DATABASE_URL names it, and `lutnas migrate` makes its tables") from error
-    finally:
-        database.close()
     Output(as_json).document({"dry_run": dry_run, **asdict(found)})

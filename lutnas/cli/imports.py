@@ -11,7 +11,7 @@ from latency.operator import Operator
 from latency.table import FieldError, TableInfo
 from lutnas.cli.failure import Failure, refuse
 from lutnas.cli.newfile import write_whole
-from lutnas.cli.options import existing_file, json_option, new_file, note_option
+from lutnas.cli.options import existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
 from lutnas.cli.spacefile import read_space
 
@@ -25,7 +25,7 @@ from lutnas.cli.spacefile import read_space
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Threads of the runtime.")
 @click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True, help="Pictures of a call.")
 @click.option("--space", metavar="NAME", help="Where values stand by position: a preset space, or a space's JSON file.")
-@note_option("where the file comes from")
+@click.option("--note", default="", help="A line about where the file comes from, kept with the table.")
 @click.option("--output", "to", required=True, type=new_file, metavar="FILE", help="Write the table to this CSV file.")
 @json_option
 def import_table(

@@ -23,12 +23,12 @@ folder = click.Path(file_okay=False, path_type=Path)
 
 seed_range = click.IntRange(0, 2**31 - 1)
 LONGEST_KEY = 200
-LONGEST_NOTE = 1000  # as the service takes it; what a command adds finds room behind it
+LONGEST_NOTE = 1000  # of 2000 that a table keeps: commands add what they know themselves
 
 
 def _whole_note(_context: click.Context, _parameter: click.Parameter, note: str) -> str:
     if len(note) > LONGEST_NOTE:  # said before minutes are spent on what it is about
-        raise click.BadParameter(f"has {len(note)} characters, of which {LONGEST_NOTE} are kept")
+        raise click.BadParameter(f"has {len(note)} characters, of which {LONGEST_NOTE} are taken")
     return note
 
 

@@ -140,14 +140,15 @@ def upgrade_database(settings: "Settings") -> None:
         from api.db.migrate import upgrade
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"cannot make {settings.home}: {error.strerror}", hint="LUTNAS_HOME names the folder") from error
+    try:
         upgrade(settings.database_url)
     except OperationalError as error:
         detail = f"cannot use the database {without_password(settings.database_url)}: {error.orig}"
         raise Failure(detail, hint="LUTNAS_DATABASE_URL names it") from error
     except (ArgumentError, ValueError) as error:
         raise Failure(str(error), hint="LUTNAS_DATABASE_URL names the database") from error
-    except OSError as error:
-        raise Failure(f"cannot make {error.filename}: {error.strerror}", hint="LUTNAS_HOME names the folder") from error
 
 
 def _setting_error(place: tuple[int | str, ...], message: str) -> str:

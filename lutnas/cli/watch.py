@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rich.console import Console, Group
@@ -148,14 +149,15 @@ def watched(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
     return ended
 
 
-def follow(client: Client, output: Output, job: Job, *, after: int = 0) -> Job:
+def follow(client: Client, output: Output, job: Job, *, after: int = 0, through_pauses: bool = False) -> Job:
     """Shows the events of `job` up to its end, or its pause, and gives the job as it is then."""
+    follow_events = client.events if through_pauses else partial(_until_pause, client)
     show = _lines_of_json if output.as_json else _for_people
-    show(client, output, job, after)
+    show(follow_events(job["id"], after=after), output, job)
     return client.job(job["id"])
 
 
-def _events(client: Client, job: str, after: int) -> Iterator[Event]:
+def _until_pause(client: Client, job: str, *, after: int) -> Iterator[Event]:
     """They end with the job, and where it stands paused: nobody may be there to resume it."""
     if _stands_paused(client, job, after):
         return
@@ -171,15 +173,15 @@ def _stands_paused(client: Client, job: str, after: int) -> bool:
     return client.job(job)["state"] == "paused" and next(client.told(job, after=after), None) is None
 
 
-def _lines_of_json(client: Client, output: Output, job: Job, after: int) -> None:
-    for event in _events(client, job["id"], after):
+def _lines_of_json(events: Iterator[Event], output: Output, _job: Job) -> None:
+    for event in events:
         output.line(event)
 
 
-def _for_people(client: Client, output: Output, job: Job, after: int) -> None:
+def _for_people(events: Iterator[Event], _output: Output, job: Job) -> None:
     view, console = View(job), out.stderr()
     with _live(view, console) as live:
-        for event in _events(client, job["id"], after):
+        for event in events:
             line = view.take(event)
             if line is not None:
                 (live.console if live else console).print(Text(line), soft_wrap=True)
@@ -206,7 +208,7 @@ def _show_end(job: Job) -> None:
     if job["state"] == "failed":
         say(f"error: {why_failed(job)}")
     elif job["state"] not in FINAL_STATES:
-        say(f"`lutnas jobs resume {job['id']}` takes it up again, and `lutnas jobs watch {job['id']}` follows it then")
+        say(f"`lutnas jobs resume {job['id']}` takes a paused job up again, `lutnas jobs watch {job['id']}` follows it")
     elif job["architecture"]:
         out.stdout().print(Text(job["architecture"]))
         say(f"`lutnas architectures download {job['architecture']}` fetches its files")

@@ -37,8 +37,6 @@ from lutnas.client.webhooks import Webhooks
 
 MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
 
-READING_SECONDS = 600.0  # an upload is answered once the service has read and checked all of it
-
 
 class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
@@ -122,7 +120,13 @@ class Client:
         params = {} if space is None else {"space": space}
         path = _path("devices", device, "tables")
         answer = self._transport.json(
-            "POST", path, content=content, headers=headers, params=params, idempotent=True, timeout=READING_SECONDS
+            "POST",
+            path,
+            content=content,
+            headers=headers,
+            params=params,
+            idempotent=True,
+            timeout=self._transport.reading,
         )
         return cast(Table, answer)
 
@@ -224,7 +228,7 @@ class Client:
         with file.open("rb") as body:
             parts = {"file": (file.name, body, "application/octet-stream")}
             answer = self._transport.json(
-                "POST", "/v1/datasets", data={"name": name}, files=parts, timeout=READING_SECONDS
+                "POST", "/v1/datasets", data={"name": name}, files=parts, timeout=self._transport.reading
             )
         return cast(Dataset, answer)
 
@@ -303,7 +307,9 @@ class Client:
 
     def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
         """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""
-        return events.follow(self._transport, quote(job, safe=""), after=after, patience_seconds=patience_seconds)
+        return events.follow(
+            self._transport, quote(job, safe="", errors="replace"), after=after, patience_seconds=patience_seconds
+        )
 
     def told(self, job: str, *, after: int = 0) -> Iterator[Event]:
         """The events that a job has had behind number `after`, without waiting for more."""
@@ -350,4 +356,4 @@ class Client:
 
 
 def _path(*parts: str) -> str:
-    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+    return "/v1/" + "/".join(quote(part, safe="", errors="replace") for part in parts)

@@ -20,12 +20,12 @@ class DeviceRequests:
     def submit(self, device: str, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> DeviceRequest:
         """Asks for something. A key of its own makes it safe to try again; give one to be safe across processes."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        path = f"/v1/devices/{quote(device, safe='')}/requests"
+        path = f"/v1/devices/{quote(device, safe='', errors='replace')}/requests"
         return self._answer(path, dict(spec), headers=headers)
 
     def of(self, device: str) -> Iterator[DeviceRequest]:
         """All requests to a device, newest first."""
-        return self._transport.items(f"/v1/devices/{quote(device, safe='')}/requests")
+        return self._transport.items(f"/v1/devices/{quote(device, safe='', errors='replace')}/requests")
 
     def get(self, request: str) -> DeviceRequest:
         """One request."""
@@ -39,7 +39,7 @@ class DeviceRequests:
         """The oldest queued request of a device, if any and if no other agent is at work there. `agent` is a name that
         no other process has.
         """
-        path = f"/v1/devices/{quote(device, safe='')}/requests/claim"
+        path = f"/v1/devices/{quote(device, safe='', errors='replace')}/requests/claim"
         response = self._transport.request("POST", path, json={"agent": agent}, idempotent=True)
         if response.status_code == 204:
             return None
@@ -79,4 +79,4 @@ def _holder(claim: Claim) -> Document:
 
 
 def _path(request: str, *more: str) -> str:
-    return "/".join(["/v1/device-requests", quote(request, safe=""), *more])
+    return "/".join(["/v1/device-requests", quote(request, safe="", errors="replace"), *more])

@@ -30,4 +30,4 @@ class Tokens:
 
     def revoke(self, token: str) -> None:
         """Takes the token of an id back, for ever. Once more does no harm."""
-        self._transport.request("DELETE", f"/v1/tokens/{quote(token, safe='')}", idempotent=True)
+        self._transport.request("DELETE", f"/v1/tokens/{quote(token, safe='', errors='replace')}", idempotent=True)

@@ -11,6 +11,7 @@ from lutnas.client.address import is_this_machine
 from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError, UnsendableError
 
 ATTEMPTS = 4
+READING_SECONDS = 600.0  # an upload is answered once the service has read and checked all of it
 LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives up
 UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
 TOO_OFTEN = 429
@@ -40,6 +41,7 @@ class Transport:
         self.url = url.rstrip("/")
         self.sleep = sleep
         self._most = attempts
+        self.reading = httpx.Timeout(timeout_seconds, read=READING_SECONDS)
         self._client = _client(self.url, headers, timeout_seconds)
 
     def close(self) -> None:
@@ -63,7 +65,7 @@ class Transport:
     def _built(self, method: str, path: str, arguments: Mapping[str, Any]) -> httpx.Request:
         try:
             return self._client.build_request(method, path, **arguments)
-        except ValueError as error:  # numbers beyond JSON, text beyond UTF-8, headers beyond ASCII
+        except (ValueError, httpx.InvalidURL) as error:  # numbers beyond JSON, text beyond UTF-8, headers beyond ASCII
             raise UnsendableError(f"{method} {path} cannot be sent: {error}") from error
 
     def json(self, method: str, path: str, **arguments: Any) -> Any:

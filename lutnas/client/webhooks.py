@@ -44,4 +44,4 @@ class Webhooks:
 
 
 def _path(*parts: str) -> str:
-    return "/".join(["/v1/webhooks", *(quote(part, safe="") for part in parts)])
+    return "/".join(["/v1/webhooks", *(quote(part, safe="", errors="replace") for part in parts)])

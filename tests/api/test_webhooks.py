@@ -150,7 +150,7 @@ def test_an_answer_that_nobody_can_read_holds_up_no_other_message_and_tells_noth
     by_id = {one["id"]: one for one in deliveries(client, webhook)}
     assert sorted(by_id[one]["state"] for one in (first["id"], second)) == ["delivered", "pending"]
     (error,) = (one["error"] for delivery in by_id.values() for one in delivery["tries"] if one["status"] is None)
-    assert error.startswith("no answer that HTTP knows (")
+    assert error.startswith("the answer cannot be read (")
     assert "secret" not in error
 
 

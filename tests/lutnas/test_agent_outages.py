@@ -44,9 +44,15 @@ BROKEN = [
 
 def worked(answers: dict[str, Answer], answer: Callable[..., Any]) -> tuple[list[str], list[str]]:
     """What an agent asks, and says, until it would wait; the service answers by the last part of the path."""
-    known = {"claim": Answer(json.dumps(CLAIM).encode()), "heartbeat": Answer(b'{"order": "continue"}'), **answers}
+    claims = iter([Answer(json.dumps(CLAIM).encode())])
+    known = {"heartbeat": Answer(b'{"order": "continue"}'), **answers}
     said = list[str]()
-    with scripted(lambda path: known[path.rpartition("/")[2]]) as server, Client(server.url) as client:
+
+    def service(path: str) -> Answer:
+        last = path.rpartition("/")[2]
+        return next(claims, Answer(status=204)) if last == "claim" else known[last]
+
+    with scripted(service) as server, Client(server.url) as client:
         agent = Agent(
             device="pi4", name="me", patient=client, quick=client, stop=UntilIdle(), answer=answer, explain=str,
             say=said.append, show=lambda _: None,
@@ -58,12 +64,21 @@ def worked(answers: dict[str, Answer], answer: Callable[..., Any]) -> tuple[list
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_an_agent_outlives_an_answer_that_the_service_does_not_take(broken: Answer) -> None:
+def test_an_answer_that_the_service_does_not_take_fails_the_request(broken: Answer) -> None:
+    """Else the next claim would give it out again, for ever."""
+    failed = Answer(json.dumps({**REQUEST, "state": "failed"}).encode())
+    asked, said = worked({"finish": broken, "fail": failed}, lambda *_: {"table": "t"})
+    assert asked[:3] == ["claim", "finish", "fail"]
+    assert said[-1] == "req_1 failed"
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_an_agent_outlives_a_service_that_takes_no_answer_at_all(broken: Answer) -> None:
     queued = Answer(json.dumps({**REQUEST, "state": "queued"}).encode())
-    asked, said = worked({"finish": broken, "release": queued}, lambda *_: {"table": "t"})
-    assert asked == ["claim", "finish", "release"]
-    assert said[1].startswith("warning: the answer to req_1 did not get through")
-    assert said[2] == "gave req_1 back"
+    asked, said = worked({"finish": broken, "fail": broken, "release": queued}, lambda *_: {"table": "t"})
+    assert asked == ["claim", "finish", "fail", "release"]
+    assert said[-2] == "gave req_1 back"
+    assert said[-1].startswith("warning: the answer to req_1 did not get through")
 
 
 @pytest.mark.parametrize("broken", BROKEN)
@@ -73,7 +88,7 @@ def test_an_agent_outlives_a_request_that_it_cannot_give_back(broken: Answer) ->
 
     asked, said = worked({"release": broken}, cancelled)
     assert asked == ["claim", "release", "release"]
-    assert said[-1].startswith("warning: req_1 is not given back")
+    assert said[1].startswith("warning: req_1 is not given back")
 
 
 def heart_of(url: str) -> tuple[Client, Heart]:

@@ -223,7 +223,7 @@ def test_a_job_that_is_paused_ends_the_watching_with_exit_code_5(
     paused = service.lutnas("jobs", "watch", job["id"])
     assert paused.exit_code == 5
     assert "paused: paused by its user" in paused.stderr
-    assert f"`lutnas jobs resume {job['id']}` takes it up again" in paused.stderr
+    assert f"`lutnas jobs resume {job['id']}` takes a paused job up again" in paused.stderr
     service.data("jobs", "resume", job["id"])
     service.data("jobs", "pause", job["id"])
     again = lines(service.lutnas("jobs", "watch", job["id"], "--json").stdout)

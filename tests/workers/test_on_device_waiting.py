@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.jobs.ending import finish
-from api.jobs.lease import LeaseLost, Order, claim, heartbeat
+from api.jobs.lease import LeaseLost, Order, claim, heartbeat, latest_checkpoint
 from api.jobs.models import SearchJob
 from api.jobs.pins import load
 from api.settings import Settings
@@ -26,6 +26,7 @@ from tests.workers.asking import (
     submitted,
 )
 from tests.workers.attempting import Clock, attempt_of, attempted
+from tests.workers.test_storing import AwayFor
 from workers.on_device import DeviceTimer
 
 
@@ -131,6 +132,17 @@ def test_attempts_that_are_lost_while_they_wait_cost_nothing(
     assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
     assert len(requests(client)) == 1
     assert [one["held"] for one in measured(client, job)] == [True]
+
+
+def test_a_checkpoint_for_which_there_was_no_room_when_the_waiting_began_is_kept_at_its_end(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    job = submitted(client)
+    seldom = settings.model_copy(update={"checkpoint_seconds": 3600.0})
+    attempted(database, seldom, job, Clock(), store=AwayFor(settings.home / "artifacts", 1))
+    assert shown(client, job)["state"] == "paused"
+    with database.read() as session:
+        assert latest_checkpoint(session, job) is not None
 
 
 def test_a_job_that_takes_every_worker_with_it_behind_the_answer_fails(

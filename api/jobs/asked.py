@@ -41,5 +41,6 @@ def withdraw(session: Session, job: SearchJob) -> None:
         DeviceRequest.idempotency_key.startswith(_prefix(job.id), autoescape=True),
         DeviceRequest.state.in_((QUEUED, RUNNING)),
     )
-    for request in session.scalars(asked.with_for_update()).all():
+    in_turn = asked.order_by(DeviceRequest.device_id, DeviceRequest.number)  # as a claim locks them, or both might wait
+    for request in session.scalars(in_turn.with_for_update()).all():
         cancel(request, db_now(session))
