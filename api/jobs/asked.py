@@ -35,6 +35,8 @@ def withdraw(session: Session, job: SearchJob) -> None:
     """Ends what the job asked and nobody waits for any more; an agent that is at work hears it with its next beat.
     The devices may be another's than the job: who repeats a job of a team asks the team's.
     """
+    if job.spec.get("on_device") is None:
+        return
     tables = [pin["table"] for pin in job.pins["tables"]]
     asked = select(DeviceRequest).where(
         DeviceRequest.device_id.in_(select(Table.device_id).where(Table.id.in_(tables))),
