@@ -48,8 +48,8 @@ def _digest(spec: Time) -> str:
 class DeviceTimer:
     """What a network takes on the devices of `inputs`, by the budgets' names, in microseconds.
 
-    `listen` is called while it waits and may raise Stopped; `tell` hears whom it waits for. `clock` gives
-    seconds.
+    `listen` is called while it waits and may raise Stopped; `keep` keeps a checkpoint, and says whether there was room;
+    `tell` hears whom it waits for. `clock` gives seconds.
     """
 
     def __init__(
@@ -59,13 +59,15 @@ class DeviceTimer:
         database: Database,
         *,
         listen: Callable[[], None],
+        keep: Callable[[], bool],
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         assert inputs.spec.on_device is not None
         self.lease, self.database, self.wait_seconds = lease, database, inputs.spec.on_device.wait_seconds
-        self.listen, self.tell, self.clock, self.sleep = listen, tell, clock, sleep
+        self.listen, self.keep, self.tell, self.clock, self.sleep = listen, keep, tell, clock, sleep
+        self.is_kept = False  # a checkpoint, since it was asked
         constraints = inputs.spec.constraints
         self.tables = {
             name: inputs.pinned_tables[number].id
@@ -76,6 +78,15 @@ class DeviceTimer:
     def __call__(self, network: Network) -> dict[str, float]:
         """Raises Stopped, LeaseLost."""
         asked = {name: self._ask(table, network) for name, table in self.tables.items()}
+        self.is_kept = False
+        try:
+            return self._answered(asked)
+        except Stopped as stop:
+            if stop.becomes != "cancelled" and not self.is_kept:
+                self.keep()
+            raise
+
+    def _answered(self, asked: dict[str, str]) -> dict[str, float]:
         begin, found, is_told = self.clock(), dict[str, float](), False
         while True:
             for name in [name for name in asked if name not in found]:
@@ -86,6 +97,9 @@ class DeviceTimer:
                 return {name: found[name] for name in asked}
             waiting = ", ".join(f"{name} ({request})" for name, request in asked.items() if name not in found)
             if not is_told:
+                # It may be a long time, and an attempt that is lost meanwhile costs none of it. None is kept where the
+                # answer is there: each would be the same, and a job that takes every worker with it would never fail.
+                self.is_kept = self.keep()
                 self.tell(f"waits for {waiting} to time the network: `lutnas agent` on the device answers")
                 is_told = True
             self._wait(begin, waiting)

@@ -37,8 +37,6 @@ from api.telemetry.context import learn
 from search import state
 from search.forecast import workload
 from search.machine import use_threads
-from search.measuring import Measure
-from search.network import Network
 from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
@@ -157,7 +155,8 @@ class Attempt:
         here = environment(inputs.threads)
         with from_the_store():
             data = load_data(inputs, self.settings, self.store)
-            self.at_work = run = make_run(inputs, data, self.store, self._measure(inputs, here))
+            self.timer = self._device_timer(inputs, here)
+            self.at_work = run = make_run(inputs, data, self.store, self.timer)
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
         if not self.bounds.holds_memory:
@@ -170,11 +169,8 @@ class Attempt:
             self._compare(run, inputs, here)
         self._finish(run, inputs, here)
 
-    def _measure(self, inputs: JobInputs, here: dict[str, Any]) -> Measure | None:
-        """What asks the devices, where the job wants them asked. Before it waits for one a checkpoint is kept: it may
-        be a long time, and an attempt that is lost meanwhile costs none of it. None is kept where the answer is there
-        already: each would be the same, and a job that takes every worker with it behind that would never fail.
-        """
+    def _device_timer(self, inputs: JobInputs, here: dict[str, Any]) -> DeviceTimer | None:
+        """What asks the devices, where the job wants them asked."""
         if inputs.spec.on_device is None:
             return None
 
@@ -183,32 +179,14 @@ class Attempt:
             self.bounds.check("see to an agent of the device, whose answer it waits for")
             self.pace.rest()
 
-        kept = False
-
-        def keep() -> None:
-            nonlocal kept
+        def keep() -> bool:
             assert self.at_work is not None
-            kept = kept or self._keep(self.at_work, self.step, here)
+            return self._keep(self.at_work, self.step, here)
 
-        def tell(detail: str) -> None:
-            keep()
-            self._write("note", self.step, {"detail": detail})
-
-        self.timer = timer = DeviceTimer(
-            self.lease, inputs, self.database, listen=listen, tell=tell, clock=self.clock, sleep=self.sleep
-        )
-
-        def measure(network: Network) -> dict[str, float]:
-            nonlocal kept
-            kept = False
-            try:
-                return timer(network)
-            except Stopped as stop:
-                if stop.becomes != "cancelled":
-                    keep()  # where there was no room before, or nothing to wait for
-                raise
-
-        return measure
+        return DeviceTimer(
+            self.lease, inputs, self.database, listen=listen, keep=keep, clock=self.clock, sleep=self.sleep,
+            tell=lambda detail: self._write("note", self.step, {"detail": detail}),
+        )  # fmt: skip
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
         comparison = run.comparing()

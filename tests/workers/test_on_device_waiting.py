@@ -225,7 +225,7 @@ def test_a_request_whose_agent_is_gone_ends_with_the_job(
 def test_an_attempt_that_is_over_asks_no_device(client: TestClient, database: Database, settings: Settings) -> None:
     job = submitted(client)
     with attempt_of(database, settings, job, Clock()) as attempt, database.read() as session:
-        timer = DeviceTimer(attempt.lease, load(session, job), database, listen=lambda: None, tell=lambda _: None)
+        timer = DeviceTimer(attempt.lease, load(session, job), database, listen=lambda: None, keep=bool, tell=print)
     silent(database, job)
     with database.write() as session:
         claim(session, job, worker="another", lease_seconds=60)
