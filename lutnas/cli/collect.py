@@ -25,7 +25,7 @@ def collect(dry_run: bool, as_json: bool) -> None:
     with extra("server", "this command"):
         from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-        from api.artifacts.store import ArtifactStore, StoreAway, StoreError
+        from api.artifacts.store import ArtifactStore, StoreError
         from api.db import models  # all tables, so that relations between rooms are known
         from api.db.session import Database
         from api.jobs import retention
@@ -35,7 +35,7 @@ def collect(dry_run: bool, as_json: bool) -> None:
             found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
     except (ArgumentError, ValueError) as error:
         raise Failure(str(error), hint="LUTNAS_DATABASE_URL names the database") from error
-    except (StoreAway, StoreError) as error:
+    except StoreError as error:
         raise Failure(str(error), hint="LUTNAS_ARTIFACTS names the store") from error
     except SQLAlchemyError as error:
         told = f"cannot use the database {without_password(settings.database_url)}: {getattr(error, 'orig', error)}"

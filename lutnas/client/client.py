@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
-from urllib.parse import quote
 
 from latency.operator import Operator, OperatorError
 from lutnas.client import events
@@ -30,6 +29,7 @@ from lutnas.client.documents import (
     Validation,
 )
 from lutnas.client.download import download
+from lutnas.client.paths import path_of
 from lutnas.client.requests import DeviceRequests
 from lutnas.client.tokens import Tokens
 from lutnas.client.transport import ATTEMPTS, Transport
@@ -101,7 +101,7 @@ class Client:
 
     def device(self, device: str) -> Device:
         """One device, by id or name."""
-        return cast(Device, self._transport.json("GET", _path("devices", device)))
+        return cast(Device, self._transport.json("GET", path_of("devices", device)))
 
     def create_device(self, name: str, *, description: str = "", labels: Mapping[str, str] | None = None) -> Device:
         """Registers a device."""
@@ -118,7 +118,7 @@ class Client:
         if content[:2] == b"\x1f\x8b":
             headers["Content-Encoding"] = "gzip"
         params = {} if space is None else {"space": space}
-        path = _path("devices", device, "tables")
+        path = path_of("devices", device, "tables")
         answer = self._transport.json(
             "POST",
             path,
@@ -132,46 +132,48 @@ class Client:
 
     def tables(self, device: str) -> Iterator[Table]:
         """All tables of a device."""
-        return self._transport.items(_path("devices", device, "tables"))
+        return self._transport.items(path_of("devices", device, "tables"))
 
     def table(self, table: str) -> Table:
         """One table."""
-        return cast(Table, self._transport.json("GET", _path("tables", table)))
+        return cast(Table, self._transport.json("GET", path_of("tables", table)))
 
     def table_rows(self, table: str) -> Iterator[Document]:
         """The rows of a table: an operator and its latency each."""
-        return self._transport.items(_path("tables", table, "rows"), {"limit": 500})
+        return self._transport.items(path_of("tables", table, "rows"), {"limit": 500})
 
     def coverage(
         self, table: str, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = ()
     ) -> Coverage:
         """Which operators of a space a table has not. `precision` and `width` instead of the space's own."""
         params = {"space": space, "precision": list(precision), "width": list(width)}
-        return cast(Coverage, self._transport.json("GET", _path("tables", table, "coverage"), params=params))
+        return cast(Coverage, self._transport.json("GET", path_of("tables", table, "coverage"), params=params))
 
     def heatmap(
         self, table: str, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = ()
     ) -> Document:
         """What each choice of each layer of a space takes by a table."""
         params = {"space": space, "precision": list(precision), "width": list(width)}
-        return cast(Document, self._transport.json("GET", _path("tables", table, "heatmap"), params=params))
+        return cast(Document, self._transport.json("GET", path_of("tables", table, "heatmap"), params=params))
 
     def difference(self, before: str, after: str) -> Document:
         """What changes from one table to another."""
-        path = _path("tables", after, "difference")
+        path = path_of("tables", after, "difference")
         return cast(Document, self._transport.json("GET", path, params={"before": before}))
 
     def download_table(self, table: str, to: Path, *, format: Literal["csv", "json", "parquet"] = "csv") -> Path:
         """Writes a table to the file `to`."""
-        return download(self._transport, f"{_path('tables', table, 'file')}?format={format}", to)
+        return download(self._transport, f"{path_of('tables', table, 'file')}?format={format}", to)
 
     def add_measurements(self, table: str, document: Mapping[str, Any]) -> Document:
         """Brings whole networks that the table's device timed, all or none; gives how far the table is off."""
-        return cast(Document, self._transport.json("POST", _path("tables", table, "measurements"), json=dict(document)))
+        return cast(
+            Document, self._transport.json("POST", path_of("tables", table, "measurements"), json=dict(document))
+        )
 
     def measurements(self, table: str) -> Iterator[Document]:
         """The networks that were measured for a table."""
-        return self._transport.items(_path("tables", table, "measurements"))
+        return self._transport.items(path_of("tables", table, "measurements"))
 
     # --- spaces and data sets
 
@@ -181,7 +183,7 @@ class Client:
 
     def space(self, name: str) -> Document:
         """One search space."""
-        return cast(Document, self._transport.json("GET", _path("spaces", name)))
+        return cast(Document, self._transport.json("GET", path_of("spaces", name)))
 
     def create_space(self, document: Mapping[str, Any]) -> Document:
         """Adds a search space of one's own."""
@@ -194,7 +196,7 @@ class Client:
         instead of its own where some are given.
         """
         params = {"precision": list(precision), "width": list(width), "sparsity": list(sparsity)}
-        return self._operators(self._transport.json("GET", _path("spaces", space, "operators"), params=params))
+        return self._operators(self._transport.json("GET", path_of("spaces", space, "operators"), params=params))
 
     def sample(
         self, space: str, *, count: int, seed: int = 0, precision: Sequence[str] = (), width: Sequence[float] = (),
@@ -205,7 +207,7 @@ class Client:
         """
         params = {"count": count, "seed": seed, "precision": list(precision), "width": list(width)}
         params |= {} if table is None else {"table": table}
-        answer = self._transport.json("GET", _path("spaces", space, "architectures"), params=params)
+        answer = self._transport.json("GET", path_of("spaces", space, "architectures"), params=params)
         drawn = [{**one, "operators": self._operators(one)} for one in answer["architectures"]]
         return {**answer, "architectures": drawn}
 
@@ -221,7 +223,7 @@ class Client:
 
     def dataset(self, name: str) -> Dataset:
         """One data set."""
-        return cast(Dataset, self._transport.json("GET", _path("datasets", name)))
+        return cast(Dataset, self._transport.json("GET", path_of("datasets", name)))
 
     def upload_dataset(self, name: str, file: Path) -> Dataset:
         """Uploads a data set: an .npz of arrays, or a .zip, .tar or .tar.gz of a folder of pictures."""
@@ -251,19 +253,19 @@ class Client:
 
     def job(self, job: str) -> Job:
         """One job."""
-        return cast(Job, self._transport.json("GET", _path("search-jobs", job)))
+        return cast(Job, self._transport.json("GET", path_of("search-jobs", job)))
 
     def cancel(self, job: str) -> Job:
         """Asks for a job's end; a running one ends at its next step."""
-        return cast(Job, self._transport.json("POST", _path("search-jobs", job, "cancel")))
+        return cast(Job, self._transport.json("POST", path_of("search-jobs", job, "cancel")))
 
     def pause(self, job: str) -> Job:
         """Asks a job to stop at its next step and keep its checkpoint."""
-        return cast(Job, self._transport.json("POST", _path("search-jobs", job, "pause")))
+        return cast(Job, self._transport.json("POST", path_of("search-jobs", job, "pause")))
 
     def resume(self, job: str) -> Job:
         """Queues a paused job again."""
-        return cast(Job, self._transport.json("POST", _path("search-jobs", job, "resume")))
+        return cast(Job, self._transport.json("POST", path_of("search-jobs", job, "resume")))
 
     def derive(
         self, job: str, constraints: Iterable[Mapping[str, Any]], *, count: int = 1, front: bool = False
@@ -273,13 +275,13 @@ class Client:
         With `front` the front of worth against the first constraint instead.
         """
         body = {"constraints": [dict(one) for one in constraints], **({"front": True} if front else {"count": count})}
-        answer = self._transport.json("POST", _path("search-jobs", job, "derive"), json=body, idempotent=True)
+        answer = self._transport.json("POST", path_of("search-jobs", job, "derive"), json=body, idempotent=True)
         return cast(Derivation, answer)
 
     def reproduce(self, job: str, *, idempotency_key: str | None = None) -> Job:
         """Submits a job that succeeded once more, with exactly its inputs. A key as for `submit`."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        path = _path("search-jobs", job, "reproduce")
+        path = path_of("search-jobs", job, "reproduce")
         return cast(Job, self._transport.json("POST", path, headers=headers, idempotent=True))
 
     def extend(
@@ -290,7 +292,7 @@ class Client:
         """
         body = {"finish_epochs": finish_epochs, **({} if lr is None else {"lr": lr})}
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        path = _path("search-jobs", job, "extend")
+        path = path_of("search-jobs", job, "extend")
         return cast(Job, self._transport.json("POST", path, json=body, headers=headers, idempotent=True))
 
     def clone(self, job: str, patch: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Job:
@@ -298,38 +300,36 @@ class Client:
         `submit`.
         """
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        path = _path("search-jobs", job, "clone")
+        path = path_of("search-jobs", job, "clone")
         return cast(Job, self._transport.json("POST", path, json=dict(patch or {}), headers=headers, idempotent=True))
 
     def reproduction(self, job: str) -> Reproduction:
         """Whether a job that repeats another came out the same."""
-        return cast(Reproduction, self._transport.json("GET", _path("search-jobs", job, "reproduction")))
+        return cast(Reproduction, self._transport.json("GET", path_of("search-jobs", job, "reproduction")))
 
     def events(self, job: str, *, after: int = 0, patience_seconds: float = 120.0) -> Iterator[Event]:
         """The events of a job as they happen, up to its final one; see `lutnas.client.events.follow`."""
-        return events.follow(
-            self._transport, quote(job, safe="", errors="replace"), after=after, patience_seconds=patience_seconds
-        )
+        return events.follow(self._transport, job, after=after, patience_seconds=patience_seconds)
 
     def told(self, job: str, *, after: int = 0) -> Iterator[Event]:
         """The events that a job has had behind number `after`, without waiting for more."""
-        return self._transport.items(_path("search-jobs", job, "events"), {"after": after})
+        return self._transport.items(path_of("search-jobs", job, "events"), {"after": after})
 
     def attempts(self, job: str) -> Iterator[Attempt]:
         """Who tried to carry a job out, first to last, and how each attempt ended."""
-        return self._transport.items(_path("search-jobs", job, "attempts"))
+        return self._transport.items(path_of("search-jobs", job, "attempts"))
 
     def log(self, job: str, attempt: int) -> str:
         """What the worker logged during an attempt of a job."""
-        return self._transport.request("GET", _path("search-jobs", job, "attempts", str(attempt), "log")).text
+        return self._transport.request("GET", path_of("search-jobs", job, "attempts", str(attempt), "log")).text
 
     def comparison(self, job: str) -> Iterator[ComparedNetwork]:
         """The networks that a job compares, which several workers may share, and how far each is."""
-        return self._transport.items(_path("search-jobs", job, "comparison"))
+        return self._transport.items(path_of("search-jobs", job, "comparison"))
 
     def job_artifacts(self, job: str) -> Iterator[Artifact]:
         """The files that a job left."""
-        return self._transport.items(_path("search-jobs", job, "artifacts"))
+        return self._transport.items(path_of("search-jobs", job, "artifacts"))
 
     # --- architectures and their files
 
@@ -339,11 +339,11 @@ class Client:
 
     def architecture(self, architecture: str) -> Architecture:
         """One derived architecture."""
-        return cast(Architecture, self._transport.json("GET", _path("architectures", architecture)))
+        return cast(Architecture, self._transport.json("GET", path_of("architectures", architecture)))
 
     def add_measured_latency(self, architecture: str, document: Mapping[str, Any]) -> Architecture:
         """Tells what an architecture took on a device."""
-        path = _path("architectures", architecture, "measurements")
+        path = path_of("architectures", architecture, "measurements")
         return cast(Architecture, self._transport.json("POST", path, json=dict(document)))
 
     def download(self, artifact: Artifact, folder: Path, *, on_bytes: Callable[[int], None] | None = None) -> Path:
@@ -351,9 +351,5 @@ class Client:
         name = artifact["name"]
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
             raise self._transport.foreign(f"{name!r} as the name of a file")
-        path = _path("artifacts", artifact["id"], "content")
+        path = path_of("artifacts", artifact["id"], "content")
         return download(self._transport, path, folder / name, sha256=artifact["sha256"], on_bytes=on_bytes)
-
-
-def _path(*parts: str) -> str:
-    return "/v1/" + "/".join(quote(part, safe="", errors="replace") for part in parts)

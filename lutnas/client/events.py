@@ -9,6 +9,7 @@ from httpx_sse import EventSource, SSEError
 
 from lutnas.client.documents import FINAL_STATES, Event
 from lutnas.client.errors import ProblemError, UnreachableError
+from lutnas.client.paths import path_of
 from lutnas.client.transport import UNAVAILABLE, Transport
 
 QUIET_SECONDS = 60.0  # the service sends a comment now and then; a connection silent for longer is dead
@@ -50,7 +51,7 @@ def follow(
             # was behind the final event. In the last case the job had ended before a connection that gave nothing.
             if silent and ended:
                 return
-            ended = transport.json("GET", f"/v1/search-jobs/{job}")["state"] in FINAL_STATES
+            ended = transport.json("GET", path_of("search-jobs", job))["state"] in FINAL_STATES
         except (UnreachableError, ProblemError) as error:
             if connected:  # it was there until now, however long the job had nothing to tell
                 heard, broken = clock(), broken + 1 if silent else 0
@@ -74,7 +75,7 @@ def _connection(transport: Transport, job: str, *, after: int) -> Iterator[Event
     """Yields None once the service has let us in, then the events."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(after)}
     timeout = httpx.Timeout(10, read=QUIET_SECONDS)
-    with transport.stream(f"/v1/search-jobs/{job}/events", headers=headers, timeout=timeout) as response:
+    with transport.stream(path_of("search-jobs", job, "events"), headers=headers, timeout=timeout) as response:
         yield None
         try:
             for message in EventSource(response).iter_sse():

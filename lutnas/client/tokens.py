@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from typing import cast
-from urllib.parse import quote
 
 from lutnas.client.documents import MadeToken, Token
+from lutnas.client.paths import path_of
 from lutnas.client.transport import Transport
 
 
@@ -30,4 +30,4 @@ class Tokens:
 
     def revoke(self, token: str) -> None:
         """Takes the token of an id back, for ever. Once more does no harm."""
-        self._transport.request("DELETE", f"/v1/tokens/{quote(token, safe='', errors='replace')}", idempotent=True)
+        self._transport.request("DELETE", path_of("tokens", token), idempotent=True)

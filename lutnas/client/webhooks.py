@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from typing import cast
-from urllib.parse import quote
 
 from lutnas.client.documents import Delivery, MadeWebhook, State, Webhook
+from lutnas.client.paths import path_of
 from lutnas.client.transport import Transport
 
 
@@ -27,21 +27,17 @@ class Webhooks:
 
     def remove(self, webhook: str) -> None:
         """Removes the webhook of an id, with its deliveries."""
-        self._transport.request("DELETE", _path(webhook))
+        self._transport.request("DELETE", path_of("webhooks", webhook))
 
     def ping(self, webhook: str) -> Delivery:
         """Sends a message of the event `ping`, to try the way; `deliveries` tells what came of it."""
-        return cast(Delivery, self._transport.json("POST", _path(webhook, "ping")))
+        return cast(Delivery, self._transport.json("POST", path_of("webhooks", webhook, "ping")))
 
     def deliveries(self, webhook: str) -> Iterator[Delivery]:
         """What was told to a webhook and what waits, newest first."""
-        return self._transport.items(_path(webhook, "deliveries"))
+        return self._transport.items(path_of("webhooks", webhook, "deliveries"))
 
     def redeliver(self, webhook: str, delivery: str) -> Delivery:
         """Sends a message once more, under the same id."""
-        path = _path(webhook, "deliveries", delivery, "redeliver")
+        path = path_of("webhooks", webhook, "deliveries", delivery, "redeliver")
         return cast(Delivery, self._transport.json("POST", path, idempotent=True))
-
-
-def _path(*parts: str) -> str:
-    return "/".join(["/v1/webhooks", *(quote(part, safe="", errors="replace") for part in parts)])

@@ -43,6 +43,7 @@ def test_the_package_gives_away_this_and_nothing_else() -> None:
         "LutnasError",
         "ProblemError",
         "UnreachableError",
+        "UnsendableError",
     ]
     assert all(issubclass(getattr(lutnas, name), LutnasError) for name in lutnas.__all__ if name != "Client")
 
