@@ -46,7 +46,7 @@ def stream_csv(lines: Iterable[str]) -> TableStream:
     check_columns(header, errors, reader.line_num)
     errors.raise_any()
     assert info is not None
-    return TableStream(info, _rows(reader, header, errors), errors, ErrorList("line"))
+    return TableStream(info, _rows(reader, header, errors), errors)
 
 
 def _note(text: str, known: dict[str, Value], errors: ErrorList, line: int) -> None:

@@ -1,13 +1,15 @@
 """What is wrong with a table's file, by row.
 
 Errors:
-    TableErrors (ValueError)    the file is no table; `.errors` holds the first 50, `.count` is the number of all
+    TableErrors (ValueError)    the file is no table; `.errors` holds the first 50, `.count` is the number of all, or
+                                MOST, where reading stops
 """
 
 from typing import Literal, NamedTuple
 
 KEPT = 50  # enough to see a pattern; a file with a wrong unit would fail in all of its 100,000 rows
 SHOWN = 5
+MOST = 10_000  # whoever sends a file of bad rows alone should not keep a reader busy to its end
 
 Place = Literal["line", "row"]
 
@@ -32,7 +34,7 @@ class TableErrors(ValueError):
         self.place = place
         lines = [self.describe(error) for error in errors[:SHOWN]]
         if count > SHOWN:
-            lines.append(f"and {count - SHOWN} more")
+            lines.append(f"and {count - SHOWN} more" + (", where reading stopped" if count >= MOST else ""))
         super().__init__("; ".join(lines))
 
     def describe(self, error: TableError) -> str:
@@ -42,11 +44,11 @@ class TableErrors(ValueError):
 
 
 class ErrorList:
-    """Collects errors while a file is read: keeps the first 50, counts the rest."""
+    """Collects errors while a file is read: keeps the first 50, counts the rest, raises TableErrors at the `most`th."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, most: int | None = MOST) -> None:
         self.kept: list[TableError] = []
-        self.count = 0
+        self.count, self.most = 0, most
         self.place: Place = place
 
     def add(self, row: int | None, field: str, detail: str) -> None:
@@ -54,6 +56,8 @@ class ErrorList:
         self.count += 1
         if len(self.kept) < KEPT:
             self.kept.append(TableError(row, field, detail))
+        if self.count == self.most:
+            self.raise_any()
 
     def raise_any(self) -> None:
         """Raises TableErrors if anything was noted."""

@@ -49,7 +49,7 @@ def stream_json(text: str | bytes) -> TableStream:
         errors.add(None, "rows", "is not a list")
     errors.raise_any()
     assert info is not None
-    return TableStream(info, _rows(rows, errors), errors, ErrorList("row"))
+    return TableStream(info, _rows(rows, errors), errors)
 
 
 def _document(pairs: list[tuple[str, Any]], errors: ErrorList) -> dict[str, Any]:

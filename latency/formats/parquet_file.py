@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
 
-from latency.formats.columns import COLUMNS, INFO_FIELDS, RowParser, cells_of, check_columns, parse_info, show
+from latency.formats.columns import COLUMNS, INFO_FIELDS, RowParser, cells_of, check_columns, name_of, parse_info, show
 from latency.formats.errors import ErrorList, TableErrors
 from latency.formats.stream import Cells, Row, TableStream, refuse
 from latency.table import LatencyTable, TableInfo, info_fields
@@ -52,9 +52,12 @@ def stream_parquet(file: IO[bytes], *, max_bytes: int | None = None) -> TableStr
     info = parse_info({name: noted[name] for name in INFO_FIELDS if name in noted}, errors)
     columns = [name.lower() for name in schema.names]
     check_columns(columns, errors, None)
+    for name, field in zip(columns, schema, strict=True):
+        if not _is_plain(field.type, arrow):  # lists and the like take more than a file's metadata says
+            errors.add(None, name_of(name), f"is of type {show(str(field.type))}: write numbers or texts")
     errors.raise_any()
     assert info is not None
-    return TableStream(info, _rows(opened, columns, arrow, errors), errors, ErrorList("row"))
+    return TableStream(info, _rows(opened, columns, arrow, errors), errors)
 
 
 def _rows(opened: Any, columns: list[str], arrow: Any, errors: ErrorList) -> Iterator[Cells]:
@@ -82,6 +85,14 @@ def _longest(column: Any, arrow: Any) -> int:
     from pyarrow import compute
 
     return int(compute.max(compute.binary_length(values)).as_py() or 0)
+
+
+def _is_plain(type_: Any, arrow: Any) -> bool:
+    """Whether a column holds numbers or texts alone, or nothing."""
+    types = arrow.types
+    if types.is_dictionary(type_):
+        return _is_plain(type_.value_type, arrow)
+    return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_null(type_)) or _is_text(type_, arrow)
 
 
 def _is_text(type_: Any, arrow: Any) -> bool:

@@ -18,11 +18,11 @@ class TableStream(Iterator[Row]):
     `warnings` grows while rows are read: entries that are taken but deserve a second look.
     """
 
-    def __init__(self, info: TableInfo, rows: Iterable[Cells], errors: ErrorList, warnings: ErrorList) -> None:
+    def __init__(self, info: TableInfo, rows: Iterable[Cells], errors: ErrorList) -> None:
         """`rows` may note errors of its own in `errors`, for rows that it cannot cut into cells."""
         self.info = info
         self.place = 0  # of the row given last: what an error or a warning calls it
-        self._warnings = warnings
+        self._warnings = ErrorList(errors.place, most=None)
         self._rows = self._read(rows, errors)
 
     def __next__(self) -> Row:

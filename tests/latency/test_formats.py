@@ -1,3 +1,4 @@
+import itertools
 import json
 import time
 import tracemalloc
@@ -244,6 +245,14 @@ def test_fifty_errors_are_kept_and_the_rest_counted() -> None:
     errors = csv_errors(*[f"skip,14,14,16,,{i},1,,,-1,," for i in range(1, 71)])
     assert (len(errors.errors), errors.count) == (50, 70)
     assert str(errors).endswith("and 65 more")
+
+
+@pytest.mark.parametrize("row", ["base,1", "base,,,,,,,,,-1,,"])
+def test_reading_stops_at_the_ten_thousandth_bad_row(row: str) -> None:
+    endless = itertools.chain(csv_of(), itertools.repeat(f"{row}\n"))
+    with pytest.raises(TableErrors, match="and 9995 more, where reading stopped$") as caught:
+        read_csv(endless)
+    assert caught.value.count == 10_000
 
 
 def test_a_wide_spread_is_a_warning_by_line_and_no_error() -> None:
