@@ -94,6 +94,8 @@ def card_of(
         test_top5=result.top5,
         accuracy_before=result.before,
         top5_before=result.top5_before,
+        teacher_accuracy=result.teacher,
+        float_accuracy=result.float_metric,
         export_difference=result.export_difference,
         compared=result.compared,
         measured=measured,

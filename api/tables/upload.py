@@ -34,7 +34,7 @@ PARQUET = "application/vnd.apache.parquet"
 _IN_MEMORY = 1 << 20
 _SIZE = 8  # bytes that tell how long a group is
 _LONGEST_LINE = 1 << 20
-# A JSON table is read whole, and the worst takes twenty times its size. 250,000 rows have that; CSV and Parquet pass by.
+# A JSON table is read whole, and the worst takes twenty times its size. 250,000 rows have that; CSV and Parquet pass.
 JSON_BYTES = 64 << 20
 
 

@@ -141,8 +141,10 @@ class ReportCard(Document):
     """What a finished job says of itself.
 
     Accuracies are of the test pictures, `*_before` ahead of the training of the derived network; top-5 ones are None
-    where there are no more than five classes. Counts are those of `search.report.metrics`, over the whole network.
-    `measured` holds calls that were timed, `comparison` what other methods gave within the same budgets.
+    where there are no more than five classes. `teacher_accuracy` is of the float twin that taught the network,
+    `float_accuracy` of model-float.onnx, each None where there is none. Counts are those of `search.report.metrics`,
+    over the whole network. `measured` holds calls that were timed, `comparison` what other methods gave within the same
+    budgets.
     """
 
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
@@ -156,6 +158,8 @@ class ReportCard(Document):
     test_top5: float | None
     accuracy_before: float | None
     top5_before: float | None
+    teacher_accuracy: float | None = None
+    float_accuracy: float | None = None
     budgets: tuple[Figure, ...]
     parameters: int
     nonzeros: int

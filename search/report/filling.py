@@ -49,6 +49,8 @@ class Outcome:
     test_top5: float | None = None
     accuracy_before: float | None = None
     top5_before: float | None = None
+    teacher_accuracy: float | None = None
+    float_accuracy: float | None = None
     export_difference: float | None = None
     compared: Sequence[ComparedRun] = ()
     measured: Sequence[Measured] = ()
@@ -97,6 +99,7 @@ def report_card(outcome: Outcome, origin: Origin, files: Sequence[FileRow]) -> R
         name=spec.name, job=origin.job, attempts=origin.attempts, made_at=origin.made_at,
         test_accuracy=found.test_accuracy, test_top5=found.test_top5,
         accuracy_before=found.accuracy_before, top5_before=found.top5_before,
+        teacher_accuracy=found.teacher_accuracy, float_accuracy=found.float_accuracy,
         budgets=_FIGURES.validate_python(
             [figure_row(name, c, found.predicted[name]) for name, c in zip(budgets, spec.constraints, strict=True)]
         ),

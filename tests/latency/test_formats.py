@@ -250,7 +250,7 @@ def test_fifty_errors_are_kept_and_the_rest_counted() -> None:
 @pytest.mark.parametrize("row", ["base,1", "base,,,,,,,,,-1,,"])
 def test_reading_stops_at_the_ten_thousandth_bad_row(row: str) -> None:
     endless = itertools.chain(csv_of(), itertools.repeat(f"{row}\n"))
-    with pytest.raises(TableErrors, match="and 9995 more, where reading stopped$") as caught:
+    with pytest.raises(TableErrors, match=r"and 9995 more, where reading stopped$") as caught:
         read_csv(endless)
     assert caught.value.count == 10_000
 

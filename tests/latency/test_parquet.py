@@ -92,12 +92,12 @@ def test_a_text_that_repeats_is_refused_before_it_is_unpacked() -> None:
 @pytest.mark.parametrize("type_", [pyarrow.timestamp("us"), pyarrow.duration("ms"), pyarrow.bool_()])
 def test_a_column_that_holds_no_numbers_or_texts_is_refused_before_a_row_is_read(type_: pyarrow.DataType) -> None:
     rows = [{"kind": "base", "latency_us": 2**62}]
-    with pytest.raises(TableErrors, match="^latency_us: is of type '(timestamp|duration|bool).*write numbers or texts$"):
+    with pytest.raises(TableErrors, match=r"^latency_us: is of type '(timestamp|duration|bool).*: write numbers or"):
         read_parquet(a_file(rows, latency_us=type_))
 
 
 def test_lists_and_bytes_of_one_length_are_refused_before_they_are_unpacked() -> None:
-    with pytest.raises(TableErrors, match="^h: is of type 'list<"):
+    with pytest.raises(TableErrors, match=r"^h: is of type 'list<"):
         read_parquet(a_file([{**BLOCK, "latency_us": 5.0, "h": [14]}]))
     with pytest.raises(TableErrors, match=r"^kind: is of type 'fixed_size_binary\[100000\]'"):
         read_parquet(a_file([{"kind": b"x" * 100_000, "latency_us": 1.0}], kind=pyarrow.binary(100_000)))

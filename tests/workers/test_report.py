@@ -16,6 +16,7 @@ from search.machine import use_threads
 from search.outcome import Result
 from search.report.card import NETWORK, Measured, ReportCard
 from search.run import SearchRun
+from search.spec import Distillation
 from tests.search.builders import tiny_digits, tiny_space, tiny_spec
 from tests.search.report.cards import table_of
 from workers.report import MEDIA_TYPES, by_metric, card_of, figure_rows, versions, write_reports
@@ -30,9 +31,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobInputs, SearchRun
     """A search over float and integer layers, with what the job was submitted with."""
     use_threads(1)
     space = tiny_space().offering(Choices(precision=("fp32", "w8a8")))
+    finish = tiny_spec().finish.model_copy(update={"distillation": Distillation(epochs=1)})
+    spec = tiny_spec().model_copy(update={"finish": finish})
     table = table_of(space)
     inputs = JobInputs(
-        spec=tiny_spec(), space=space, tables={0: corrected(table, CORRECTION)}, threads=1,
+        spec=spec, space=space, tables={0: corrected(table, CORRECTION)}, threads=1,
         pinned_tables={0: PinnedTable("tbl_1", table.content_hash, CORRECTION)},
         dataset=DatasetSource("digits", "d" * 64, None),
     )  # fmt: skip
@@ -65,6 +68,8 @@ def test_the_card_is_that_of_the_job_and_its_result(
     assert (card.job, card.attempts, card.made_at, card.spec) == ("job_1", 3, MADE_AT, inputs.spec)
     assert (card.test_accuracy, card.test_top5) == (result.test_metric, result.top5)
     assert (card.accuracy_before, card.top5_before) == (result.before, result.top5_before)
+    assert (card.teacher_accuracy, card.float_accuracy) == (result.teacher, result.float_metric)
+    assert card.teacher_accuracy is not None
     assert (card.measured, card.notes) == (MEASURED, result.notes)
     assert [figure.model_dump() for figure in card.budgets] == figure_rows(inputs, result.predicted)
     assert [layer.name for layer in card.layers] == [choice.name for choice in result.architecture.layers]

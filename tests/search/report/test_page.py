@@ -55,6 +55,13 @@ class Read(HTMLParser):
         return " ".join(self.text.split())
 
 
+def test_what_the_float_twin_and_the_float_model_reached_stands_where_there_are_any() -> None:
+    full, plain = Read(page(full_card())).words, Read(page(card_of())).words
+    for words in ("92.87 of its float twin", "91.98 of model-float.onnx"):
+        assert words in full
+        assert words[5:] not in plain
+
+
 def test_a_full_card_has_every_section_and_a_plain_one_leaves_away_what_it_has_not() -> None:
     assert Read(page(full_card())).sections == SECTIONS | {"comparison", "notes"}
     assert Read(page(card_of())).sections == SECTIONS
