@@ -4,11 +4,13 @@ Legend: C budgets, L layers, K choices, F formats.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from search.budget import Boundaries, Budget, common_boundaries
+from search.projection import Projection
 
 PADDING = -2
 PASSES_ON = -1
@@ -28,11 +30,17 @@ class ExpectedCost:
 
     def __init__(self, budgets: Sequence[Budget], most: int) -> None:
         self.budgets = tuple(budgets)
+        self.most = most
         self.costs_CLK = torch.stack([cost_tensor(budget, most) for budget in budgets])
         self.fixed_C = torch.tensor([budget.fixed / budget.maximum for budget in budgets])
         self.is_peak_C = torch.tensor([budget.kind == "peak" for budget in budgets])
         common = common_boundaries(budgets)
         self.changes = None if common is None else _ExpectedChanges(budgets, common, most)
+
+    @cached_property
+    def projection(self) -> Projection:
+        """Onto what is expected to hold the budgets."""
+        return Projection(self.budgets, self.most)
 
     def of_layers(self, p_LK: Tensor) -> Tensor:
         """Shares (C, L) that the layers are expected to take, without changes of format."""

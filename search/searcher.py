@@ -229,9 +229,7 @@ class Searcher:
 
     def expected(self) -> dict[str, float]:
         """Expected total of each budget under theta, by the budget's name and in its unit."""
-        theta = self.supernet.theta
-        with torch.no_grad():
-            share_C = self.expected_cost(theta.per_choice(theta.probabilities())).tolist()
+        share_C = self.objective.expected(self.supernet.theta, self.expected_cost).tolist()
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 
     def finalists(

@@ -10,6 +10,7 @@ from search.axes import Axes, PerAxis
 from search.randomness import generator
 from search.supernet.sampler import SAMPLERS
 
+LEAST_SHARE = 1e-30  # of an open option: its log is a number
 Sample = PerAxis[Tensor]  # shares of one step: (L, K), (L, P), (L, S); rows sum to 1
 
 
@@ -45,11 +46,13 @@ class Theta(nn.Module):
         """What budgets take off the logits, (L, options)."""
         return self.get_buffer(f"tilt_{axis}")
 
+    def _logits(self, axis: str) -> Tensor:
+        """Those of a categorical; 0 where it has one option."""
+        return self.logits[axis] if axis in self.logits else torch.zeros(self.opened(axis).shape)
+
     def _each(self) -> Iterator[tuple[str, Tensor]]:
         for axis in PerAxis._fields:
-            opened = self.opened(axis)
-            logits = self.logits[axis] if axis in self.logits else torch.zeros(opened.shape)
-            yield axis, (logits - self.tilt(axis)).masked_fill(~opened, -torch.inf)
+            yield axis, (self._logits(axis) - self.tilt(axis)).masked_fill(~self.opened(axis), -torch.inf)
 
     def sample(self, sampler: str, temperature: float, seed: int, step: int) -> Sample:
         """The shares of one step; the same for the same arguments and logits."""
@@ -71,9 +74,39 @@ class Theta(nn.Module):
 
     def per_choice(self, p: Sample) -> Tensor:
         """Probability of each choice of each layer, (L, choices), from those of its parts; 0 where there is none."""
-        combined_LKPS = p.block[:, :, None, None] * p.precision[:, None, :, None] * p.level[:, None, None, :]
-        flat = self.choice_of.new_zeros(len(self.choice_of), self.most_choices + 1, dtype=p.block.dtype)
+        return self._summed(_combined(p))
+
+    def _summed(self, combined_LKPS: Tensor) -> Tensor:
+        """A value of each combination of options, summed for each choice, (L, choices)."""
+        flat = self.choice_of.new_zeros(len(self.choice_of), self.most_choices + 1, dtype=combined_LKPS.dtype)
         return flat.scatter_add(1, self.choice_of, combined_LKPS.flatten(1))[:, :-1]
+
+    @torch.no_grad()
+    def untilted(self) -> Sample:
+        """The probabilities that the task alone gives to open options, in double precision."""
+        rows = [
+            (self._logits(axis).double()).masked_fill(~self.opened(axis), -torch.inf).softmax(1)
+            for axis in PerAxis._fields
+        ]
+        return PerAxis(*rows)
+
+    @torch.no_grad()
+    def tilt_to(self, q_LK: Tensor) -> None:
+        """Tilts each categorical to the share that its options have of q_LK, probabilities of the choices (L, choices)
+        that are 0 where `untilted` is. Where an axis does not apply to a choice, options share it as they did.
+        """
+        p = self.untilted()
+        combined_LKPS = _combined(p)
+        p_LK = self._summed(combined_LKPS)
+        factor_LK = torch.where(p_LK > 0, q_LK / p_LK, 0.0)
+        padded = torch.cat([factor_LK, torch.zeros(len(factor_LK), 1, dtype=factor_LK.dtype)], 1)
+        tilted_LKPS = combined_LKPS * padded.gather(1, self.choice_of).view_as(combined_LKPS)
+        for axis, others in zip(PerAxis._fields, ((2, 3), (1, 3), (1, 2)), strict=True):
+            share = tilted_LKPS.sum(others).clamp_min(LEAST_SHARE)
+            tilt = self._logits(axis).double() - share.log()
+            # a constant shifts all of a row: the likeliest option is tilted by 0
+            tilt = tilt - tilt.masked_fill(~self.opened(axis), torch.inf).amin(1, keepdim=True)
+            self.tilt(axis).copy_(tilt.masked_fill(~self.opened(axis), 0.0))
 
     @torch.no_grad()
     def worth(self) -> list[list[float]]:
@@ -81,8 +114,8 @@ class Theta(nn.Module):
         last thought worth: no budget becomes unreachable by closing them.
         """
         logs = []
-        for axis, size in self.axes.sizes._asdict().items():
-            logits = self.logits[axis] if axis in self.logits else torch.zeros(len(self.axes.space.layers), size)
+        for axis in PerAxis._fields:
+            logits = self._logits(axis)
             if axis == "block":
                 logits = logits.masked_fill(~torch.from_numpy(self.axes.available_LK), -torch.inf)
             logs.append(torch.log_softmax(logits.double(), dim=1).numpy())
@@ -100,6 +133,11 @@ class Theta(nn.Module):
             self.opened(axis)[falling] = False
             closed += int(falling.sum())
         return closed
+
+
+def _combined(p: Sample) -> Tensor:
+    """Probability of each combination of options, (L, K, P, S)."""
+    return p.block[:, :, None, None] * p.precision[:, None, :, None] * p.level[:, None, None, :]
 
 
 def one_hot(axes: Axes, indices: tuple[int, ...] | list[int]) -> Sample:

@@ -44,8 +44,9 @@ def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_wort
     theta = spread_theta(space)
     cost = ExpectedCost([weight_budget(space, 0.3), weight_budget(space, 0.95, "pixel3")], theta.most_choices)
     worth = theta.worth()
-    Constrained().settle(theta, cost, 1.0)
-    share_C = expected_shares(theta, cost)
+    objective = Constrained()
+    objective.settle(theta, cost, 1.0)
+    share_C = objective.expected(theta, cost)
     assert 0.99 < share_C[0].item() <= 1.0005
     assert share_C[1].item() < 1.0
     assert theta.worth() == worth
@@ -87,11 +88,10 @@ def test_a_latency_with_changes_of_format_is_held_down_to_the_least_that_there_i
         spread_theta(mixed_space(), seed),
         random_latency(mixed_space(), random.Random(seed), share, changes),
     )
-    cost = ExpectedCost([budget], theta.most_choices)
-    assert expected_shares(theta, cost).item() > 1.0
-    Constrained().settle(theta, cost, 1.0)
-    assert 0.9 < expected_shares(theta, cost).item() <= 1.0005
-    assert expected_shares(even_within(theta, cost), cost).item() <= 1.0005
+    cost, objective = ExpectedCost([budget], theta.most_choices), Constrained()
+    assert objective.expected(theta, cost).item() > 1.0
+    objective.settle(theta, cost, 1.0)
+    assert 0.9 < objective.expected(theta, cost).item() <= 1.0005
 
 
 def test_a_tight_budget_draws_small_blocks_for_weight_steps_but_bits_evenly() -> None:
@@ -112,9 +112,9 @@ def test_two_latencies_with_changes_of_format_are_held_together(seed: int) -> No
     theta, rng = spread_theta(mixed_space(), seed), random.Random(seed)
     budgets = [random_latency(mixed_space(), rng, 0.3, 3.0) for _ in range(2)]
     assert can_be_held(budgets)
-    cost = ExpectedCost(budgets, theta.most_choices)
-    Constrained().settle(theta, cost, 1.0)
-    assert expected_shares(theta, cost).max().item() <= 1.0005
+    cost, objective = ExpectedCost(budgets, theta.most_choices), Constrained()
+    objective.settle(theta, cost, 1.0)
+    assert objective.expected(theta, cost).max().item() <= 1.0005
 
 
 def test_what_is_closed_stays_closed_where_neighbours_cost() -> None:
@@ -144,7 +144,7 @@ def test_the_bound_comes_down_over_the_first_half_of_the_steps() -> None:
     shares = []
     for progress in (0.1, 0.25, 0.5, 1.0):
         objective.settle(theta, cost, progress)
-        shares.append(expected_shares(theta, cost).item())
+        shares.append(objective.expected(theta, cost).item())
     assert shares[0] == pytest.approx(1 + 0.8 * (start - 1), rel=2e-3)
     assert shares[2:] == pytest.approx([1.0, 1.0], rel=1e-3)
 
