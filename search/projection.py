@@ -71,7 +71,7 @@ class Projection:
             slack_C = bends_C & (expected.share_C < bound_C * (1 - CLOSE))  # another one's multiplier holds it, too
             if not (exceeded_C | slack_C).any():
                 break
-            for number in np.flatnonzero(exceeded_C | bends_C):
+            for number in np.flatnonzero(exceeded_C | bends_C).tolist():
                 self._hold(log_p_LK, multiplier_CL, number, bound_C[number])
             expected = self._expected(log_p_LK, multiplier_CL)
             if np.array_equal(multiplier_CL, before_CL):
@@ -92,7 +92,7 @@ class Projection:
             row_L[:] = _root(exceeds)
             return
         share_L = self._expected(log_p_LK, multiplier_CL).share_CL[number]
-        for layer in np.flatnonzero((share_L > bound) | (multiplier_CL[number] > 0)):
+        for layer in np.flatnonzero((share_L > bound) | (multiplier_CL[number] > 0)).tolist():
 
             def exceeds_here(multiplier: float, layer: int = layer) -> float:
                 multiplier_CL[number, layer] = multiplier
@@ -104,7 +104,7 @@ class Projection:
         log_w_LK = log_p_LK - np.einsum("cl,clk->lk", multiplier_CL, self.costs_CLK)
         if self.chain is None:
             w_LK = np.exp(log_w_LK - log_w_LK.max(1, keepdims=True))
-            q_LK, change_C = w_LK / w_LK.sum(1, keepdims=True), 0.0
+            q_LK, change_C = w_LK / w_LK.sum(1, keepdims=True), np.zeros(len(self.fixed_C))
         else:
             # A peak has no cost between layers, a sum has one multiplier.
             q_LK, change_C = self.chain.expected(log_w_LK, np.where(self.is_peak_C, 0.0, multiplier_CL[:, 0]))
@@ -164,7 +164,8 @@ def _log_sum(log: np.ndarray, axis: int) -> np.ndarray:
 def _share(log_w_LK: np.ndarray, log_whole_L1: np.ndarray) -> np.ndarray:
     """exp(log_w - log_whole) where that is a share of it, not above 1."""
     whole = np.where(np.isfinite(log_whole_L1), log_whole_L1, np.inf)
-    return np.exp(np.minimum(log_w_LK - whole, 0.0))
+    share: np.ndarray = np.exp(np.minimum(log_w_LK - whole, 0.0))
+    return share
 
 
 def _root(exceeds: Callable[[float], float]) -> float:
