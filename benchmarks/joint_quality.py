@@ -42,7 +42,7 @@ from search.network import Network
 from workers.environment import environment
 
 POINTS = 100.0
-FIRST_SEED = 6  # protocol, budgets, space and pictures were chosen with 0 to 5 in sight
+FIRST_SEED = 9  # protocol, budgets, space and pictures were chosen with 0 to 5 in sight, the engine mended with 6 to 8
 TRAININGS, BETWEEN_SEEDS = 2, 100
 
 
