@@ -4,22 +4,13 @@ Legend: C budgets, L layers, K choices, F formats.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from search.budget import Boundaries, Budget, common_boundaries
-from search.projection import Projection
-
-PADDING = -2
-PASSES_ON = -1
-
-
-def cost_tensor(budget: Budget, most: int) -> Tensor:
-    """costs_LK as a share of the budget's maximum, filled up with 0 to `most` candidates."""
-    rows = [[cost / budget.maximum for cost in row] + [0.0] * (most - len(row)) for row in budget.costs_LK]
-    return torch.tensor(rows, dtype=torch.float32)
+from search.budget import Budget
+from search.projection import Chain, Projection
 
 
 class ExpectedCost:
@@ -30,17 +21,10 @@ class ExpectedCost:
 
     def __init__(self, budgets: Sequence[Budget], most: int) -> None:
         self.budgets = tuple(budgets)
-        self.most = most
-        self.costs_CLK = torch.stack([cost_tensor(budget, most) for budget in budgets])
-        self.fixed_C = torch.tensor([budget.fixed / budget.maximum for budget in budgets])
-        self.is_peak_C = torch.tensor([budget.kind == "peak" for budget in budgets])
-        common = common_boundaries(budgets)
-        self.changes = None if common is None else _ExpectedChanges(budgets, common, most)
-
-    @cached_property
-    def projection(self) -> Projection:
-        """Onto what is expected to hold the budgets."""
-        return Projection(self.budgets, self.most)
+        self.projection = given = Projection(budgets, most)
+        self.costs_CLK, self.fixed_C = _float(given.costs_CLK), _float(given.fixed_C)
+        self.is_peak_C = torch.from_numpy(given.is_peak_C)
+        self.changes = None if given.chain is None else _ExpectedChanges(given.chain)
 
     def of_layers(self, p_LK: Tensor) -> Tensor:
         """Shares (C, L) that the layers are expected to take, without changes of format."""
@@ -61,20 +45,10 @@ class _ExpectedChanges:
     format comes times that of a choice of the other.
     """
 
-    def __init__(self, budgets: Sequence[Budget], common: Boundaries, most: int) -> None:
-        own_LK = torch.tensor(
-            [
-                [PASSES_ON if own is None else own for own in row] + [PADDING] * (most - len(row))
-                for row in common.formats_LK
-            ]
-        )
-        self.passes_LK = (own_LK == PASSES_ON).float()
-        self.has_FLK = torch.stack([own_LK == own for own in range(common.formats)]).float()
-        self.ends_F = torch.eye(common.formats)[0]
-        free_LFF = torch.zeros(len(common.costs_LFF), common.formats, common.formats)
-        self.costs_CLFF = torch.stack(
-            [free_LFF if b.boundaries is None else torch.tensor(b.boundaries.costs_LFF) / b.maximum for b in budgets]
-        )
+    def __init__(self, chain: Chain) -> None:
+        self.passes_LK, self.has_FLK = _float(chain.passes_LK), _float(chain.has_FLK)
+        self.ends_F = torch.eye(chain.formats)[0]
+        self.costs_CLFF = _float(chain.costs_CLFF)
 
     def __call__(self, p_LK: Tensor) -> Tensor:
         """Shares (C,)."""
@@ -89,3 +63,7 @@ class _ExpectedChanges:
         )
         needed_LF = torch.cat([chosen_LF, self.ends_F[None]])
         return (self.costs_CLFF * coming_LF[:, :, None] * needed_LF[:, None, :]).sum((1, 2, 3))
+
+
+def _float(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array).float()

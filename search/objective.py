@@ -30,7 +30,7 @@ class Objective(Protocol):
         """Called behind each architecture step; `progress` through them is in (0, 1]."""
 
     def expected(self, theta: Theta, cost: ExpectedCost) -> Tensor:
-        """Shares (C,) of the maxima that architectures are expected to take."""
+        """Shares (C,) of the maxima that an architecture is expected to take."""
 
     def state_dict(self) -> State:
         """What the next step needs."""
@@ -42,10 +42,11 @@ class Objective(Protocol):
 class Constrained:
     """The task's loss alone, and behind each step the nearest distribution whose expected cost holds the budgets
     (search.projection): architectures in proportion to exp(logits - multiplier * cost), with the multiplier at which
-    the budget holds. So no rate has to be tuned: dual ascent would only approach what is computed here. Each
-    categorical is tilted to its share of that distribution, as which samplers draw it. Early on the bound comes down
-    from where theta starts, over the first half of the steps: a budget that falls on fresh weights would close the
-    large choices before anything is known of them.
+    the budget holds. So no rate has to be tuned: dual ascent would only approach what is computed here. The supernet
+    mixes by categoricals, so each is tilted to its share of that distribution; drawn one by one, without what one has
+    to do with another, they may take some more or less than the bound. Early on the bound comes down from where theta
+    starts, over the first half of the steps: a budget that falls on fresh weights would close the large choices before
+    anything is known of them.
     """
 
     RAMP = 0.5
@@ -53,7 +54,7 @@ class Constrained:
 
     def __init__(self) -> None:
         self.start_C: Tensor | None = None
-        self.expected_C: Tensor | None = None  # of the distribution itself, whose categoricals are no product
+        self.expected_C: Tensor | None = None
 
     def __call__(self, loss: Tensor, share_C: Tensor) -> Tensor:
         """The loss."""
@@ -62,12 +63,12 @@ class Constrained:
     def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:
         """Tilts theta, anew each time, to what is expected to be within its bounds."""
         if self.start_C is None:
-            self.start_C = cost(theta.per_choice(theta.untilted()).float())
+            self.start_C = cost(theta.log_untilted().exp().float())
         left = max(0.0, 1.0 - progress / self.RAMP)
         self.expected_C = _hold(theta, cost, 1.0 + (self.start_C - 1.0).clamp_min(0.0) * left)
 
     def expected(self, theta: Theta, cost: ExpectedCost) -> Tensor:
-        """As theta was settled last; before that, as of independent choices."""
+        """Of the distribution that theta was settled to; before that, of its categoricals."""
         return expected_shares(theta, cost) if self.expected_C is None else self.expected_C
 
     def state_dict(self) -> State:
@@ -81,12 +82,12 @@ class Constrained:
 
 @torch.no_grad()
 def expected_shares(theta: Theta, cost: ExpectedCost) -> Tensor:
-    """Shares (C,) of the maxima that theta expects of independent choices."""
+    """Shares (C,) of the maxima that theta's categoricals take where they are drawn one by one."""
     return cost(theta.per_choice(theta.probabilities()))
 
 
 def even_within(theta: Theta, cost: ExpectedCost) -> Theta:
-    """The distribution over open options of `theta`, nearest to an even one, whose expected cost holds the budgets."""
+    """Categoricals over open options of `theta`, tilted as by `Constrained`, from even ones."""
     even = Theta(theta.axes).requires_grad_(False)
     for axis in PerAxis._fields:
         even.opened(axis).copy_(theta.opened(axis))
@@ -104,11 +105,8 @@ def paths_within(theta: Theta, cost: ExpectedCost) -> Theta:
 
 
 def _hold(theta: Theta, cost: ExpectedCost, bound_C: Tensor) -> Tensor:
-    """Tilts theta to the nearest distribution whose expected shares are within the bounds, or as low as they go. Gives
-    those shares, (C,).
-    """
-    p_LK = theta.per_choice(theta.untilted())
-    found = cost.projection.nearest(p_LK.log().numpy(), bound_C.double().numpy())
+    """Tilts theta to the nearest distribution whose expected shares are within the bounds. Gives those shares, (C,)."""
+    found = cost.projection.nearest(theta.log_untilted().numpy(), bound_C.double().numpy())
     theta.tilt_to(torch.from_numpy(found.q_LK))
     return torch.from_numpy(found.share_C).float()
 

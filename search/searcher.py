@@ -177,7 +177,8 @@ class Searcher:
 
     def _begin_epoch(self, step: Step) -> None:
         if step.progress >= SURE_AFTER:
-            self.supernet.theta.close_below(CLOSED_BELOW, CLOSED_BELOW_EVEN)
+            if self.supernet.theta.close_below(CLOSED_BELOW, CLOSED_BELOW_EVEN):
+                self.objective.settle(self.supernet.theta, self.expected_cost, step.progress)
             self.paths = paths_within(self.supernet.theta, self.expected_cost)
         self.supernet.choose_survivors()
 
@@ -228,7 +229,7 @@ class Searcher:
         return {"block": blocks, "precision": p.precision.tolist(), "level": p.level.tolist()}
 
     def expected(self) -> dict[str, float]:
-        """Expected total of each budget under theta, by the budget's name and in its unit."""
+        """Expected total of each budget, by the budget's name and in its unit (`search.objective`)."""
         share_C = self.objective.expected(self.supernet.theta, self.expected_cost).tolist()
         return {budget.name: share * budget.maximum for budget, share in zip(self.budgets, share_C, strict=True)}
 

@@ -175,7 +175,8 @@ def _copy(stream: TableStream, checked: CheckedTable, upload: Upload) -> None:
 
 def _open(upload: Upload, until_read: ExitStack) -> TableStream:
     if upload.media_type == "application/json":
-        return stream_json(_whole_text(_unpacked(upload, min(upload.max_bytes, JSON_BYTES))))
+        most = min(upload.max_bytes, JSON_BYTES)
+        return stream_json(_whole_text(_unpacked(upload, most, "JSON is read whole: send CSV or Parquet.")))
     body = _unpacked(upload, upload.max_bytes)
     if upload.media_type == PARQUET:
         return _open_parquet(body, upload.max_bytes, until_read)
@@ -194,7 +195,7 @@ def _open_parquet(body: Iterator[bytes], max_bytes: int, until_read: ExitStack) 
         raise FormatMissing(f"This service reads no Parquet: {error}. Send CSV or JSON.") from error
 
 
-def _unpacked(upload: Upload, most: int) -> Iterator[bytes]:
+def _unpacked(upload: Upload, most: int, hint: str = "Split it.") -> Iterator[bytes]:
     """The body in pieces, unzipped, never more than `most` bytes."""
     source = cast(BinaryIO, gzip.GzipFile(fileobj=upload.body, mode="rb")) if upload.gzipped else upload.body
     size = 0
@@ -202,7 +203,7 @@ def _unpacked(upload: Upload, most: int) -> Iterator[bytes]:
         while chunk := source.read(1 << 16):
             size += len(chunk)
             if size > most:
-                raise TableRefused(f"The table has more than {most} bytes once unpacked.")
+                raise TableRefused(f"The table has more than {most} bytes once unpacked. {hint}")
             yield chunk
     except (OSError, EOFError, zlib.error) as error:
         raise TableRefused(f"The body is not whole gzip, as Content-Encoding says: {error}") from error

@@ -54,7 +54,7 @@ def stream_parquet(file: IO[bytes], *, max_bytes: int | None = None) -> TableStr
     check_columns(columns, errors, None)
     for name, field in zip(columns, schema, strict=True):
         if not _is_plain(field.type, arrow):  # lists and the like take more than a file's metadata says
-            errors.add(None, name_of(name), f"is of type {show(str(field.type))}: write numbers or texts")
+            errors.add(None, name_of(name), f"is of type {show(str(field.type))}: write integers, floats or strings")
     errors.raise_any()
     assert info is not None
     return TableStream(info, _rows(opened, columns, arrow, errors), errors)

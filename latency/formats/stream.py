@@ -13,7 +13,8 @@ Row = tuple[Operator, Entry]
 
 
 class TableStream(Iterator[Row]):
-    """Gives (operator, entry) by and by, and raises TableErrors at the end if any row was wrong: then take none.
+    """Gives (operator, entry) by and by, and raises TableErrors at the end, or at the ten thousandth error, if any row
+    was wrong: then take none.
 
     `warnings` grows while rows are read: entries that are taken but deserve a second look.
     """

@@ -82,12 +82,17 @@ class Differentiable:
         self.choosing.load_state_dict(state["choosing"])
 
     def learnt(self) -> State:
-        """The supernet and the evidence."""
+        """The supernet, what it is expected to take, and the evidence."""
         assert self.evidence is not None, "nothing was chosen yet"
-        return {"supernet": dict(self.searcher.supernet.state_dict()), "evidence": self.evidence.model_dump_json()}
+        return {
+            "supernet": dict(self.searcher.supernet.state_dict()),
+            "objective": self.searcher.objective.state_dict(),
+            "evidence": self.evidence.model_dump_json(),
+        }
 
     def load_learnt(self, state: State) -> None:
         """Is done, as where `learnt` was taken."""
         self.searcher.step = len(self.searcher.plan)
         self.searcher.supernet.load_state_dict(state["supernet"])
+        self.searcher.objective.load_state_dict(state["objective"])
         self.choosing.evidence = Evidence.model_validate_json(state["evidence"])

@@ -11,6 +11,7 @@ from search.randomness import generator
 from search.supernet.sampler import SAMPLERS
 
 LEAST_SHARE = 1e-30  # of an open option: its log is a number
+LEAST_LOG = -1e300
 Sample = PerAxis[Tensor]  # shares of one step: (L, K), (L, P), (L, S); rows sum to 1
 
 
@@ -74,39 +75,46 @@ class Theta(nn.Module):
 
     def per_choice(self, p: Sample) -> Tensor:
         """Probability of each choice of each layer, (L, choices), from those of its parts; 0 where there is none."""
-        return self._summed(_combined(p))
-
-    def _summed(self, combined_LKPS: Tensor) -> Tensor:
-        """A value of each combination of options, summed for each choice, (L, choices)."""
-        flat = self.choice_of.new_zeros(len(self.choice_of), self.most_choices + 1, dtype=combined_LKPS.dtype)
+        combined_LKPS = p.block[:, :, None, None] * p.precision[:, None, :, None] * p.level[:, None, None, :]
+        flat = self.choice_of.new_zeros(len(self.choice_of), self.most_choices + 1, dtype=p.block.dtype)
         return flat.scatter_add(1, self.choice_of, combined_LKPS.flatten(1))[:, :-1]
 
     @torch.no_grad()
-    def untilted(self) -> Sample:
-        """The probabilities that the task alone gives to open options, in double precision."""
-        rows = [
-            (self._logits(axis).double()).masked_fill(~self.opened(axis), -torch.inf).softmax(1)
-            for axis in PerAxis._fields
-        ]
-        return PerAxis(*rows)
+    def log_untilted(self) -> Tensor:
+        """Log-probability of each choice by the task alone, (L, choices) in double precision; -inf of closed ones."""
+        return self._of_choices(self._log_combinations())[:, :-1]
 
     @torch.no_grad()
     def tilt_to(self, q_LK: Tensor) -> None:
-        """Tilts each categorical to the share that its options have of q_LK, probabilities of the choices (L, choices)
-        that are 0 where `untilted` is. Where an axis does not apply to a choice, options share it as they did.
+        """Tilts each categorical to the shares that its options have of q_LK, probabilities of the choices, (L,
+        choices). Where an axis does not apply to a choice, its options share that choice as they did.
         """
-        p = self.untilted()
-        combined_LKPS = _combined(p)
-        p_LK = self._summed(combined_LKPS)
-        factor_LK = torch.where(p_LK > 0, q_LK / p_LK, 0.0)
-        padded = torch.cat([factor_LK, torch.zeros(len(factor_LK), 1, dtype=factor_LK.dtype)], 1)
-        tilted_LKPS = combined_LKPS * padded.gather(1, self.choice_of).view_as(combined_LKPS)
+        log_LN = self._log_combinations()
+        log_within_LN = log_LN - self._of_choices(log_LN).gather(1, self.choice_of)
+        padded = torch.cat([q_LK, torch.zeros(len(q_LK), 1, dtype=q_LK.dtype)], 1)
+        q_LKPS = (log_within_LN.exp().nan_to_num(0.0) * padded.gather(1, self.choice_of)).reshape(-1, *self.axes.sizes)
         for axis, others in zip(PerAxis._fields, ((2, 3), (1, 3), (1, 2)), strict=True):
-            share = tilted_LKPS.sum(others).clamp_min(LEAST_SHARE)
-            tilt = self._logits(axis).double() - share.log()
-            # a constant shifts all of a row: the likeliest option is tilted by 0
-            tilt = tilt - tilt.masked_fill(~self.opened(axis), torch.inf).amin(1, keepdim=True)
-            self.tilt(axis).copy_(tilt.masked_fill(~self.opened(axis), 0.0))
+            opened = self.opened(axis)
+            tilt = self._logits(axis).double() - q_LKPS.sum(others).clamp_min(LEAST_SHARE).log()
+            tilt = tilt - tilt.masked_fill(~opened, torch.inf).amin(1, keepdim=True)  # a constant along a row is free
+            self.tilt(axis).copy_(tilt.masked_fill(~opened, 0.0))
+
+    def _log_combinations(self) -> Tensor:
+        """Log-probabilities by the task alone of block, precision and level, flat: (L, K * P * S)."""
+        block, precision, level = (
+            self._logits(axis).double().masked_fill(~self.opened(axis), -torch.inf).log_softmax(1)
+            for axis in PerAxis._fields
+        )
+        return (block[:, :, None, None] + precision[:, None, :, None] + level[:, None, None, :]).flatten(1)
+
+    def _of_choices(self, log_LN: Tensor) -> Tensor:
+        """log of the sum of exp over the combinations that are one choice, (L, choices); a last column is of those that
+        are none.
+        """
+        nothing = torch.full((len(log_LN), self.most_choices + 1), -torch.inf, dtype=log_LN.dtype)
+        greatest = nothing.scatter_reduce(1, self.choice_of, log_LN, "amax").clamp_min(LEAST_LOG)
+        within_LN = (log_LN - greatest.gather(1, self.choice_of)).exp()
+        return torch.zeros_like(nothing).scatter_add(1, self.choice_of, within_LN).log() + greatest
 
     @torch.no_grad()
     def worth(self) -> list[list[float]]:
@@ -133,11 +141,6 @@ class Theta(nn.Module):
             self.opened(axis)[falling] = False
             closed += int(falling.sum())
         return closed
-
-
-def _combined(p: Sample) -> Tensor:
-    """Probability of each combination of options, (L, K, P, S)."""
-    return p.block[:, :, None, None] * p.precision[:, None, :, None] * p.level[:, None, None, :]
 
 
 def one_hot(axes: Axes, indices: tuple[int, ...] | list[int]) -> Sample:

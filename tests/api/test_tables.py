@@ -131,7 +131,7 @@ def test_a_json_table_that_unpacks_to_more_than_memory_should_hold_is_refused() 
         body=packed, media_type="application/json", gzipped=True, device_name="cpu", space=None, max_rows=10,
         max_bytes=2**32,
     )  # fmt: skip
-    with pytest.raises(TableRefused, match=f"more than {JSON_BYTES} bytes"):
+    with pytest.raises(TableRefused, match=f"more than {JSON_BYTES} bytes once unpacked. JSON is read whole: send CSV"):
         check(upload)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,8 +49,53 @@ def test_settling_brings_an_exceeded_budget_exactly_to_its_bound_and_leaves_wort
     objective.settle(theta, cost, 1.0)
     share_C = objective.expected(theta, cost)
     assert 0.99 < share_C[0].item() <= 1.0005
+    torch.testing.assert_close(expected_shares(theta, cost), share_C, rtol=1e-3, atol=0)  # precision costs nothing here
     assert share_C[1].item() < 1.0
     assert theta.worth() == worth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_categorical_has_the_shares_of_its_options_in_the_nearest_distribution(seed: int) -> None:
+    theta, rng = spread_theta(mixed_space(), seed), random.Random(seed)
+    cost = ExpectedCost([random_latency(mixed_space(), rng, 0.3, 1.0)], theta.most_choices)
+    p_LKPS = [
+        (block[:, None, None] * precision[None, :, None] * level[None, None, :]).detach().numpy()
+        for block, precision, level in zip(*theta.probabilities(), strict=True)
+    ]
+    log_p_LK = theta.per_choice(theta.probabilities()).detach().double().log().numpy()
+    q_LK = cost.projection.nearest(log_p_LK, np.ones(1)).q_LK
+    Constrained().settle(theta, cost, 1.0)
+    found = theta.probabilities()
+    for layer, index_KPS in enumerate(theta.axes.index_LKPS):
+        share = np.zeros(index_KPS.shape)
+        for choice, q in enumerate(q_LK[layer]):
+            where = index_KPS == choice  # an identity stands at every precision
+            if where.any():
+                within = p_LKPS[layer][where]
+                share[where] = q * within / within.sum()
+        for p, others in zip(found, ((1, 2), (0, 2), (0, 1)), strict=True):
+            np.testing.assert_allclose(p[layer].detach().numpy(), share.sum(others), atol=1e-5)
+
+
+@pytest.mark.parametrize("apart", [30.0, 3000.0])
+def test_logits_far_apart_are_no_closed_options(apart: float) -> None:
+    theta, budget = spread_theta(mixed_space()), random_latency(mixed_space(), random.Random(0), 0.3, 1.0)
+    with torch.no_grad():
+        for logits in theta.logits.values():
+            logits.mul_(apart)
+    cost, objective = ExpectedCost([budget], theta.most_choices), Constrained()
+    objective.settle(theta, cost, 1.0)
+    assert objective.expected(theta, cost).item() <= 1.0005
+    assert all(p.isfinite().all() for p in theta.probabilities())
+
+
+def test_what_is_expected_goes_on_from_a_kept_state() -> None:
+    theta, budget = spread_theta(mixed_space()), random_latency(mixed_space(), random.Random(0), 0.3, 1.0)
+    cost, objective, again = ExpectedCost([budget], theta.most_choices), Constrained(), Constrained()
+    objective.settle(theta, cost, 0.25)
+    again.load_state_dict(objective.state_dict())
+    assert torch.equal(again.expected(theta, cost), objective.expected(theta, cost))
+    assert again.expected(theta, cost).item() > 1.1  # the bound is still above the budget
 
 
 def test_a_peak_is_held_by_every_layer_that_exceeds_it_and_closes_none() -> None:
@@ -144,7 +190,7 @@ def test_the_bound_comes_down_over_the_first_half_of_the_steps() -> None:
     shares = []
     for progress in (0.1, 0.25, 0.5, 1.0):
         objective.settle(theta, cost, progress)
-        shares.append(objective.expected(theta, cost).item())
+        shares.append(expected_shares(theta, cost).item())
     assert shares[0] == pytest.approx(1 + 0.8 * (start - 1), rel=2e-3)
     assert shares[2:] == pytest.approx([1.0, 1.0], rel=1e-3)
 

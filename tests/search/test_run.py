@@ -265,6 +265,8 @@ def test_theta_moves_away_from_what_exceeds_the_budget(digits: ImageData) -> Non
     run = start(digits, share=0.3, spec=spec)
     expected = [report.data["expected"]["pi4"] for report in run.searcher]
     assert expected[-1] < 0.9 * expected[0]
+    theta, cost = run.searcher.supernet.theta, run.searcher.expected_cost
+    assert 0.9 < expected_shares(theta, cost).item() <= 1.0005  # drawn one by one, too: blocks alone are chosen
 
 
 def test_several_budgets_hold_at_once(digits: ImageData) -> None:
