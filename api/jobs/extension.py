@@ -45,27 +45,29 @@ class Extension(Document):
 
 def prepare(
     session: Session, store: ArtifactStore, owner: Owner, job_id: str, wanted: Extension, *, key: str | None
-) -> Repetition:
+) -> Repetition | SearchJob:
     """Looks whether a job can be continued; reads the files it rests on, so it wants a session that locks nothing.
+    Where the key made a job before, gives that job.
 
     Raises JobUnknown, JobNotSucceeded, InputsChanged, KeyReused.
     """
     first = jobs.get(session, owner, job_id)
     digest = body_hash({"extends": first.id, **wanted.model_dump(mode="json")})
     standing = made_before(session, SearchJob, owner.name, key, digest)
+    if standing is not None:
+        return standing
     if first.state != SUCCEEDED:
         raise JobNotSucceeded(
             f"The job {first.id} is {first.state}: only a job that succeeded left a network to train on."
         )
     weights = {artifact.name: artifact for artifact in artifacts.of_job(session, first.id)}.get(WEIGHTS)
-    wrong = [] if standing else list(_changed(session, store, first, weights))
-    if wrong:
+    if wrong := list(_changed(session, store, first, weights)):
         told = "; ".join(f"{problem.field}: {problem.detail}" for problem in wrong)
         raise InputsChanged(f"The job {first.id} cannot be continued: {told}", errors=wrong)
     spec = _continued(session, first, wanted)
     pins: dict[str, Any] = {**first.pins, "pretrained": None, "weights": weights and weights.id}
     return Repetition(
-        first, owner.name, spec, Space.model_validate(first.space), examples_of(session, first), key, digest, standing,
+        first, owner.name, spec, Space.model_validate(first.space), examples_of(session, first), key, digest,
         pins=pins, extends=first.id,
     )  # fmt: skip
 

@@ -44,7 +44,7 @@ class NotAReproduction(NotFound):
 @dataclass(frozen=True, slots=True)
 class Repetition:
     """A job whose inputs are all there as they were, to be repeated, or continued where `extends` names it
-    (`api.jobs.extension`). `standing` is what the idempotency key made before, if any.
+    (`api.jobs.extension`).
     """
 
     first: SearchJob
@@ -54,29 +54,32 @@ class Repetition:
     examples: Examples
     key: str | None
     digest: str
-    standing: SearchJob | None
     pins: dict[str, Any]
     extends: str | None
     reproduces: str | None = None
 
 
-def prepare(session: Session, store: ArtifactStore, owner: Owner, job_id: str, *, key: str | None) -> Repetition:
-    """Looks whether a job can be repeated; reads the files it rests on, so it wants a session that locks nothing.
+def prepare(
+    session: Session, store: ArtifactStore, owner: Owner, job_id: str, *, key: str | None
+) -> Repetition | SearchJob:
+    """Looks whether a job can be repeated; reads the files it rests on, so it wants a session that locks nothing. Where
+    the key made a job before, that job, whatever became of what it rests on.
 
     Raises JobUnknown, JobNotSucceeded, InputsChanged, KeyReused.
     """
     first = jobs.get(session, owner, job_id)
     digest = body_hash({"reproduces": first.id})
     standing = made_before(session, SearchJob, owner.name, key, digest)
+    if standing is not None:
+        return standing
     if first.state != SUCCEEDED:
         raise JobNotSucceeded(f"The job {first.id} is {first.state}: only a job that succeeded can be repeated.")
-    wrong = [] if standing else [*changed(session, store, first), *_out_of_reach(session, owner, first)]
-    if wrong:
+    if wrong := [*changed(session, store, first), *_out_of_reach(session, owner, first)]:
         told = "; ".join(f"{problem.field}: {problem.detail}" for problem in wrong)
         raise InputsChanged(f"The job {first.id} cannot be repeated as it was: {told}", errors=wrong)
     spec, space = SearchSpec.model_validate(first.spec), Space.model_validate(first.space)
     return Repetition(
-        first, owner.name, spec, space, examples_of(session, first), key, digest, standing,
+        first, owner.name, spec, space, examples_of(session, first), key, digest,
         pins=dict(first.pins), extends=first.extends, reproduces=first.id,
     )  # fmt: skip
 
@@ -98,8 +101,6 @@ def submit(
 ) -> tuple[SearchJob, bool]:
     """Queues the new job, as `jobs.submit` does."""
     r = repetition
-    if r.standing is not None:
-        return r.standing, False
     jobs.check_room(session, r.owner, max_open_jobs)
     job = jobs.new_row(
         session, r.owner, r.spec, r.space, r.pins, examples=r.examples, key=r.key, digest=r.digest,

@@ -183,12 +183,15 @@ def extend_job(
     return _again(found, caller, service, response)
 
 
-def _again(found: reproduction.Repetition, caller: Caller, service: Service, response: Response) -> JobView:
+def _again(found: reproduction.Repetition | SearchJob, caller: Caller, service: Service, response: Response) -> JobView:
     with service.database.write() as session:
-        job, created = reproduction.submit(
-            session, found, requeue_seconds=service.settings.requeue_seconds,
-            max_open_jobs=service.settings.max_open_jobs, ring=service.bell.ring,
-        )  # fmt: skip
+        if isinstance(found, SearchJob):
+            job, created = jobs.get(session, caller.owner, found.id), False  # as it stands now
+        else:
+            job, created = reproduction.submit(
+                session, found, requeue_seconds=service.settings.requeue_seconds,
+                max_open_jobs=service.settings.max_open_jobs, ring=service.bell.ring,
+            )  # fmt: skip
         if created:
             check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
         session.flush()

@@ -1,6 +1,7 @@
 """A job is repeated with exactly its inputs, or refused by name; the verdict compares what both left."""
 
 import json
+from functools import partial
 from typing import Any
 
 import httpx
@@ -125,6 +126,19 @@ def test_the_same_key_gives_the_first_repetition_back(client: TestClient, done: 
     assert first.json()["id"] == second.json()["id"]
     other = reproduce(client, first.json()["id"], **{"Idempotency-Key": "once"})
     assert other.json()["type"].endswith("idempotency-key-reused")
+
+
+@pytest.mark.parametrize(("path", "body"), [("reproduce", None), ("extend", {"finish_epochs": 1})])
+def test_the_same_key_gives_the_first_one_back_though_a_newer_service_cannot_read_what_it_repeats(
+    client: TestClient, database: Database, done: str, path: str, body: dict[str, Any] | None
+) -> None:
+    ask = partial(client.post, f"{JOBS}/{done}/{path}", json=body, headers={"Idempotency-Key": "once"})
+    first = ask()
+    assert first.status_code == 201, first.text
+    with database.write() as session:
+        session.execute(update(SearchJob).where(SearchJob.id == done).values(space={"of": "another version"}))
+    again = ask()
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
 
 
 def test_only_jobs_that_succeeded_are_repeated(client: TestClient, database: Database, job: str) -> None:
