@@ -21,6 +21,7 @@ from api.datasets.raw import (
     split,
     whole,
 )
+from api.datasets.zips import open_zip
 
 _CHUNK_BYTES = 4 << 20
 _MAX_PICTURE_BYTES = 64 << 20  # a piece is one picture at least
@@ -40,7 +41,7 @@ class Header(NamedTuple):
 
 def read_npz(body: BinaryIO, max_bytes: int) -> RawDataset:
     """The data set in an .npz; raises DatasetRefused. Close what it gives."""
-    with whole(".npz"), zipfile.ZipFile(body) as archive:
+    with whole(".npz"), open_zip(body) as archive:
         return _read(archive, max_bytes)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.datasets.raw import DatasetRefused, RawDataset, RawPictures, check_classes, split, whole
+from api.datasets.zips import open_zip
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -200,7 +201,7 @@ def _members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
 
 
 def _zip_members(body: BinaryIO) -> Iterator[Member]:
-    with zipfile.ZipFile(body) as archive:
+    with open_zip(body) as archive:
         for info in archive.infolist():
             if not info.filename.endswith("/"):  # is_dir() fails on a name of no letter
                 yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]

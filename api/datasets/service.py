@@ -24,6 +24,7 @@ from api.datasets.models import Dataset
 from api.datasets.pictures import read_archive
 from api.datasets.raw import RawDataset, write_canonical
 from api.datasets.schemas import DatasetView
+from api.datasets.zips import open_zip
 from api.db.session import insert
 from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
@@ -141,7 +142,7 @@ def _is_npz(body: BinaryIO) -> bool:
     if not zipfile.is_zipfile(body):
         return False
     try:
-        with zipfile.ZipFile(body) as archive:
+        with open_zip(body) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return False  # whoever reads the pictures says what is wrong

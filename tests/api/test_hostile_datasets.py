@@ -144,6 +144,16 @@ def test_what_would_be_read_whole_or_cut_is_refused_before(tmp_path: Path, body:
     assert wrong.field == field
 
 
+@pytest.mark.parametrize("files", [GOOD, {"x.npy": b"", "y.npy": b""}])
+def test_a_directory_of_a_zip_that_is_too_long_is_not_read(tmp_path: Path, files: dict[str, bytes]) -> None:
+    body, longer = a_zip(files), 65 << 20
+    (size,) = struct.unpack_from("<I", body, len(body) - 10)
+    end = bytearray(body[-22:])
+    struct.pack_into("<I", end, 12, size + longer)
+    (wrong,) = refused(body[:-22] + b"\0" * longer + end, tmp_path).errors
+    assert f"has a directory of {size + longer} bytes" in wrong.detail
+
+
 def test_folders_of_a_tar_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.datasets.pictures._MAX_HEADERS", 8)
     body = io.BytesIO()
