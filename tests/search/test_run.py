@@ -269,6 +269,29 @@ def test_theta_moves_away_from_what_exceeds_the_budget(digits: ImageData) -> Non
     assert 0.9 < expected_shares(theta, cost).item() <= 1.0005  # drawn one by one, too: blocks alone are chosen
 
 
+def test_what_is_expected_follows_options_that_close(digits: ImageData) -> None:
+    searcher = start(digits, share=0.3, spec=tiny_spec(epochs=4)).searcher
+    for _ in searcher:
+        pass
+    theta, cost = searcher.supernet.theta, searcher.expected_cost
+    with torch.no_grad():
+        theta.logits["block"][:, 0] -= 20.0
+    searcher._begin_epoch(searcher.plan[-1])
+    assert not theta.opened("block")[:, 0].any()
+    share = searcher.expected()["pi4"] / searcher.budgets[0].maximum
+    assert share == pytest.approx(expected_shares(theta, cost).item(), rel=1e-4)
+
+
+def test_a_run_that_goes_on_behind_its_search_expects_what_the_search_did(digits: ImageData) -> None:
+    run, again = start(digits), start(digits)
+    for report in run:
+        if report.phase == "finish":
+            break
+    again.load_state_dict(run.state_dict())
+    kept, loaded = (one.searcher.objective.state_dict()["expected"] for one in (run, again))
+    assert torch.equal(kept, loaded)
+
+
 def test_several_budgets_hold_at_once(digits: ImageData) -> None:
     space = tiny_space()
     first = weight_budget(space, 0.6)
