@@ -45,7 +45,9 @@ class Kept:
         theirs, self.measured, self.runs = read(file)
         if other := sorted(name for name in about if about[name] != theirs.get(name)):
             raise ValueError(f"{file}: its runs differ in {', '.join(other)}: name another file by --keep")
-        file.write_text(file.read_text().rpartition("\n")[0] + "\n")
+        whole, _, cut_off = file.read_text().rpartition("\n")
+        if cut_off:
+            file.write_text(whole + "\n")
 
     def add(self, run: Run) -> None:
         """Keeps one more."""

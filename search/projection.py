@@ -65,7 +65,8 @@ class Projection:
 
     def nearest(self, log_p_LK: np.ndarray, bound_C: np.ndarray) -> Nearest:
         """The nearest to p whose expected shares are within `bound_C`; of one budget that cannot be held, the one that
-        takes least. log_p_LK is -inf where a layer has no such choice, or it may not be taken.
+        takes least; of several that cannot be held together, one that may exceed any. log_p_LK is -inf where a layer
+        has no such choice, or it may not be taken.
         """
         bound_M = (bound_C - np.where(self.is_peak_C, 0.0, self.fixed_C))[self.of_M]
         found = self._tilted(log_p_LK, np.zeros(len(self.of_M)))

@@ -111,12 +111,15 @@ def test_kept_runs_are_judged_without_training(
     kept = Kept(tmp_path / "runs.jsonl", {"code": "another"}, str)
     for seed, method, accuracy in ((5, "joint", 0.7), (5, "uniform_int8", 0.68), (6, "joint", 0.8)):
         result = {"budget_share": 1.5, "derived": [method], "accuracy": accuracy, "accuracies": [accuracy] * 2}
-        kept.add({**Cell("size", seed, method)._asdict(), "results": [result, {**result, "budget_share": 2.0}]})
+        both = [result, {**result, "budget_share": 2.0}]
+        machine = {"environment": {"processor": f"of {method}"}}
+        kept.add({**Cell("size", seed, method)._asdict(), "results": both, **machine})
     monkeypatch.setattr("sys.argv", ["joint_quality", "--json", "--judge", str(kept.file)])
     main()
     told = json.loads(capsys.readouterr().out)
     assert told["gain_points"] == {"size": {"uniform_int8": {"mean": 2.0, "ci_low": 2.0}}}
     assert told["of_this_code"] is False
+    assert told["machines"] == ["of joint", "of uniform_int8"]
     assert told["runs"] == kept.runs
 
 
@@ -191,4 +194,4 @@ def test_kept_runs_depend_on_no_machine() -> None:
 def test_each_pair_has_all_methods() -> None:
     found = cells(METRICS, 3)
     assert len(set(found)) == len(found) == len(METRICS) * 3 * len(METHODS)
-    assert {cell.seed for cell in found} == {9, 10, 11}, "those before chose the protocol or mended the engine"
+    assert {cell.seed for cell in found} == {12, 13, 14}, "those before chose the protocol or mended the engine"

@@ -37,3 +37,11 @@ def test_without_a_file_runs_stay_in_memory() -> None:
     kept = Kept(None, ABOUT, lambda: "table")
     kept.add({"seed": 0})
     assert (kept.measured, kept.runs) == ("table", [{"seed": 0}])
+
+
+def test_a_file_that_was_not_cut_off_is_not_written_again(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    Kept(file, ABOUT, str).add({"seed": 0})
+    before = file.stat().st_mtime_ns
+    assert Kept(file, ABOUT, str).runs == [{"seed": 0}]
+    assert file.stat().st_mtime_ns == before
