@@ -87,8 +87,8 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
     given = None if table_file is None else _read_table(table_file)
     if report is not None:
         check_new_file(report)  # what is wrong with it is said now, and not behind the work
-    folder = settings.home_path(os.environ) / "demo"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = settings.made_home(os.environ) / "demo"
+    folder.mkdir(mode=0o700, exist_ok=True)
     environ = {**os.environ, "LUTNAS_HOME": str(folder)}
     # Told to end, it stops what it started first; Ctrl-C does so by itself.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))

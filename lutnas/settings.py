@@ -48,13 +48,20 @@ class Settings:
 def home_path(environ: Mapping[str, str]) -> Path:
     """Folder of a service on this machine: LUTNAS_HOME, or the user's data folder."""
     named = environ.get("LUTNAS_HOME")
-    return Path(named).expanduser().absolute() if named else platformdirs.user_data_path("lutnas")
+    return _expanded(named, "LUTNAS_HOME").absolute() if named else platformdirs.user_data_path("lutnas")
+
+
+def made_home(environ: Mapping[str, str]) -> Path:
+    """The same folder, made for its user alone where it is not there. Raises OSError."""
+    home = home_path(environ)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
     """The config file: LUTNAS_CONFIG, or config.toml in the user's config folder."""
     named = environ.get("LUTNAS_CONFIG")
-    return Path(named).expanduser() if named else platformdirs.user_config_path("lutnas") / "config.toml"
+    return _expanded(named, "LUTNAS_CONFIG") if named else platformdirs.user_config_path("lutnas") / "config.toml"
 
 
 def resolve(
@@ -98,8 +105,8 @@ def _token(
     file = config_path(environ)
     places = [
         (flag, "--token", flag_file, "--token-file"),
-        (environ.get("LUTNAS_TOKEN"), "LUTNAS_TOKEN", _path(environ.get("LUTNAS_TOKEN_FILE")), "LUTNAS_TOKEN_FILE"),
-        (config.get("token"), str(file), _path(config.get("token_file"), beside=file), str(file)),
+        (environ.get("LUTNAS_TOKEN"), "LUTNAS_TOKEN", _path(environ, "LUTNAS_TOKEN_FILE"), "LUTNAS_TOKEN_FILE"),
+        (config.get("token"), str(file), _path(config, "token_file", beside=file), str(file)),
     ]
     for value, place, named, file_place in places:
         if value:
@@ -165,12 +172,20 @@ def _read_local(file: Path) -> str | None:
         raise SettingsError(f"{said}; give address and token, or another LUTNAS_HOME") from error
 
 
-def _path(text: str | None, *, beside: Path | None = None) -> Path | None:
-    """A path that somebody wrote; one in a config file starts at that file's folder."""
+def _path(given: Mapping[str, str], name: str, *, beside: Path | None = None) -> Path | None:
+    """A path that somebody wrote as `name`; one in a config file starts at that file's folder."""
+    text = given.get(name)
     if not text:
         return None
-    path = Path(text).expanduser()
+    path = _expanded(text, name if beside is None else f"{beside}: {name}")
     return path if beside is None else beside.parent / path
+
+
+def _expanded(text: str, place: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # of a user who is not there
+        raise SettingsError(f"{place}: {text!r} names nobody's home") from error
 
 
 def _reason(error: Exception) -> str:

@@ -74,7 +74,12 @@ def run(settings: Settings, *, loglevel: logs.Level) -> int:
     signals.worker_process_init.connect(begin_telling)
     signals.worker_process_shutdown.connect(end_telling)
     signals.worker_shutting_down.connect(drain.raise_)
-    signals.worker_process_init.connect(_die_with_parent)
+    parent = os.getpid()
+
+    def die_with_parent(**_: object) -> None:
+        _die_with(parent)
+
+    signals.worker_process_init.connect(die_with_parent)
     app = make_worker_app(settings, drain)
     worker: Worker = app.Worker(
         pool="prefork",
@@ -103,9 +108,11 @@ def _tell_metrics(settings: Settings) -> None:
         _logger.exception("metrics are not told: LUTNAS_WORKER_METRICS_PORT and _HOST name a place that is not free")
 
 
-def _die_with_parent(**_: object) -> None:
-    """In the pool's child: a parent that was killed takes its child along, else that one would train on unseen."""
+def _die_with(parent: int) -> None:
+    """In the pool's child: a parent that was killed takes its child along, else that one would train on unseen. In a
+    container the parent may well be process 1.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:  # the parent went before the line above
+        if os.getppid() != parent:  # it went before the line above
             os.kill(os.getpid(), signal.SIGKILL)

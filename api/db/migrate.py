@@ -5,6 +5,7 @@ upgrade("postgresql://...")
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +26,8 @@ _CHECKOUT = Path(__file__).parents[2] / "migrations"
 def upgrade(url: str) -> None:
     """Brings the database behind `url` to the newest revision.
 
-    Raises SQLAlchemy's OperationalError where it does not answer, ValueError for a wrong URL and for a database that a
-    newer version made.
+    Raises SQLAlchemy's DBAPIError where it does not answer or refuses, OSError where its file cannot be opened,
+    ValueError for a wrong URL and for a database that a newer version made.
     """
     engine = make_engine(url, foreign_keys=False)
     try:
@@ -75,6 +76,8 @@ def _alone(engine: Engine) -> Iterator[None]:
         return
     database = Path(engine.url.database or "")
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # It holds the secrets of webhooks, and SQLite would make it as all files are made. What is beside it follows.
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
     # Beside the database: the switch to WAL is no transaction, so that two new processes would trip over each other.
     with database.with_name(f"{database.name}.migrating").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -19,12 +19,12 @@ class Stop:
     """Whether the process was asked to end. A second signal ends it at once."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self.signal = 0  # the one that asked for it
         self._sleeping = False
 
     def check(self) -> None:
         """Raises Stopped where the process was asked to end."""
-        if self._asked:
+        if self.signal:
             raise Stopped
 
     def sleep(self, seconds: float) -> None:
@@ -45,8 +45,8 @@ class Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-        def ask(_number: int, _frame: FrameType | None) -> None:
-            self._asked = True
+        def ask(number: int, _frame: FrameType | None) -> None:
+            self.signal = number
             restore()
             if self._sleeping:  # an event that is waited for could not be set from here without the risk of a deadlock
                 raise Stopped

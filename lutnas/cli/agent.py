@@ -19,9 +19,10 @@ from lutnas.cli.output import Output, say
 from lutnas.cli.tables import ensure_device
 from lutnas.client.documents import DeviceRequest
 from lutnas.client.transport import ATTEMPTS
-from lutnas.settings import home_path
+from lutnas.settings import made_home
 
 CODES = {"succeeded": ExitCode.OK, "cancelled": ExitCode.CANCELLED}
+SIGNALLED = 128  # and the signal's number, as shells have it
 QUICK_SECONDS, QUICK_ATTEMPTS = 10.0, 2  # of heartbeats: the next one comes anyway
 
 
@@ -63,7 +64,7 @@ def agent(
         quick = stack.enter_context(reach(attempts=QUICK_ATTEMPTS, timeout_seconds=QUICK_SECONDS))
         try:
             ensure_device(patient, device)  # which also refuses what is no name
-            kept = stack.enter_context(_alone(home or home_path(os.environ) / "agent" / device))
+            kept = stack.enter_context(_alone(home or made_home(os.environ) / "agent" / device))
             say(f"asking {patient.url} what {device} has to do")
             found = Agent(
                 device=device,
@@ -78,7 +79,7 @@ def agent(
             ).run(once=once, poll_seconds=poll_seconds)
         except Stopped:
             say("stopped")
-            return ExitCode.OK
+            return SIGNALLED + stop.signal if once else ExitCode.OK  # what was asked for once was not answered
     if found is None:
         say(f"nothing is asked of {device}, or another agent is at work")
         return ExitCode.OK

@@ -41,7 +41,7 @@ def answer(client: Client, request: DeviceRequest, watch: Watch, *, folder: Path
 
 def _profile(client: Client, request: DeviceRequest, watch: Watch, folder: Path) -> Document:
     spec, draft = request["spec"], folder / f"{request['id']}.draft"
-    for other in folder.glob("*.draft"):
+    for other in folder.glob("req_*.draft"):  # its own: the folder may have others
         if other != draft:
             other.unlink()
     choices = _choices(spec)

@@ -79,8 +79,12 @@ class RootGroup(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Tells where this machine's config file is looked for."""
+        try:
+            told = str(config_path(os.environ))
+        except SettingsError as error:  # help is for who has done something wrong
+            told = str(error)
         with formatter.section("Config file"):
-            formatter.write_text(str(config_path(os.environ)))
+            formatter.write_text(told)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command's function."""

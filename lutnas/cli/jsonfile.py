@@ -13,6 +13,8 @@ def read_json(file: IO[bytes], parameter: str = "FILE") -> dict[str, Any]:
         document = json.load(file)
     except ValueError as error:  # also bytes that are no UTF-8
         refuse(parameter, f"{name}: is not JSON: {error}")
+    except RecursionError:
+        refuse(parameter, f"{name}: is nested too deeply")
     if not isinstance(document, dict):
         refuse(parameter, f"{name}: holds no JSON object, but a {type(document).__name__}")
     return document

@@ -39,6 +39,13 @@ def _plain_key(_context: click.Context, _parameter: click.Parameter, key: str | 
     return key
 
 
+def _not_empty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    # Of a variable that is not set: another service would be asked, or with another token.
+    if value == "":
+        raise click.BadParameter("is empty: leave it out, or give it a value")
+    return value
+
+
 def note_option(what: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Adds --note, a line about `what`."""
     return click.option("--note", default="", callback=_whole_note, help=f"A line about {what}, kept with the table.")
@@ -51,10 +58,11 @@ def key_option(what: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 def connection_options(function: Callable[..., R]) -> Callable[..., R]:
     """Adds --url, --token and --token-file."""
-    url = click.option("--url", metavar="URL", help="Address of the service.")
+    url = click.option("--url", callback=_not_empty, metavar="URL", help="Address of the service.")
     token = click.option(
-        "--token", metavar="TOKEN", help="Token of the service; other users of this machine can see it here."
-    )
+        "--token", callback=_not_empty, metavar="TOKEN",
+        help="Token of the service; other users of this machine can see it here.",
+    )  # fmt: skip
     file = click.option("--token-file", type=existing_file, metavar="FILE", help="File that holds the token.")
     return url(token(file(function)))
 

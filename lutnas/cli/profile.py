@@ -31,7 +31,7 @@ from lutnas.cli.output import Output, say
 from lutnas.cli.tables import ensure_device
 from lutnas.client import Client
 from lutnas.client.documents import Table
-from lutnas.settings import home_path
+from lutnas.settings import home_path, made_home
 
 Watch = Callable[[int, int, float], None]  # gets (done, total, seconds_left)
 
@@ -91,6 +91,8 @@ def profile(
     """
     if (space is None) == (file is None):
         raise click.UsageError("give either --space NAME or --operators FILE")
+    if file is not None and (precision or width or sparsity):
+        raise click.UsageError("--precision, --width and --sparsity choose among a --space; --operators has its own")
     if to is None and not upload:
         raise click.UsageError("give --output FILE, --upload, or both: else the measurements would be lost")
     started = time.monotonic()
@@ -181,6 +183,7 @@ def _keep(table: LatencyTable, space: str | None, kept: Path | None) -> None:
     if kept is None:
         kept = home_path(os.environ) / "profiles" / f"{device}-{table.content_hash[:12]}.csv"
         try:
+            made_home(os.environ)
             write_whole(kept, _text(table))
         except OSError as error:
             say(f"warning: the table is lost: cannot write {kept}: {error.strerror}")

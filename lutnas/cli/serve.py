@@ -1,6 +1,7 @@
 """`lutnas serve`, `lutnas worker`, `lutnas migrate`: what runs the service, imported only inside the functions."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import socket
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LOG_LEVELS = ["debug", "info", "warning", "error"]
 PING_SECONDS = 5.0
+# Of the extra `worker`, by the names that they are imported by. Asked for before anything starts: what takes jobs loads
+# them in a process of its own, with the first job.
+WORKER_PACKAGES = ("jinja2", "numba", "onnx", "onnxruntime", "safetensors", "sklearn", "torch")
 
 log_level_option = click.option(
     "--log-level",
@@ -55,8 +59,12 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
         import uvicorn
 
         from api.app import create_app
+        from api.artifacts.files import StoreError
+        from api.artifacts.store import ArtifactStore
         from api.auth.service import ensure_token
         from api.telemetry import logs
+    if worker:
+        _check_worker_packages("lutnas serve --worker")
     settings = load_settings()
     level = log_level or settings.log_level
     upgrade_database(settings)
@@ -64,6 +72,11 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
         token_file = ensure_token(settings)
     except (OSError, ValueError) as error:
         raise Failure(f"cannot prepare the access token: {error}") from error
+    try:
+        ArtifactStore(settings.artifacts).prepare()  # before anybody is told where it listens
+    except (OSError, ValueError, StoreError) as error:
+        detail = f"cannot use the store {settings.artifacts}: {error}"
+        raise Failure(detail, hint="LUTNAS_ARTIFACTS names it") from error
     listener = _listen(host, port)
     address = _address(host, listener.getsockname()[1])
     logs.configure(settings.log_format, level)
@@ -105,6 +118,7 @@ def worker(ping: bool, log_level: "Level | None", tied_to: int | None, as_json: 
         return _ping(Output(as_json))
     with extra("worker", "lutnas worker"):
         import workers.main
+    _check_worker_packages("lutnas worker")
     settings = load_settings()
     return workers.main.run(settings, loglevel=log_level or settings.log_level)
 
@@ -117,6 +131,13 @@ def migrate(as_json: bool) -> None:
     upgrade_database(settings)
     shown = without_password(settings.database_url)
     Output(as_json).document({"database": shown}, f"{shown} is at the newest revision")
+
+
+def _check_worker_packages(purpose: str) -> None:
+    with extra("worker", purpose):
+        for package in WORKER_PACKAGES:
+            if importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(name=package)
 
 
 def load_settings() -> "Settings":
@@ -135,7 +156,7 @@ def load_settings() -> "Settings":
 def upgrade_database(settings: "Settings") -> None:
     """Brings the database to the newest revision; one that cannot be reached becomes a failure."""
     with extra("server", "this command"):
-        from sqlalchemy.exc import ArgumentError, OperationalError
+        from sqlalchemy.exc import ArgumentError, DBAPIError
 
         from api.db.migrate import upgrade
     try:
@@ -144,7 +165,7 @@ def upgrade_database(settings: "Settings") -> None:
         raise Failure(f"cannot make {settings.home}: {error.strerror}", hint="LUTNAS_HOME names the folder") from error
     try:
         upgrade(settings.database_url)
-    except OperationalError as error:
+    except DBAPIError as error:  # also a file that is no database, and a role that may make no tables
         detail = f"cannot use the database {without_password(settings.database_url)}: {error.orig}"
         raise Failure(detail, hint="LUTNAS_DATABASE_URL names it") from error
     except (ArgumentError, ValueError) as error:

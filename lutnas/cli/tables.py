@@ -54,9 +54,10 @@ def upload_table(client: Client, output: Output, file: Path, device: str, space:
 @connected
 def list_tables(client: Client, output: Output, device: str | None) -> None:
     """List tables, device by device, newest version first."""
-    names = [device] if device is not None else [known["name"] for known in client.devices()]
+    # By id: two of one name may be a user's own and a team's.
+    devices = [device] if device is not None else [known["id"] for known in client.devices()]
     columns = ["id", "device", "version", "rows", "runtime", "threads", "batch", "created_at"]
-    output.listing((t for name in names for t in client.tables(name)), columns, nothing="no table yet")
+    output.listing((t for one in devices for t in client.tables(one)), columns, nothing="no table yet")
 
 
 @tables.command("show")
@@ -137,7 +138,8 @@ def download_table(
 ) -> None:
     """Download a table."""
     written = client.download_table(table, file or Path(f"{table}.{form}"), format=form)
-    output.document({"table": table, "file": str(written)}, str(written))
+    if written.is_file():  # of a pipe, such as /dev/stdout, the table is all that comes there
+        output.document({"table": table, "file": str(written)}, str(written))
 
 
 def _key(row: Document) -> str:

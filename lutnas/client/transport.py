@@ -130,6 +130,8 @@ def _client(url: str, headers: Mapping[str, str], timeout_seconds: float) -> htt
     straight = httpx.HTTPTransport() if is_this_machine(url) else None
     try:
         return httpx.Client(base_url=base, headers=headers, timeout=timeout_seconds, transport=straight)
+    except UnicodeEncodeError as error:
+        raise UnsendableError("token and team go in headers, which have ASCII characters alone") from error
     except (ImportError, httpx.InvalidURL, ValueError) as error:  # no package for SOCKS, or no URL of a proxy
         detail = f"cannot reach the service at {url} by the proxy that the environment names: {error}"
         raise UnreachableError(detail, hint=HINT_PROXY) from error

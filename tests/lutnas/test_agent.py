@@ -187,16 +187,19 @@ def test_an_agent_that_was_killed_goes_on_from_its_draft(service: Service, datab
     assert drafts(service, device) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "options", "code"), [(signal.SIGINT, (), 0), (signal.SIGTERM, (), 0), (signal.SIGTERM, ("--once",), 143)]
+)
 def test_an_agent_that_is_asked_to_end_gives_its_request_back(
-    service: Service, device: str, number: signal.Signals
+    service: Service, device: str, number: signal.Signals, options: tuple[str, ...], code: int
 ) -> None:
+    """With --once nothing was answered, and the code says so."""
     request = ask_profile(service, device)
-    with working(service, device) as process:
+    with working(service, device, *options) as process:
         until(lambda: lines_of_draft(service, device), process)
         process.send_signal(number)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, said
+    assert process.returncode == code, said
     assert f"gave {request} back\nstopped\n" in said
     assert "Traceback" not in said
     assert len(drafts(service, device)) == 1
@@ -272,10 +275,11 @@ def test_drafts_of_requests_that_came_to_their_end_are_removed(service: Service,
     left = service.home / "agent" / device / "req_long_ago.draft"
     left.parent.mkdir(parents=True)
     left.write_text("")
+    (other := left.with_name("bench.csv.draft")).write_text("of `lutnas profile --output bench.csv`")
     ask_profile(service, device)
     with working(service, device) as process:
-        until(lambda: lines_of_draft(service, device), process)
-        assert not left.exists()
+        until(lambda: not left.exists(), process)
+    assert other.exists()
 
 
 def test_one_agent_at_a_time_works_in_a_folder(service: Service, device: str) -> None:

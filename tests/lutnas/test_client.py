@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 import lutnas
-from lutnas import ChecksumError, Client, ForeignAnswerError, LutnasError, ProblemError, UnreachableError
+from lutnas import (
+    ChecksumError,
+    Client,
+    ForeignAnswerError,
+    LutnasError,
+    ProblemError,
+    UnreachableError,
+    UnsendableError,
+)
 from lutnas.client.documents import Artifact
 from lutnas.client.events import follow
 from lutnas.client.transport import Transport
@@ -176,6 +184,12 @@ def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, pr
     assert "unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY" in caught.value.hint
     with scripted([as_json(DEVICE)]) as server, client_of(server.url) as client:
         assert client.device("pi4")["name"] == "pi4"
+
+
+@pytest.mark.parametrize(("token", "team"), [("tök", None), ("secret", "süd")])
+def test_what_no_header_carries_is_refused_as_such(token: str, team: str | None) -> None:
+    with pytest.raises(UnsendableError, match="ASCII characters alone"):
+        Client("http://lutnas.example", token, team=team)
 
 
 # --- downloads

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,39 @@ def test_a_downloaded_table_uploads_as_the_same_one(service: Service, table: Any
         assert service.data("tables", "upload", str(file), "--device", "board")["id"] == table["id"]
 
 
+def test_a_table_goes_into_a_pipe_and_behind_a_link(service: Service, table: Any, tmp_path: Path) -> None:
+    (file := tmp_path / "table.csv").write_text("of before")
+    (link := tmp_path / "link").symlink_to(file)
+    service.data("tables", "download", table["id"], "--output", str(link))
+    assert link.is_symlink()
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        done = service.lutnas("tables", "download", table["id"], "--output", str(pipe))
+        assert (done.exit_code, done.stdout) == (0, ""), done.stderr
+        assert read.result() == file.read_text()
+    assert pipe.is_fifo()
+
+
+def test_tables_are_listed_of_a_team_whose_device_has_the_name_of_ones_own(service: Service, tmp_path: Path) -> None:
+    wanted = set()
+    for owner, scale in (("ann", 1.0), ("vision", 2.0)):
+        with service.client() as main:
+            secret = main.tokens.create(owner, scopes=["read", "profile"], owner=owner)["secret"]
+        (file := tmp_path / f"{owner}.csv").write_text(csv_of(preset("fbnet-mini"), "twin", scale=scale))
+        wanted.add(service.data("tables", "upload", str(file), "--device", "twin", "--create", "--token", secret)["id"])
+    with service.client() as main:
+        secret = main.tokens.create("both", scopes=["read"], owner="ann", teams=["vision"])["secret"]
+    assert {one["id"] for one in service.data("tables", "list", "--token", secret)} == wanted
+
+
+@pytest.mark.parametrize("option", ["--url", "--token"])
+def test_an_empty_address_or_token_is_not_one_left_out(service: Service, option: str) -> None:
+    done = service.lutnas("devices", "list", option, "")
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}': is empty" in done.stderr
+
+
 def test_a_table_that_is_wrong_is_refused_by_row(service: Service, tmp_path: Path) -> None:
     text = csv_of(preset("fbnet-mini"), "board")
     head, _, last = text.rstrip("\n").rpartition("\n")
@@ -187,7 +222,11 @@ def test_spaces_are_listed_shown_created_and_taken_apart(service: Service, tmp_p
     assert preset("fbnet-mini").stem_operator.key in service.lutnas("spaces", "operators", "fbnet-mini").stdout
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "is not JSON"), ("[]", "holds no JSON object")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "is not JSON"), ("[]", "holds no JSON object"), ("[" * 100_000, "is nested too deeply")],
+    ids=["cut off", "a list", "deep"],
+)
 def test_a_file_that_holds_no_json_object_is_wrong_usage(service: Service, text: str, said: str) -> None:
     done = service.lutnas("spaces", "create", "-", input=text)
     assert done.exit_code == 2

@@ -74,6 +74,7 @@ def test_a_profile_that_cannot_be_written_goes_on_from_its_draft(service: Servic
     [
         ([], "give either --space NAME or --operators FILE"),
         (["--space", "fbnet-mini"], "give --output FILE, --upload, or both"),
+        (["--operators", __file__, "--width", "0.5", "--output", "t.csv"], "choose among a --space"),
     ],
 )
 def test_what_would_come_to_nothing_is_wrong_usage(service: Service, options: list[str], said: str) -> None:

@@ -3,11 +3,13 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +20,20 @@ import httpx
 import psutil
 import pytest
 import uvicorn
+from click.testing import CliRunner
 from sqlalchemy import text
 
 from api.app import create_app
 from api.db.engine import make_engine
 from api.settings import Settings
-from lutnas.cli.serve import ended_by_signals
+from lutnas.cli import cli
+from lutnas.cli.serve import WORKER_PACKAGES, ended_by_signals
 from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM
 from tests.search.builders import tiny_space
 from tests.servers.running import is_alive
+
+ROOT = Path(__file__).parents[2]
 
 
 def environ(home: Path, **more: str) -> dict[str, str]:
@@ -149,16 +155,56 @@ def test_a_database_that_is_not_there_is_said_without_the_password(tmp_path: Pat
     [
         ({"LUTNAS_HOME": "{file}"}, "error: cannot make {file}: File exists"),
         ({"LUTNAS_DATABASE_URL": "postgres"}, "error: Could not parse SQLAlchemy URL"),
+        ({"LUTNAS_DATABASE_URL": "sqlite:///{file}"}, "error: cannot use the database sqlite:///{file}"),
     ],
 )
 def test_a_home_or_a_database_that_cannot_be_is_an_error(tmp_path: Path, changes: dict[str, str], said: str) -> None:
-    file = tmp_path / "file"
-    file.touch()
+    (file := tmp_path / "file").write_text("no database " * 100)
     for command in ("serve", "migrate"):
         done = run(tmp_path, command, **{name: value.format(file=file) for name, value in changes.items()})
         assert done.returncode == 1
         assert said.format(file=file) in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_cannot_be_is_told_before_anything_listens(tmp_path: Path) -> None:
+    (file := tmp_path / "file").write_text("no folder")
+    done = run(tmp_path, "serve", "--port", "0", "--json", LUTNAS_ARTIFACTS=str(file / "artifacts"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: cannot use the store {file / 'artifacts'}" in done.stderr
+    assert "hint: LUTNAS_ARTIFACTS names it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["worker"], ["serve", "--worker", "--port", "0"]], ids=" ".join)
+def test_what_a_worker_needs_and_lacks_is_told_before_it_takes_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setattr("lutnas.cli.serve.WORKER_PACKAGES", ("json", "not_installed"))
+    done = CliRunner().invoke(cli, command, env={"LUTNAS_HOME": str(tmp_path / "home")})
+    assert done.exit_code == 1
+    assert "needs not_installed, which is not installed" in done.stderr
+    assert "hint: pip install 'lutnas[worker]'" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_worker_asks_for_all_that_its_extra_adds_to_the_service() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    added = {re.split(r"[<>=\[]", need)[0] for name in ("library", "profiler", "worker") for need in extras[name]}
+    served = {re.split(r"[<>=\[]", need)[0] for need in extras["server"]}
+    assert {name.replace("scikit-learn", "sklearn") for name in added - served - {"lutnas"}} == {*WORKER_PACKAGES}
+
+
+def test_nobody_else_reads_the_database_nor_what_is_beside_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)  # by an operator, who may well want others to see the rest
+    with serving(home) as (_, ready):
+        token = Path(ready["token_file"]).read_text().strip()
+        with Client(ready["address"], token) as client:
+            client.whoami()
+        files = [file for file in home.iterdir() if file.name.startswith("lutnas.db") and "migrating" not in file.name]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert len(files) > 1
 
 
 def test_a_ping_without_a_broker_is_no_answer(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Where address and token come from."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from lutnas.settings import DEFAULT_URL, Settings, SettingsError, config_path, resolve
+from lutnas.cli import cli
+from lutnas.settings import DEFAULT_URL, Settings, SettingsError, config_path, made_home, resolve
 
 
 class Places:
@@ -184,3 +187,21 @@ def test_a_team_is_named_by_the_environment_before_the_config_file(places: Place
 def test_a_team_that_no_header_carries_is_refused_with_its_place(places: Places) -> None:
     with pytest.raises(SettingsError, match="LUTNAS_TEAM: 'süd' is no team"):
         resolve(places.all | {"LUTNAS_TEAM": "süd"})
+
+
+@pytest.mark.parametrize("name", ["LUTNAS_HOME", "LUTNAS_CONFIG", "LUTNAS_TOKEN_FILE"])
+def test_a_path_in_the_home_of_nobody_is_refused_with_its_name(places: Places, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: '~nobody-here/x' names nobody's home"):
+        resolve({**places.base, name: "~nobody-here/x"})
+
+
+def test_help_is_given_whatever_the_config_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUTNAS_CONFIG", "~nobody-here/x")
+    done = CliRunner().invoke(cli, ["--help"])
+    assert done.exit_code == 0
+    assert "names nobody's home" in done.stdout
+
+
+def test_a_home_is_made_for_its_user_alone_whatever_is_made_in_it_first(tmp_path: Path) -> None:
+    home = made_home({"LUTNAS_HOME": str(tmp_path / "new" / "home")})
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700

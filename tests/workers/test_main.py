@@ -1,11 +1,14 @@
 """A worker as a process."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from api.db.migrate import upgrade
 from tests.servers.running import running
@@ -24,3 +27,12 @@ def test_the_child_that_trains_gives_way_to_others_and_its_parent_does_not(tmp_p
             assert time.monotonic() < deadline, (tmp_path / "worker.log").read_text()
             time.sleep(0.1)
         assert parent.nice() == mine
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing ties a child to its parent")
+@pytest.mark.parametrize(("parent", "code"), [("os.getppid()", 0), ("1 + os.getppid()", -signal.SIGKILL)])
+def test_the_child_lives_with_the_very_parent_it_had(parent: str, code: int) -> None:
+    """Whichever number that has: in a container it is 1, which is the number of no parent elsewhere."""
+    program = f"import os; from workers.main import _die_with; _die_with({parent})"
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=PATIENCE_SECONDS)
+    assert done.returncode == code
