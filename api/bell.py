@@ -20,6 +20,7 @@ from api.telemetry.metrics import RING_FAILURES
 TASK = "workers.search.run"
 QUEUE = "search.cpu"
 IN_FOLDERS = "filesystem://"
+_REDIS = ("redis://", "rediss://")
 _PATIENCE_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ class Bell:
 
     def __init__(self, settings: Settings) -> None:
         self._app = make_celery(settings)
+        if settings.broker_url.startswith(_REDIS):
+            # One that took the connection and then says nothing would be waited for without end. Of workers, which
+            # wait for rings, that is asked of the connection itself (socket_keepalive).
+            self._app.conf.broker_transport_options |= {"socket_timeout": _PATIENCE_SECONDS}
 
     def ring(self, job_id: str) -> None:
         """Tells the workers that `job_id` waits. A failure is logged and left to the sweeper."""
@@ -103,8 +108,8 @@ def _address(url: str) -> str:
 def _transport_options(settings: Settings) -> dict[str, Any]:
     if settings.broker_url.startswith(IN_FOLDERS):
         return _folders(settings.home / "bell")
-    if settings.broker_url.startswith(("redis://", "rediss://")):
-        return {"socket_connect_timeout": 2.0, "socket_keepalive": True}
+    if settings.broker_url.startswith(_REDIS):
+        return {"socket_connect_timeout": _PATIENCE_SECONDS, "socket_keepalive": True}
     return {}
 
 

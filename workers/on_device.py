@@ -128,11 +128,13 @@ class DeviceTimer:
             return request.id
 
     def _standing(self, session: Session, device: Device, spec: Time) -> DeviceRequest:
-        """The request about this network that has an answer or may come to one; a new one behind those that failed."""
+        """The request about this network that has an answer or may come to one; a new one behind those that failed, or
+        that their agent was told to leave.
+        """
         number = 1
         while True:
             request, _ = requests.submit(session, device, spec, key_of(self.lease.job_id, _digest(spec), number))
-            if request.state not in (FAILED, CANCELLED):
+            if request.state not in (FAILED, CANCELLED) and request.wish != "cancel":
                 return request
             number += 1
 

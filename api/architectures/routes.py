@@ -21,7 +21,8 @@ def list_architectures(
     """List what your searches gave, newest first."""
     with service.database.read() as session:
         found, following = architectures.list_page(session, caller.owner, cursor=cursor, limit=limit)
-        items = [ArchitectureView.of(row, artifacts.of_job(session, row.job_id)) for row in found]
+        files = artifacts.of_jobs(session, [row.job_id for row in found])
+        items = [ArchitectureView.of(row, files[row.job_id]) for row in found]
     return Page(items=items, next_cursor=following)
 
 

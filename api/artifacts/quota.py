@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
+from api.db.session import in_turn
 from api.errors import DomainError
 from api.jobs.models import Checkpoint, SearchJob
 
@@ -25,6 +26,13 @@ def stored_bytes(session: Session, owner: str) -> int:
     files = select(func.sum(Artifact.bytes)).where(Artifact.owner == owner)
     kept = select(func.sum(Checkpoint.bytes)).join(SearchJob, SearchJob.id == Checkpoint.job_id)
     return int(session.scalar(files) or 0) + int(session.scalar(kept.where(SearchJob.owner == owner)) or 0)
+
+
+def take_turn(session: Session, owner: str) -> None:
+    """Has units of work that add to what `owner` has come one after the other, so that each counts the one before. At
+    the beginning: nobody else waits then for what this one holds.
+    """
+    in_turn(session, f"quota of {owner}")
 
 
 def check_quota(session: Session, owner: str, most: int | None) -> None:

@@ -4,6 +4,7 @@ Errors:
     ArtifactUnknown (NotFound)   404  unknown-artifact
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -51,6 +52,15 @@ def get(session: Session, owner: Owner, artifact_id: str) -> Artifact:
 def of_job(session: Session, job_id: str) -> list[Artifact]:
     """The artifacts of a job by name."""
     return list(session.scalars(select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)))
+
+
+def of_jobs(session: Session, job_ids: Collection[str]) -> dict[str, list[Artifact]]:
+    """The same of several, each of which is there."""
+    found: dict[str, list[Artifact]] = {job_id: [] for job_id in job_ids}
+    for artifact in session.scalars(select(Artifact).where(Artifact.job_id.in_(job_ids)).order_by(Artifact.name)):
+        assert artifact.job_id is not None
+        found[artifact.job_id].append(artifact)
+    return found
 
 
 def of_job_named(session: Session, job_id: str, name: str) -> Artifact:

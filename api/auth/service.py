@@ -39,6 +39,12 @@ def identify(session: Session, secret: str, *, now: datetime) -> Caller:
     )  # fmt: skip
 
 
+def is_good(session: Session, token_id: str, *, now: datetime) -> bool:
+    """Whether a token that was shown is neither taken back since nor at its end."""
+    found = session.get(Token, token_id)
+    return found is not None and found.revoked_at is None and (found.expires_at is None or found.expires_at > now)
+
+
 def make_token(session: Session, *, owner: str, name: str, scopes: Collection[Scope]) -> str:
     """A new token of `owner`: its secret. Only the hash of that is kept."""
     secret = new_secret()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
-from api.artifacts.quota import check_quota
+from api.artifacts.quota import check_quota, take_turn
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.dependencies import Cursor, Limit, Parts, Reader, Submitter
@@ -66,6 +66,7 @@ def create_dataset(
     converted = datasets.convert(form.file, service.store, max_bytes=service.settings.max_unpacked_bytes)
     try:
         with service.database.write() as session:
+            take_turn(session, caller.owner.name)
             row, created = datasets.create(session, caller.owner, form.name, converted)
             answer = DatasetView.of(row)
             if created:

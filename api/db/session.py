@@ -74,6 +74,14 @@ def after_commit(session: Session, call: Callable[[], None]) -> None:
     session.info.setdefault(_AFTER_COMMIT, []).append(call)
 
 
+def in_turn(session: Session, name: str) -> None:
+    """Until this unit of work, which writes, is committed, others that take their turn by the same `name` wait here.
+    For what is counted before something is added to it: on Postgres two would count the same. SQLite has one writer.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
 def db_now(session: Session) -> int:
     """The database's clock in epoch microseconds: the one clock of all leases."""
     return int(session.execute(_CLOCKS[session.get_bind().dialect.name]).scalar_one())

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.artifacts import service as artifacts
 from api.artifacts.models import Artifact
+from api.artifacts.quota import take_turn
 from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.auth.callers import Owner
 from api.datasets.models import Dataset
@@ -101,6 +102,7 @@ def submit(
 ) -> tuple[SearchJob, bool]:
     """Queues the new job, as `jobs.submit` does."""
     r = repetition
+    take_turn(session, r.owner)
     jobs.check_room(session, r.owner, max_open_jobs)
     job = jobs.new_row(
         session, r.owner, r.spec, r.space, r.pins, examples=r.examples, key=r.key, digest=r.digest,

@@ -1,6 +1,9 @@
 """/v1/search-jobs."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
@@ -15,6 +18,7 @@ from api.architectures.schemas import ArchitectureView
 from api.artifacts import service as artifacts
 from api.artifacts.quota import check_quota
 from api.artifacts.schemas import ArtifactView
+from api.auth import service as auth
 from api.auth.callers import Caller
 from api.dependencies import Cursor, IdempotencyKey, Limit, Parts, Reader, Service, Submitter
 from api.jobs import attempts, cloning, compared, extension, reading, reproduction, retargeting, submission
@@ -33,7 +37,7 @@ from api.jobs.schemas import (
     State,
     ValidationView,
 )
-from api.jobs.stream import with_pings
+from api.jobs.stream import PING_SECONDS, with_pings
 from api.jobs.tailer import Tailer
 from api.pages import Page
 from api.problems import field_problems
@@ -242,11 +246,22 @@ def read_events(
         reading.check_seen(connection, caller.owner, job_id)
     start = after if last_event_id is None else last_event_id
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_stream(service.tailer, job_id, start), headers=headers)
+
+    def is_good() -> bool:
+        with service.database.read() as session:
+            return auth.is_good(session, caller.token_id, now=datetime.now(UTC))
+
+    return EventSourceResponse(_stream(service.tailer, job_id, start, is_good), headers=headers)
 
 
-async def _stream(tailer: Tailer, job_id: str, after: int) -> AsyncIterator[bytes]:
-    async for event in with_pings(tailer.follow(job_id, after)):
+async def _stream(tailer: Tailer, job_id: str, after: int, is_good: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """Ends where the token that opened it is good no longer, which is asked about as often as a quiet one pings."""
+    asked = time.monotonic()
+    async for event in with_pings(tailer.follow(job_id, after), PING_SECONDS):
+        if time.monotonic() - asked >= PING_SECONDS:
+            if not await asyncio.to_thread(is_good):
+                return
+            asked = time.monotonic()
         if event is None:
             yield KEEPALIVE_COMMENT
         else:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.artifacts.quota import take_turn
 from api.audit.trail import about
 from api.auth.callers import Owner
 from api.datasets.schemas import Examples
@@ -103,6 +104,7 @@ def submit(
     if (standing := made_before(session, SearchJob, owner.name, key, digest)) is not None:
         return standing, False
     assert found is not None  # jobs are never deleted
+    take_turn(session, owner.name)
     check_room(session, owner.name, submission.max_open_jobs)
     return queue(session, _new_job(session, owner.name, submission, found, digest), digest=digest, ring=ring)
 
@@ -169,9 +171,7 @@ def resume(session: Session, owner: Owner, job_id: str, *, requeue_seconds: floa
 
 
 def check_room(session: Session, owner: str, most: int) -> None:
-    """Raises TooManyJobs. Two that are submitted at one moment may exceed it by one: it keeps a runaway script out, and
-    is no budget.
-    """
+    """Raises TooManyJobs. Exact behind `take_turn`."""
     open_jobs = select(func.count()).where(SearchJob.owner == owner, SearchJob.state.in_(OPEN))
     if (session.scalar(open_jobs) or 0) >= most:
         raise TooManyJobs(

@@ -1,5 +1,5 @@
-"""The sweep: takes jobs, and networks of their comparisons, from workers that fell silent, and says which jobs to ring
-for (again).
+"""The sweep: takes jobs, and networks of their comparisons, from workers that fell silent, ends what devices were asked
+and should leave when theirs did, and says which jobs to ring for (again).
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from api.db.session import db_now
 from api.jobs import compared, events
 from api.jobs.lease import expire
 from api.jobs.models import QUEUED, RUNNING, SearchJob, ServiceLease
+from api.requests.lease import end_cancelled
 
 _DOUBLINGS = 6  # the back-off ends at 64 times requeue_seconds
 _LEASE_NAME = "sweeper"
@@ -32,6 +33,7 @@ def sweep(
     for job_id in session.scalars(compared.with_silent_workers(now)).all():
         if (job := events.locked(session, job_id)) is not None:
             compared.expire(session, job, now, max_attempts=max_attempts)
+    end_cancelled(session, now)
     session.flush()
     due = session.scalars(
         select(SearchJob)

@@ -135,6 +135,17 @@ def expire(request: DeviceRequest, now: int, max_attempts: int) -> None:
     end(request, FAILED, now)
 
 
+def end_cancelled(session: Session, now: int) -> None:
+    """Ends requests that were to be cancelled while an agent was at work that has fallen silent since. Others whose
+    agent fell silent wait for the next one, which learns of it when it asks.
+    """
+    silent = select(DeviceRequest).where(
+        DeviceRequest.state == RUNNING, DeviceRequest.wish == "cancel", DeviceRequest.lease_expires_us <= now
+    )
+    for request in session.scalars(silent.with_for_update(skip_locked=True), execution_options=_FRESH).all():
+        end(request, CANCELLED, now)
+
+
 def cancel(request: DeviceRequest, now: int) -> None:
     """Ends a locked request that is not at its end, where an agent is at work on it with that one's next heartbeat."""
     if request.state == RUNNING and not is_expired(request, now):

@@ -62,7 +62,8 @@ def list_requests(
     with service.database.read() as session:
         asked = devices.get(session, caller.owner, device)
         found, following = requests.list_page(session, asked, cursor=cursor, limit=limit)
-        return Page(items=[_view(session, row) for row in found], next_cursor=following)
+        now = db_now(session)
+        return Page(items=[RequestView.of(row, asked.name, now) for row in found], next_cursor=following)
 
 
 @router.post("/devices/{device}/requests/claim", responses={204: {"description": "There is nothing to do now."}})

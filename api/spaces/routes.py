@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.auth.callers import Owner
 from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Submitter
+from api.errors import FieldProblem, InvalidRequest
 from api.pages import Page
 from api.spaces import service as spaces
 from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
@@ -16,6 +17,7 @@ from search.architecture import Architecture
 from search.space import Space
 
 router = APIRouter(prefix="/v1/spaces", tags=["spaces"])
+MOST_DRAWN_LAYERS = 100_000  # of all architectures of one answer together: some 25 MB
 
 
 @router.post("", status_code=201, responses={200: {"model": Space}})
@@ -33,7 +35,7 @@ def list_spaces(caller: DeviceReader, service: Parts, limit: Limit = 100, cursor
     """List the presets and your own, by name."""
     with service.database.read() as session:
         found, following = spaces.list_page(session, caller.owner, cursor=cursor, limit=limit)
-    return Page(items=[SpaceSummary.of(space, created_at) for space, created_at in found], next_cursor=following)
+    return Page(items=found, next_cursor=following)
 
 
 @router.get("/{name}")
@@ -69,6 +71,10 @@ def sample_architectures(
     with service.database.read() as session:
         owner = caller.owner if table is None else Owner(tables.get(session, caller.owner, table).owner)
         space = spaces.offered(session, owner, name, asked.precision, asked.width, asked.sparsity)
+    if count * len(space.layers) > MOST_DRAWN_LAYERS:
+        most = MOST_DRAWN_LAYERS // len(space.layers)
+        wrong = FieldProblem("count", f"at most {most} of {space.name}, which has {len(space.layers)} layers")
+        raise InvalidRequest("That many architectures are too long an answer.", errors=[wrong])
     rng, drawn = random.Random(seed), dict[tuple[int, ...], None]()
     for _ in range(4 * count):
         drawn[tuple(rng.randrange(len(layer.choices)) for layer in space.layers)] = None

@@ -24,6 +24,7 @@ from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
 from api.paging import decode_cursor, encode_cursor
 from api.spaces.models import SearchSpace
+from api.spaces.schemas import SpaceSummary
 from search.choices import Choices, Sparsity
 from search.space import Space, preset, preset_names
 
@@ -160,9 +161,9 @@ def _refused(space: Space, error: ValidationError) -> ChoicesRefused:
 
 def list_page(
     session: Session, owner: Owner, *, cursor: str | None, limit: int
-) -> tuple[list[tuple[Space, datetime | None]], str | None]:
-    """Presets and the spaces that `owner` sees with the time of making (None: preset), by name, each name once. What is
-    outdated is left out: reading it by its name tells why.
+) -> tuple[list[SpaceSummary], str | None]:
+    """Presets and the spaces that `owner` sees, by name, each name once. What is outdated is left out: reading it by
+    its name tells why. One space is laid out at a time: great ones take megabytes.
     """
     after = "" if cursor is None else str(decode_cursor(cursor, str))
     seen = session.scalars(
@@ -174,12 +175,12 @@ def list_page(
     named: dict[str, SearchSpace | None] = {row.name: row for row in nearest(owner, seen)}
     named |= {name: None for name in preset_names() if name > after}
     names = sorted(named)
-    found: list[tuple[Space, datetime | None]] = []
+    found = list[SpaceSummary]()
     for name in names[:limit]:
         row = named[name]
         space = cached_preset(name) if row is None else _readable(row)
         if space is not None:
-            found.append((space, None if row is None else row.created_at))
+            found.append(SpaceSummary.of(space, None if row is None else row.created_at))
     return found, encode_cursor(names[limit - 1]) if len(names) > limit else None
 
 

@@ -39,12 +39,22 @@ def is_due(session: Session) -> bool:
 
 
 def take(session: Session, *, claim_seconds: float, most: int, to_one: int) -> list[Letter]:
-    """Claims up to `most` messages that are due, the longest due first, of one webhook up to `to_one`."""
+    """Claims up to `most` messages that are due, of one webhook up to `to_one`: of each owner the one that is longest
+    due, then the second of each, and so on. However many webhooks one has, the others' messages go out beside theirs.
+    """
     now = db_now(session)
-    place = func.row_number().over(partition_by=WebhookDelivery.webhook_id, order_by=WebhookDelivery.next_try_us)
-    ranked = _due(now).with_only_columns(WebhookDelivery.id, place.label("place")).subquery()
-    due = _due(now).where(WebhookDelivery.id.in_(select(ranked.c.id).where(ranked.c.place <= to_one)))
-    due = due.order_by(WebhookDelivery.next_try_us).limit(most).with_for_update(skip_locked=True)
+    by_due = WebhookDelivery.next_try_us
+    place = func.row_number().over(partition_by=WebhookDelivery.webhook_id, order_by=by_due)
+    placed = (
+        _due(now)
+        .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+        .with_only_columns(WebhookDelivery.id, by_due, Webhook.owner, place.label("place"))
+        .subquery()
+    )
+    turn = func.row_number().over(partition_by=placed.c.owner, order_by=placed.c.next_try_us)
+    ranked = select(placed.c.id, turn.label("turn")).where(placed.c.place <= to_one).subquery()
+    due = select(WebhookDelivery).join(ranked, ranked.c.id == WebhookDelivery.id)
+    due = due.order_by(ranked.c.turn, by_due).limit(most).with_for_update(skip_locked=True, of=WebhookDelivery)
     found = []
     for delivery in session.scalars(due).all():
         webhook = session.get_one(Webhook, delivery.webhook_id, options=[undefer(Webhook.secret)])

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from api.audit.trail import about
 from api.auth.callers import Owner
-from api.db.session import at, db_now
+from api.db.session import at, db_now, in_turn
 from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
 from api.paging import page
@@ -73,6 +73,7 @@ def create(session: Session, owner: Owner, new: NewWebhook, *, private: bool) ->
     except AddressRefused as refused:
         wrong = FieldProblem("url", str(refused))
         raise UrlRefused(f"Nothing is sent to {new.url!r}: it {refused}.", errors=[wrong]) from refused
+    in_turn(session, f"webhooks of {owner.name}")
     count = select(func.count()).select_from(Webhook).where(Webhook.owner == owner.name)
     if (session.scalar(count) or 0) >= MOST:
         raise TooManyWebhooks(f"{owner.name} has {MOST} webhooks, and may have no more: remove one.")

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from api.app import create_app
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs.pins import load
@@ -273,6 +274,17 @@ def test_the_same_key_sent_at_once_makes_one_job(client: TestClient, database: D
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert row_counts(database)["search_jobs"] == 1
+
+
+def test_of_jobs_that_are_submitted_at_once_no_more_are_taken_than_an_owner_may_have(
+    settings: Settings, token: str, database: Database, device: str
+) -> None:
+    few = settings.model_copy(update={"max_open_jobs": 3})
+    headers = {"Authorization": f"Bearer {token}"}
+    with TestClient(create_app(few), headers=headers) as client, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.post(JOBS, json=a_job()).status_code, range(16)))
+    assert sorted(answers) == [201] * 3 + [409] * 13
+    assert row_counts(database)["search_jobs"] == 3
 
 
 def test_what_a_job_needs_is_looked_up_without_keeping_writers_out(

@@ -29,6 +29,17 @@ def sampled(client: TestClient, count: int = 20, query: str = "") -> Json:
     return found
 
 
+def test_more_architectures_than_one_answer_holds_are_refused_by_number(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = len(sampled(client, 1)["architectures"][0]["layers"])
+    monkeypatch.setattr("api.spaces.routes.MOST_DRAWN_LAYERS", 3 * layers)
+    assert len(sampled(client, 3)["architectures"]) == 3
+    answer = client.get("/v1/spaces/fbnet-mini/architectures?count=4")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "count")
+    assert "at most 3 of fbnet-mini" in answer.json()["errors"][0]["detail"]
+
+
 def predicted_us(client: TestClient, table: Json, architecture: Json) -> float:
     """The sum of the uploaded rows."""
     rows = client.get(f"/v1/tables/{table['id']}/rows?limit=1000").json()["items"]

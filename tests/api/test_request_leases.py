@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.db.session import Database
+from api.jobs.sweep import sweep
 from api.settings import Settings
 from tests.api.making import CSV, a_table_csv
 from tests.api.requesting import Json, ask, claim, claimed, read, run_out, tell
@@ -167,6 +168,25 @@ def test_a_request_whose_agent_fell_silent_is_cancelled_without_it(
             client.post(f"/v1/device-requests/{request}/cancel")
     assert claim(client, board) is None
     assert [read(client, request)["state"] for request in (first, second)] == ["cancelled", "cancelled"]
+
+
+def test_what_was_to_be_cancelled_ends_though_no_agent_ever_comes_back(
+    client: TestClient, database: Database, board: str
+) -> None:
+    client.post("/v1/devices", json={"name": "second"})
+    cancelled, waits = ask(client, board)["id"], ask(client, "second")["id"]
+    claimed(client, board)
+    claimed(client, "second")
+    client.post(f"/v1/device-requests/{cancelled}/cancel")
+    with database.write() as session:
+        sweep(session)
+    assert read(client, cancelled)["state"] == "running"  # its agent may still be told
+    for request in (cancelled, waits):
+        run_out(database, request)
+    with database.write() as session:
+        sweep(session)
+    assert [read(client, request)["state"] for request in (cancelled, waits)] == ["cancelled", "running"]
+    assert read(client, cancelled)["finished_at"] is not None
 
 
 def test_a_failure_keeps_what_the_agent_says(client: TestClient, board: str) -> None:

@@ -1,5 +1,6 @@
 """Tokens: nobody makes one that may do more, an agent's reaches one device, a team's reach its members."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -239,6 +240,22 @@ def test_a_name_that_several_owners_use_is_the_nearest_ones_and_listed_once(clie
     page = client.get("/v1/spaces?limit=1", headers=alice).json()
     more = client.get(f"/v1/spaces?limit=1&cursor={page['next_cursor']}", headers=alice).json()
     assert [page["items"][0]["name"], more["items"][0]["name"]] == ["aaa", "aab"]
+
+
+def test_an_open_stream_ends_once_its_token_is_taken_back(
+    client: TestClient, job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.jobs.routes.PING_SECONDS", 0.1)
+    made = client.post("/v1/tokens", json={"name": "reader", "scopes": ["read"]}).json()
+    headers = {"Authorization": f"Bearer {made['secret']}", "Accept": "text/event-stream"}
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(client.get, f"/v1/search-jobs/{job}/events", headers=headers)
+        with pytest.raises(TimeoutError):
+            stream.result(timeout=1)  # the job waits, and so does who follows it
+        client.delete(f"/v1/tokens/{made['id']}").raise_for_status()
+        answer = stream.result(timeout=30)
+    assert answer.status_code == 200
+    assert '"state":"queued"' in answer.text.replace(" ", "")
 
 
 # --- limits

@@ -187,6 +187,20 @@ def test_a_receiver_that_does_not_answer_holds_up_its_own_messages_alone(
     assert [headers["webhook-id"] for headers, _ in receiver.arrived] == [later]
 
 
+def test_an_owner_with_many_webhooks_leaves_room_for_the_messages_of_others(
+    client: TestClient, database: Database, stranger: httpx.Headers, webhook: Json
+) -> None:
+    many = [webhook, *(client.post("/v1/webhooks", json={"url": "https://example.com/hook"}).json() for _ in range(5))]
+    for one in many:
+        queued(database, one, 4)
+    other = client.post("/v1/webhooks", json={"url": "https://example.com/hook"}, headers=stranger).json()
+    late = queued(database, other, 3)
+    with database.write() as session:
+        taken = [letter.delivery_id for letter in take(session, claim_seconds=60, most=6, to_one=2)]
+    assert len(taken) == 6
+    assert [one for one in taken if one in late] == late[:2]
+
+
 def test_a_ping_that_waits_and_a_message_on_its_way_are_not_asked_for_twice(
     client: TestClient, database: Database, receiver: Receiver, postman: Postman, webhook: Json
 ) -> None:

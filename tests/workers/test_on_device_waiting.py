@@ -81,6 +81,25 @@ def test_a_job_that_is_cancelled_while_it_waits_withdraws_its_request(
     assert [one["state"] for one in requests(client)] == ["cancelled"]
 
 
+def test_a_job_asks_anew_where_the_agent_was_told_to_leave_its_request_and_fell_silent(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    def cancel() -> None:
+        request, _ = claimed(client, "board")
+        client.post(f"/v1/device-requests/{request}/cancel").raise_for_status()
+
+    job = submitted(client)
+    attempted(database, settings, job, Clock(cancel))
+    assert shown(client, job)["state"] == "paused"
+    (first,) = requests(client)
+    assert (first["state"], first["asked"]) == ("running", "cancel")
+    run_out(database, first["id"])
+    client.post(f"/v1/search-jobs/{job}/resume")
+    attempted(database, settings, job, Clock(agent(client, [1.0])))
+    assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
+    assert [one["state"] for one in requests(client)] == ["cancelled", "succeeded"]
+
+
 def test_an_agent_that_cannot_time_a_network_pauses_the_job_with_its_words_and_is_asked_anew(
     client: TestClient, database: Database, settings: Settings
 ) -> None:
