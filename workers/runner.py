@@ -61,8 +61,11 @@ from workers.timing import measured_here
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
-AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it would claim the same at once
+AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it may be away for all of them
+MOST_NOT_LOADED = 1000
 _logger = logging.getLogger(__name__)
+# Jobs whose files the store did not give to this process. Others go first: a store may refuse one file for good.
+_not_loaded = dict[str, None]()
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
@@ -81,6 +84,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
                 worker=worker,
                 lease_seconds=settings.lease_seconds,
                 max_attempts=settings.max_attempts,
+                last=_not_loaded,
             )
         if lease is None:
             aid(database, settings, worker=worker, drain=drain)
@@ -134,6 +138,9 @@ class Attempt:
         except Stopped as stop:
             self._give_back(stop)
             if isinstance(stop, Unloaded):
+                _not_loaded[job_id] = None
+                if len(_not_loaded) > MOST_NOT_LOADED:
+                    del _not_loaded[next(iter(_not_loaded))]
                 self._stay_away()
         except OperationalError:
             raise  # the database is gone: the lease runs out by itself
@@ -163,6 +170,7 @@ class Attempt:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
+        _not_loaded.pop(self.lease.job_id, None)
         for report in run.until_trained() if isinstance(run, SearchRun) else run:
             self._after_step(run, report, inputs, here)
         if isinstance(run, SearchRun) and run.spec.compared:

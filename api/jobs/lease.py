@@ -7,6 +7,7 @@ Errors:
     LeaseLost (Exception)   the job is no longer this attempt's: stop, and leave it alone
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -105,9 +106,11 @@ def claim(session: Session, job_id: str, *, worker: str, lease_seconds: float, m
 
 
 def claim_next(
-    session: Session, rung_for: str, *, worker: str, lease_seconds: float, max_attempts: int = 3
-) -> Lease | None:
-    """Takes the waiting job of the highest priority, the oldest of equals, whichever was rung for.
+    session: Session, rung_for: str, *, worker: str, lease_seconds: float, max_attempts: int = 3,
+    last: Collection[str] = (),
+) -> Lease | None:  # fmt: skip
+    """Takes the waiting job of the highest priority, the oldest of equals, whichever was rung for. One of those that
+    come `last` is taken where no other waits and it was rung for.
 
     Celery hands rings out in the order in which they came, so a ring says that a job waits, and not which. There is a
     ring for each job that waits, so when one is spent on another job, that one's ring is left for the job named here;
@@ -121,7 +124,8 @@ def claim_next(
         now, job = db_now(session), events.locked(session, rung_for)
         if job is not None and job.state == RUNNING and is_expired(job, now):
             expire(session, job, now)
-    while (found := session.scalars(_WAITING).first()) is not None:
+    others = _WAITING.where(SearchJob.id.not_in(last))
+    while (found := session.scalars(others).first()) is not None:
         lease = take(found)
         if lease is not None:
             return lease  # else it was poison, and has failed

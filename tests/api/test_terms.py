@@ -31,6 +31,21 @@ def test_a_ring_takes_the_highest_priority_and_the_oldest_of_equals(
     assert client.get(f"/v1/search-jobs/{submitted[1]}").json()["priority"] == 5
 
 
+def test_those_that_come_last_are_taken_where_no_other_waits_and_they_are_named(
+    client: TestClient, database: Database, device: str
+) -> None:
+    held_back, other = submit(client, priority=1), submit(client)
+
+    def next_behind(rung_for: str) -> str | None:
+        with database.write() as session:
+            lease = claim_next(session, rung_for, worker="a", lease_seconds=60, last=[held_back])
+        return None if lease is None else lease.job_id
+
+    assert next_behind(held_back) == other
+    assert next_behind(other) is None
+    assert next_behind(held_back) == held_back
+
+
 def test_workers_that_are_rung_at_once_take_different_jobs(client: TestClient, database: Database, device: str) -> None:
     submitted = [submit(client, priority=n % 3) for n in range(8)]
     with ThreadPoolExecutor(8) as pool:

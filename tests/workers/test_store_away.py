@@ -13,8 +13,9 @@ from search.datasets import load
 from tests.api.making import an_npz
 from tests.e2e.conftest import spec
 from tests.workers import attempting
-from tests.workers.attempting import Clock
+from tests.workers.attempting import Clock, never
 from tests.workers.test_storing import AwayFor
+from workers.runner import run_job
 
 SMALL: dict[str, Any] = {
     "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
@@ -72,6 +73,18 @@ def test_a_job_whose_data_or_checkpoint_a_store_does_not_give_waits_for_it_howev
     attempted(database, settings, job, ArtifactStore(settings.artifacts))
     found = client.get(f"/v1/search-jobs/{job}").json()
     assert found["state"] == "succeeded", found["error"]
+
+
+def test_a_job_whose_files_the_store_refuses_for_good_lets_the_others_go_first(
+    client: TestClient, database: Database, settings: Settings, own_data: str
+) -> None:
+    refused, other = (client.post("/v1/search-jobs", json=spec(**SMALL, **more)).json()["id"]
+                      for more in ({"dataset": own_data, "priority": 1}, {}))  # fmt: skip
+    attempted(database, settings, refused, AwayFor(settings.home / "artifacts", loads=1))
+    run_job(refused, settings, drain=never)
+    assert [client.get(f"/v1/search-jobs/{job}").json()["state"] for job in (refused, other)] == ["queued", "succeeded"]
+    run_job(refused, settings, drain=never)  # the store gives them again
+    assert client.get(f"/v1/search-jobs/{refused}").json()["state"] == "succeeded"
 
 
 def test_results_wait_for_a_store_that_is_away(client: TestClient, database: Database, settings: Settings) -> None:
