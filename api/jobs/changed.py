@@ -15,7 +15,7 @@ from api.datasets.models import Dataset
 from api.errors import DomainError, FieldProblem
 from api.jobs.models import SearchJob
 from api.tables.models import Table
-from api.tables.rows import load_table
+from api.tables.rows import content_hash
 from search.datasets.catalog import BUILT_IN
 from search.files import WEIGHTS
 from search.space import Space
@@ -43,7 +43,7 @@ def changed(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[
         place = f"constraints[{pin['constraint']}].table"
         if session.get(Table, pin["table"]) is None:
             yield FieldProblem(place, f"the table {pin['table']} is gone")
-        elif load_table(session, pin["table"]).content_hash != pin["content_hash"]:
+        elif content_hash(session, pin["table"]) != pin["content_hash"]:
             yield FieldProblem(place, f"the table {pin['table']} is not what it was: its content hash is another")
     yield from _changed_dataset(session, store, job)
     if job.pins.get("pretrained") is not None:
@@ -53,11 +53,11 @@ def changed(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[
 
 
 def _changed_dataset(session: Session, store: ArtifactStore, job: SearchJob) -> Iterator[FieldProblem]:
-    name, content_hash, dataset_id = job.spec["dataset"], job.pins["dataset_hash"], job.pins["dataset_id"]
+    name, pinned_hash, dataset_id = job.spec["dataset"], job.pins["dataset_hash"], job.pins["dataset_id"]
     known = BUILT_IN.get(name) if dataset_id is None else session.get(Dataset, dataset_id)
     if known is None:
         yield FieldProblem("dataset", f"the data set {name} is gone")
-    elif known.content_hash != content_hash:
+    elif known.content_hash != pinned_hash:
         yield FieldProblem("dataset", f"the data set {name} is not what it was: its content hash is another")
     elif isinstance(known, Dataset):
         yield from changed_file(store, "dataset", session.get(Artifact, known.artifact_id))

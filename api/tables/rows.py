@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.tables.models import Table, TableRow
 from latency.correction import Correction, corrected
 from latency.operator import FIELDS, Operator
-from latency.table import Entry, LatencyTable, TableInfo
+from latency.table import ContentHash, Entry, LatencyTable, TableInfo
 
 ENTRY_FIELDS = tuple(field.name for field in fields(Entry))
 _NAMES = (*FIELDS, *ENTRY_FIELDS)
@@ -63,6 +63,14 @@ def load_table(session: Session, table_id: str) -> LatencyTable:
     """A whole table as it was uploaded."""
     statement = _select(table_id).execution_options(yield_per=GROUP)
     return LatencyTable(info_of(session.get_one(Table, table_id)), map(_pair, session.execute(statement)))
+
+
+def content_hash(session: Session, table_id: str) -> str:
+    """That of the rows as they are now, of which a group at a time is in memory."""
+    content = ContentHash(info_of(session.get_one(Table, table_id)))
+    for row in session.execute(_select(table_id).execution_options(yield_per=GROUP)):
+        content.add(*_pair(row))
+    return content.hexdigest()
 
 
 def load_entries(
