@@ -57,13 +57,17 @@ class Bell:
             # wait for rings, that is asked of the connection itself (socket_keepalive).
             self._app.conf.broker_transport_options |= {"socket_timeout": _PATIENCE_SECONDS}
 
-    def ring(self, job_id: str) -> None:
-        """Tells the workers that `job_id` waits. A failure is logged and left to the sweeper."""
+    def ring(self, job_id: str) -> bool:
+        """Tells the workers that `job_id` waits, and gives whether it could. A failure is logged and left to the
+        sweeper.
+        """
         try:
             self._app.send_task(TASK, args=[job_id], queue=QUEUE, headers=traces.carried(), ignore_result=True)
+            return True
         except Exception:  # the broker's library decides what it raises; whatever it is, the job is safe in its row
             RING_FAILURES.inc()
             _logger.warning("could not ring for %s: the sweeper will", job_id, exc_info=True)
+            return False
 
     def is_silent(self) -> bool:
         """Whether the broker answers and has no ring that a worker has yet to hear: all were heard, or lost."""

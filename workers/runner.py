@@ -64,7 +64,8 @@ STORE_SECONDS = 600.0  # that results wait for room
 AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it may be away for all of them
 MOST_NOT_LOADED = 1000
 _logger = logging.getLogger(__name__)
-# Jobs whose files the store did not give to this process. Others go first: a store may refuse one file for good.
+# Jobs whose files the store did not give to this process, until it gives those of another: that one goes first, for a
+# store may refuse one file for good.
 _not_loaded = dict[str, None]()
 
 
@@ -170,7 +171,7 @@ class Attempt:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
-        _not_loaded.pop(self.lease.job_id, None)
+        _not_loaded.clear()  # who had to wait for this one comes first again
         for report in run.until_trained() if isinstance(run, SearchRun) else run:
             self._after_step(run, report, inputs, here)
         if isinstance(run, SearchRun) and run.spec.compared:

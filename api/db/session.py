@@ -69,7 +69,7 @@ def _note_change(session: Session, _context: object) -> None:
     session.info[_CHANGED] = True
 
 
-def after_commit(session: Session, call: Callable[[], None]) -> None:
+def after_commit(session: Session, call: Callable[[], object]) -> None:
     """Runs `call` once the unit of work is committed; an undone one runs nothing."""
     session.info.setdefault(_AFTER_COMMIT, []).append(call)
 

@@ -110,7 +110,7 @@ def claim_next(
     last: Collection[str] = (),
 ) -> Lease | None:  # fmt: skip
     """Takes the waiting job of the highest priority, the oldest of equals, whichever was rung for. One of those that
-    come `last` is taken where no other waits and it was rung for.
+    come `last` is taken where no other waits and it was rung for: a ring that another one takes is left to the sweeper.
 
     Celery hands rings out in the order in which they came, so a ring says that a job waits, and not which. There is a
     ring for each job that waits, so when one is spent on another job, that one's ring is left for the job named here;

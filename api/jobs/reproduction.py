@@ -103,6 +103,8 @@ def submit(
     """Queues the new job, as `jobs.submit` does."""
     r = repetition
     take_turn(session, r.owner)
+    if (standing := made_before(session, SearchJob, r.owner, r.key, r.digest)) is not None:
+        return standing, False
     jobs.check_room(session, r.owner, max_open_jobs)
     job = jobs.new_row(
         session, r.owner, r.spec, r.space, r.pins, examples=r.examples, key=r.key, digest=r.digest,

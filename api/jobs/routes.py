@@ -1,6 +1,7 @@
 """/v1/search-jobs."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from pydantic import Field, ValidationError
 from pydantic.json_schema import SkipJsonSchema
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.responses import PlainTextResponse
 
@@ -42,6 +44,7 @@ from api.jobs.tailer import Tailer
 from api.pages import Page
 from api.problems import field_problems
 
+_logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/search-jobs", tags=["search jobs"])
 EventId = Annotated[int, Field(ge=0, lt=2**63)]
 _SPEC: dict[str, Any] = {
@@ -248,14 +251,18 @@ def read_events(
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
     def is_good() -> bool:
-        with service.database.read() as session:
-            return auth.is_good(session, caller.token_id, now=datetime.now(UTC))
+        try:
+            with service.database.read() as session:
+                return auth.is_good(session, caller.token_id, now=datetime.now(UTC))
+        except SQLAlchemyError:  # a database that is away ends no stream; it is asked again
+            _logger.warning("could not ask whether the token of a stream is good", exc_info=True)
+            return True
 
     return EventSourceResponse(_stream(service.tailer, job_id, start, is_good), headers=headers)
 
 
 async def _stream(tailer: Tailer, job_id: str, after: int, is_good: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Ends where the token that opened it is good no longer, which is asked about as often as a quiet one pings."""
+    """Ends where the token that opened it is good no longer, which is asked at least at every second ping."""
     asked = time.monotonic()
     async for event in with_pings(tailer.follow(job_id, after), PING_SECONDS):
         if time.monotonic() - asked >= PING_SECONDS:

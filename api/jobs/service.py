@@ -35,7 +35,7 @@ from search.constraints import DeviceConstraint
 from search.space import Space
 from search.spec import SearchSpec
 
-Ring = Callable[[str], None]
+Ring = Callable[[str], object]
 
 
 class JobUnknown(NotFound):
@@ -100,11 +100,11 @@ def submit(
     """Queues a job for which `prepare` has `found` what it needs, and rings for it once committed. The second part is
     False where the key's first job answers instead. Raises KeyReused, TooManyJobs.
     """
+    take_turn(session, owner.name)
     key, digest = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
     if (standing := made_before(session, SearchJob, owner.name, key, digest)) is not None:
         return standing, False
     assert found is not None  # jobs are never deleted
-    take_turn(session, owner.name)
     check_room(session, owner.name, submission.max_open_jobs)
     return queue(session, _new_job(session, owner.name, submission, found, digest), digest=digest, ring=ring)
 

@@ -18,14 +18,14 @@ _logger = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit. The
-    back-off holds while rings wait to be heard. Where the broker `is_silent` they were lost: then each job that waits
-    is rung for again `requeue_seconds` behind its last ring. Every `collect_seconds` it also removes what has been kept
-    long enough; meanwhile another process may take over.
+    """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit, until
+    it tells that it could not. The back-off holds while rings wait to be heard. Where the broker `is_silent` they were
+    lost: then each job that waits is rung for again `requeue_seconds` behind its last ring. Every `collect_seconds` it
+    also removes what has been kept long enough; meanwhile another process may take over.
     """
 
     def __init__(
-        self, database: Database, settings: Settings, ring: Callable[[str], None], *, is_silent: Callable[[], bool]
+        self, database: Database, settings: Settings, ring: Callable[[str], bool], *, is_silent: Callable[[], bool]
     ) -> None:
         self._database = database
         self._settings = settings
@@ -51,7 +51,7 @@ class Sweeper:
             _logger.warning("the sweeper could not resign: another takes over when its lease runs out", exc_info=True)
 
     def round(self) -> list[str]:
-        """One look at the jobs, if this process is elected. Gives the jobs that were rung for."""
+        """One look at the jobs, if this process is elected. Gives the jobs to ring for."""
         settings = self._settings
         with self._database.write() as session:
             if not is_elected(session, self._holder, seconds=3 * settings.sweep_seconds):
@@ -63,7 +63,8 @@ class Sweeper:
                 ring_now(session, late)
             due = sweep(session, requeue_seconds=settings.requeue_seconds, max_attempts=settings.max_attempts)
         for job_id in due:
-            self._ring(job_id)
+            if self._stopping.is_set() or not self._ring(job_id):
+                break  # a broker that says nothing takes seconds each time; the others are due again later
         if time.monotonic() - self._collected_at >= settings.collect_seconds:
             self._collected_at = time.monotonic()
             collect(self._database, self._store, settings)

@@ -143,6 +143,7 @@ def end_cancelled(session: Session, now: int) -> None:
         DeviceRequest.state == RUNNING, DeviceRequest.wish == "cancel", DeviceRequest.lease_expires_us <= now
     )
     for request in session.scalars(silent.with_for_update(skip_locked=True), execution_options=_FRESH).all():
+        after_commit(session, LEASE_EXPIRIES.labels(kind="device-request").inc)
         end(request, CANCELLED, now)
 
 

@@ -17,7 +17,6 @@ from search.architecture import Architecture
 from search.space import Space
 
 router = APIRouter(prefix="/v1/spaces", tags=["spaces"])
-MOST_DRAWN_LAYERS = 100_000  # of all architectures of one answer together: some 25 MB
 
 
 @router.post("", status_code=201, responses={200: {"model": Space}})
@@ -59,7 +58,9 @@ def sample_architectures(
     caller: DeviceReader,
     service: Parts,
     asked: AskedChoices,
-    count: Annotated[int, Query(ge=1, le=1000)] = 30,
+    count: Annotated[
+        int, Query(ge=1, le=1000, description="Of a space of more than 100 layers fewer: 100,000 layers in all.")
+    ] = 30,
     seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     table: Annotated[
         str | None, Query(max_length=100, description="A table that they are for: its owner's space.")
@@ -71,8 +72,7 @@ def sample_architectures(
     with service.database.read() as session:
         owner = caller.owner if table is None else Owner(tables.get(session, caller.owner, table).owner)
         space = spaces.offered(session, owner, name, asked.precision, asked.width, asked.sparsity)
-    if count * len(space.layers) > MOST_DRAWN_LAYERS:
-        most = MOST_DRAWN_LAYERS // len(space.layers)
+    if count > (most := spaces.most_drawn(space)):
         wrong = FieldProblem("count", f"at most {most} of {space.name}, which has {len(space.layers)} layers")
         raise InvalidRequest("That many architectures are too long an answer.", errors=[wrong])
     rng, drawn = random.Random(seed), dict[tuple[int, ...], None]()

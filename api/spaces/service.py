@@ -28,6 +28,7 @@ from api.spaces.schemas import SpaceSummary
 from search.choices import Choices, Sparsity
 from search.space import Space, preset, preset_names
 
+MOST_DRAWN_LAYERS = 100_000  # of all architectures of one answer together: some 25 MB
 _logger = logging.getLogger(__name__)
 cached_preset = lru_cache(maxsize=None)(preset)
 
@@ -138,6 +139,11 @@ def offered(
         return with_choices(space, Choices.model_validate({**space.choices.model_dump(), **given}))
     except ValidationError as error:
         raise _refused(space, error) from error
+
+
+def most_drawn(space: Space) -> int:
+    """How many architectures of `space` one answer may have."""
+    return max(1, MOST_DRAWN_LAYERS // len(space.layers))
 
 
 def with_choices(space: Space, choices: Choices | None) -> Space:

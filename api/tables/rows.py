@@ -66,7 +66,7 @@ def load_table(session: Session, table_id: str) -> LatencyTable:
 
 
 def content_hash(session: Session, table_id: str) -> str:
-    """That of the rows as they are now, of which a group at a time is in memory."""
+    """That of the rows as they are now, of which no more than a digest each stays in memory."""
     content = ContentHash(info_of(session.get_one(Table, table_id)))
     for row in session.execute(_select(table_id).execution_options(yield_per=GROUP)):
         content.add(*_pair(row))

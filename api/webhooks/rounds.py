@@ -53,7 +53,8 @@ def take(session: Session, *, claim_seconds: float, most: int, to_one: int) -> l
     )
     turn = func.row_number().over(partition_by=placed.c.owner, order_by=placed.c.next_try_us)
     ranked = select(placed.c.id, turn.label("turn")).where(placed.c.place <= to_one).subquery()
-    due = select(WebhookDelivery).join(ranked, ranked.c.id == WebhookDelivery.id)
+    # Asked of the row itself once more: Postgres looks at that again where another process changed it meanwhile.
+    due = _due(now).join(ranked, ranked.c.id == WebhookDelivery.id)
     due = due.order_by(ranked.c.turn, by_due).limit(most).with_for_update(skip_locked=True, of=WebhookDelivery)
     found = []
     for delivery in session.scalars(due).all():

@@ -19,12 +19,12 @@ class Stop:
     """Whether the process was asked to end. A second signal ends it at once."""
 
     def __init__(self) -> None:
-        self.signal = 0  # the one that asked for it
+        self.signal: int | None = None  # the one that asked for it
         self._sleeping = False
 
     def check(self) -> None:
         """Raises Stopped where the process was asked to end."""
-        if self.signal:
+        if self.signal is not None:
             raise Stopped
 
     def sleep(self, seconds: float) -> None:

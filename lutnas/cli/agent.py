@@ -3,6 +3,7 @@
 import os
 import platform
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,7 +23,7 @@ from lutnas.client.transport import ATTEMPTS
 from lutnas.settings import made_home
 
 CODES = {"succeeded": ExitCode.OK, "cancelled": ExitCode.CANCELLED}
-SIGNALLED = 128  # and the signal's number, as shells have it
+ENDED_BY: dict[int, ExitCode] = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 QUICK_SECONDS, QUICK_ATTEMPTS = 10.0, 2  # of heartbeats: the next one comes anyway
 
 
@@ -79,7 +80,8 @@ def agent(
             ).run(once=once, poll_seconds=poll_seconds)
         except Stopped:
             say("stopped")
-            return SIGNALLED + stop.signal if once else ExitCode.OK  # what was asked for once was not answered
+            # What was asked for once was not answered.
+            return ENDED_BY[stop.signal or signal.SIGTERM] if once else ExitCode.OK
     if found is None:
         say(f"nothing is asked of {device}, or another agent is at work")
         return ExitCode.OK

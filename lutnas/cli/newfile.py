@@ -2,10 +2,20 @@
 
 from pathlib import Path
 
+from lutnas.client.download import own_stdout
+
+
+def names_a_stream(to: Path) -> bool:
+    """Whether what is written to `to` goes to a pipe or a device, or to where this process's own output goes."""
+    if (stdout := own_stdout(to)) is not None:
+        stdout.close()
+        return True
+    return to.exists() and not to.is_file()
+
 
 def check_new_file(to: Path) -> None:
     """Makes the folder if it is missing; raises OSError where `write_whole` could not write."""
-    if _is_other(to):
+    if names_a_stream(to):
         return
     to.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(to)
@@ -19,7 +29,11 @@ def write_whole(to: Path, text: str) -> None:
     """Writes `text`, with the folder if it is missing; a file that stood is replaced at once, also behind a link. What
     is no file, such as /dev/stdout, is written to.
     """
-    if _is_other(to):
+    if (stdout := own_stdout(to)) is not None:
+        with stdout:
+            stdout.write(text.encode())
+        return
+    if names_a_stream(to):
         to.write_text(text, encoding="utf-8", newline="")
         return
     to = to.resolve()
@@ -30,10 +44,6 @@ def write_whole(to: Path, text: str) -> None:
         beside.replace(to)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _is_other(to: Path) -> bool:
-    return to.exists() and not to.is_file()
 
 
 def _beside(to: Path) -> Path:

@@ -45,7 +45,8 @@ def cli() -> None:
     \b
     Data goes to stdout, with --json as JSON; talk, progress and errors go to stderr.
     Exit codes: 0 done; 1 refused, or the job failed; 2 wrong usage; 3 the job was cancelled;
-    4 the service cannot be reached; 5 the job was paused; 130 interrupted.
+    4 the service cannot be reached; 5 the job was paused; 130 interrupted;
+    143 told to end, by SIGTERM.
     """
 
 

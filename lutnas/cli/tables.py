@@ -11,6 +11,7 @@ from lutnas.cli.failure import ExitCode, refuse, where
 from lutnas.cli.fit import fit
 from lutnas.cli.heatmap import heatmap
 from lutnas.cli.imports import import_table
+from lutnas.cli.newfile import names_a_stream
 from lutnas.cli.options import connected, existing_file, new_file
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
@@ -137,8 +138,10 @@ def download_table(
     client: Client, output: Output, table: str, form: Literal["csv", "json", "parquet"], file: Path | None
 ) -> None:
     """Download a table."""
-    written = client.download_table(table, file or Path(f"{table}.{form}"), format=form)
-    if written.is_file():  # of a pipe, such as /dev/stdout, the table is all that comes there
+    to = file or Path(f"{table}.{form}")
+    is_file = not names_a_stream(to)  # the table is all that comes into a stream
+    written = client.download_table(table, to, format=form)
+    if is_file:
         output.document({"table": table, "file": str(written)}, str(written))
 
 

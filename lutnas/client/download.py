@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,10 @@ def download(
             detail = f"{to.name}: the bytes that came have sha256 {digest.hexdigest()}, promised was {sha256}"
             raise ChecksumError(detail, hint="nothing was kept; download it again")
 
+    if (stdout := own_stdout(to)) is not None:
+        with stdout:
+            written(stdout)
+        return to
     if to.exists() and not to.is_file():
         with to.open("wb") as file:
             written(file)
@@ -59,6 +64,19 @@ def download(
     finally:
         part.unlink(missing_ok=True)
     return to
+
+
+def own_stdout(to: Path) -> BinaryIO | None:
+    """This process's standard output, where `to` names it as /dev/stdout does. It may be sent to a file, which has to
+    be gone on with: what opens it by its name cuts it, or puts another in its place.
+    """
+    try:
+        if not os.path.samestat(to.stat(), os.fstat(1)):
+            return None
+    except OSError:  # neither need be there
+        return None
+    sys.stdout.flush()
+    return os.fdopen(os.dup(1), "wb")
 
 
 def _umask() -> int:

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from api.db.session import Database, db_now
 from api.jobs.models import SearchJob
 from api.jobs.sweeper import Sweeper
 from api.settings import Settings
-from tests.api.making import a_job
+from tests.api.making import a_job, submit
 
 
 def waiting(home: Path) -> list[dict[str, object]]:
@@ -97,11 +98,34 @@ def test_submitting_rings_after_the_commit_and_a_refused_job_does_not(client: Te
     assert [message["argsrepr"] for message in rung] == [f"['{job}']"]
 
 
+def hears(rung: list[str]) -> Callable[[str], bool]:
+    def ring(job_id: str) -> bool:
+        rung.append(job_id)
+        return True
+
+    return ring
+
+
+def test_a_broker_that_takes_no_ring_is_tried_once_a_round(
+    client: TestClient, database: Database, settings: Settings, device: str
+) -> None:
+    jobs, tried = {submit(client) for _ in range(3)}, list[str]()
+
+    def ring(job_id: str) -> bool:
+        tried.append(job_id)
+        return False
+
+    with database.write() as session:
+        session.execute(update(SearchJob).values(next_ring_us=0))
+    assert set(Sweeper(database, settings, ring, is_silent=lambda: False).round()) == jobs
+    assert len(tried) == 1
+
+
 def test_only_the_elected_sweeper_rings(client: TestClient, database: Database, settings: Settings, job: str) -> None:
     with database.write() as session:
         session.execute(update(SearchJob).values(next_ring_us=0))
     rung: list[str] = []
-    one, two = (Sweeper(database, settings, rung.append, is_silent=lambda: False) for _ in range(2))
+    one, two = (Sweeper(database, settings, hears(rung), is_silent=lambda: False) for _ in range(2))
     assert one.round() == [job]
     with database.write() as session:
         session.execute(update(SearchJob).values(next_ring_us=0))
@@ -122,7 +146,7 @@ def test_lost_rings_are_made_again_at_once_however_long_the_back_off(
     database: Database, settings: Settings, job: str
 ) -> None:
     ours, rung, silent = settings.model_copy(update={"requeue_seconds": 30.0}), list[str](), [False]
-    sweeper = Sweeper(database, ours, rung.append, is_silent=lambda: silent[0])
+    sweeper = Sweeper(database, ours, hears(rung), is_silent=lambda: silent[0])
     rung_before(database, 31.0, 5, ours.requeue_seconds)
     assert sweeper.round() == []  # a ring still waits for a worker
     silent[0] = True

@@ -287,6 +287,16 @@ def test_of_jobs_that_are_submitted_at_once_no_more_are_taken_than_an_owner_may_
     assert row_counts(database)["search_jobs"] == 3
 
 
+def test_a_key_sent_again_at_once_is_no_job_too_many(
+    settings: Settings, token: str, database: Database, device: str
+) -> None:
+    one = settings.model_copy(update={"max_open_jobs": 1})
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "k"}
+    with TestClient(create_app(one), headers=headers) as client, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post(JOBS, json=a_job()).status_code, range(6)))
+    assert sorted(answers) == [200] * 5 + [201]
+
+
 def test_what_a_job_needs_is_looked_up_without_keeping_writers_out(
     client: TestClient, database: Database, device: str
 ) -> None:

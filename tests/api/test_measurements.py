@@ -33,7 +33,7 @@ def test_more_architectures_than_one_answer_holds_are_refused_by_number(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layers = len(sampled(client, 1)["architectures"][0]["layers"])
-    monkeypatch.setattr("api.spaces.routes.MOST_DRAWN_LAYERS", 3 * layers)
+    monkeypatch.setattr("api.spaces.service.MOST_DRAWN_LAYERS", 3 * layers)
     assert len(sampled(client, 3)["architectures"]) == 3
     answer = client.get("/v1/spaces/fbnet-mini/architectures?count=4")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "count")

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from api.db.session import Database
 from api.settings import Settings
 from latency.operator import Operator
+from search.space import preset
 from tests.api.making import CSV, a_table_csv, row_counts
 from tests.api.requesting import PROFILE, Json, ask, claimed, derived, read, tell
 
@@ -207,3 +208,14 @@ def test_a_result_that_is_not_there_or_not_of_the_device_is_refused(
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:lutnas:problem:result-refused")
     assert field in [error["field"] for error in answer.json()["errors"]]
     assert read(client, request)["state"] == "running"
+
+
+def test_a_calibration_with_more_networks_than_one_answer_holds_is_refused_at_once(
+    client: TestClient, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = client.post(f"/v1/devices/{board}/tables", content=a_table_csv(device=board), headers=CSV)
+    monkeypatch.setattr("api.spaces.service.MOST_DRAWN_LAYERS", 5 * len(preset("fbnet-mini").layers))
+    body = {"kind": "calibrate", "table": sent.json()["id"], "space": "fbnet-mini"}
+    answer = client.post(f"/v1/devices/{board}/requests", json={**body, "networks": 6})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "networks")
+    ask(client, board, {**body, "networks": 5})

@@ -174,7 +174,7 @@ def test_the_elected_sweeper_collects(database: Database, settings: Settings, tm
     store = ArtifactStore(tmp_path)
     store.put(DATA[0], b"12345", media_type="x")
     aged(tmp_path)
-    first, second = (Sweeper(database, ours, lambda _: None, is_silent=lambda: False) for _ in range(2))
+    first, second = (Sweeper(database, ours, lambda _: True, is_silent=lambda: False) for _ in range(2))
     first.round()
     assert DATA[0] not in paths(store)
     store.put(DATA[1], b"12345", media_type="x")
@@ -188,7 +188,7 @@ def test_a_bucket_that_is_away_does_not_end_the_sweeping(
 ) -> None:
     missing = bucket_url.replace("s3://", "s3://no-")
     often = settings.model_copy(update={"artifacts": missing, "collect_seconds": 1e-9, "sweep_seconds": 0.01})
-    sweeper = Sweeper(database, often, lambda _: None, is_silent=lambda: False)
+    sweeper = Sweeper(database, often, lambda _: True, is_silent=lambda: False)
     with caplog.at_level(logging.WARNING, "api.jobs.sweeper"):
         sweeper.start()
         deadline = time.monotonic() + 30

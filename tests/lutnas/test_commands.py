@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from lutnas.cli import cli
 from search.space import preset
-from tests.lutnas.conftest import Service, csv_of
+from tests.lutnas.conftest import PROGRAM, Service, csv_of
 
 
 def test_devices_are_created_listed_and_shown(service: Service) -> None:
@@ -171,6 +172,16 @@ def test_a_table_goes_into_a_pipe_and_behind_a_link(service: Service, table: Any
         assert (done.exit_code, done.stdout) == (0, ""), done.stderr
         assert read.result() == file.read_text()
     assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no such name")
+def test_what_goes_to_stdout_goes_behind_what_its_file_has(service: Service, table: Any, tmp_path: Path) -> None:
+    service.data("tables", "download", table["id"], "--output", str(tmp_path / "table.csv"))
+    (file := tmp_path / "all.csv").write_text("before\n")
+    asked = [*PROGRAM, "tables", "download", table["id"], "--output", "/dev/stdout"]
+    with file.open("a") as out:
+        subprocess.run(asked, env={**os.environ, **service.environ}, stdout=out, check=True, timeout=60)
+    assert file.read_text() == "before\n" + (tmp_path / "table.csv").read_text()
 
 
 def test_tables_are_listed_of_a_team_whose_device_has_the_name_of_ones_own(service: Service, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Files that a command makes, and what is no file."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -27,6 +29,21 @@ def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
     write_whole(pipe, "text")
     reader.join()
     assert (found, [path.name for path in tmp_path.iterdir()]) == (["text"], ["pipe"])
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no such name")
+def test_stdout_that_goes_to_a_file_goes_on_with_it(tmp_path: Path) -> None:
+    program = """
+from pathlib import Path
+from lutnas.cli.newfile import check_new_file, write_whole
+print("first")
+check_new_file(Path("/dev/stdout"))
+write_whole(Path("/dev/stdout"), "second\\n")
+"""
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=60)
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_text() == "first\nsecond\n"
 
 
 def test_a_look_at_what_may_be_written_leaves_what_stands(tmp_path: Path) -> None:
