@@ -1,10 +1,11 @@
 """Requests to devices, on the side of those who ask.
 
 Errors:
-    RequestUnknown (NotFound)        404  unknown-device-request
-    RequestFinished (DomainError)    409  request-finished: what was asked comes too late
-    KeyReused (DomainError)          409  see api.idempotency
-    RequestRefused (DomainError)     422  see api.requests.submission
+    RequestUnknown (NotFound)             404  unknown-device-request
+    RequestFinished (DomainError)         409  request-finished: what was asked comes too late
+    TooManyDeviceRequests (DomainError)   409  too-many-device-requests: others have to end first
+    KeyReused (DomainError)               409  see api.idempotency
+    RequestRefused (DomainError)          422  see api.requests.submission
 """
 
 from sqlalchemy import func, select
@@ -20,9 +21,11 @@ from api.ids import new_id
 from api.paging import page
 from api.requests import lease
 from api.requests.lease import lock_queue, locked
-from api.requests.models import CANCELLED, FINAL, QUEUED, DeviceRequest
+from api.requests.models import CANCELLED, FINAL, QUEUED, RUNNING, DeviceRequest
 from api.requests.schemas import Asked
 from api.requests.submission import check
+
+MOST_OPEN = 1000  # of one device
 
 
 class RequestUnknown(NotFound):
@@ -40,10 +43,18 @@ class RequestFinished(DomainError):
     title = "Request finished"
 
 
+class TooManyDeviceRequests(DomainError):
+    """As many requests wait for the device as may."""
+
+    status = 409
+    slug = "too-many-device-requests"
+    title = "Too many device requests"
+
+
 def submit(session: Session, device: Device, spec: Asked, idempotency_key: str | None) -> tuple[DeviceRequest, bool]:
     """Queues a request. The second part is False where the key's first request answers instead.
 
-    Raises RequestRefused, KeyReused.
+    Raises RequestRefused, TooManyDeviceRequests, KeyReused.
     """
     document = spec.model_dump(mode="json")
     digest = body_hash([device.id, document])
@@ -52,6 +63,12 @@ def submit(session: Session, device: Device, spec: Asked, idempotency_key: str |
         return standing, False
     check(session, device, spec)
     lock_queue(session, device)
+    mine = select(func.count()).where(DeviceRequest.device_id == device.id, DeviceRequest.state.in_((QUEUED, RUNNING)))
+    if (session.scalar(mine) or 0) >= MOST_OPEN:
+        raise TooManyDeviceRequests(
+            f"{device.name} has {MOST_OPEN} requests that are not at their end, and may have no more: is an agent at "
+            "work there? Cancel some, or wait."
+        )
     last = session.scalar(select(func.max(DeviceRequest.number)).where(DeviceRequest.device_id == device.id)) or 0
     request = DeviceRequest(
         id=new_id("req"), owner=device.owner, device_id=device.id, number=last + 1, kind=spec.kind, spec=document,

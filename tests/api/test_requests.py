@@ -219,3 +219,14 @@ def test_a_calibration_with_more_networks_than_one_answer_holds_is_refused_at_on
     answer = client.post(f"/v1/devices/{board}/requests", json={**body, "networks": 6})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "networks")
     ask(client, board, {**body, "networks": 5})
+
+
+def test_a_device_is_asked_so_much_and_no_more_until_something_ends(
+    client: TestClient, board: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.requests.service.MOST_OPEN", 2)
+    first, _ = ask(client, board), ask(client, board)
+    answer = client.post(f"/v1/devices/{board}/requests", json=PROFILE)
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:lutnas:problem:too-many-device-requests")
+    client.post(f"/v1/device-requests/{first['id']}/cancel").raise_for_status()
+    ask(client, board)
