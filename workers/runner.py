@@ -17,6 +17,7 @@ import socket
 import tempfile
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,11 +63,10 @@ PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
 AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it may be away for all of them
-MOST_NOT_LOADED = 1000
 _logger = logging.getLogger(__name__)
 # Jobs whose files the store did not give to this process, until it gives those of another: that one goes first, for a
 # store may refuse one file for good.
-_not_loaded = dict[str, None]()
+_not_loaded = deque[str](maxlen=1000)
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
@@ -139,9 +139,7 @@ class Attempt:
         except Stopped as stop:
             self._give_back(stop)
             if isinstance(stop, Unloaded):
-                _not_loaded[job_id] = None
-                if len(_not_loaded) > MOST_NOT_LOADED:
-                    del _not_loaded[next(iter(_not_loaded))]
+                _not_loaded.append(job_id)
                 self._stay_away()
         except OperationalError:
             raise  # the database is gone: the lease runs out by itself

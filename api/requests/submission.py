@@ -63,8 +63,7 @@ def _table_errors(session: Session, device: Device, spec: Calibrate) -> Iterator
         space = _offered(session, device, spec)
     except (spaces.SpaceUnknown, spaces.ChoicesRefused):
         return  # told already
-    if spec.networks > (most := spaces.most_drawn(space)):
-        yield FieldProblem("networks", f"at most {most} of {space.name}, which has {len(space.layers)} layers")
+    yield from spaces.too_many_drawn(space, spec.networks, "networks")
     missing = tables.missing(session, table, space)
     if missing:
         shown = ", ".join(operator.key for operator in missing[:3]) + (" ..." if len(missing) > 3 else "")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.auth.callers import Owner
 from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Submitter
-from api.errors import FieldProblem, InvalidRequest
+from api.errors import InvalidRequest
 from api.pages import Page
 from api.spaces import service as spaces
 from api.spaces.schemas import SampledArchitecture, SpaceOperators, SpaceSample, SpaceSummary
@@ -72,9 +72,8 @@ def sample_architectures(
     with service.database.read() as session:
         owner = caller.owner if table is None else Owner(tables.get(session, caller.owner, table).owner)
         space = spaces.offered(session, owner, name, asked.precision, asked.width, asked.sparsity)
-    if count > (most := spaces.most_drawn(space)):
-        wrong = FieldProblem("count", f"at most {most} of {space.name}, which has {len(space.layers)} layers")
-        raise InvalidRequest("That many architectures are too long an answer.", errors=[wrong])
+    if wrong := list(spaces.too_many_drawn(space, count, "count")):
+        raise InvalidRequest("That many architectures are too long an answer.", errors=wrong)
     rng, drawn = random.Random(seed), dict[tuple[int, ...], None]()
     for _ in range(4 * count):
         drawn[tuple(rng.randrange(len(layer.choices)) for layer in space.layers)] = None

@@ -8,7 +8,7 @@ Errors:
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -141,9 +141,10 @@ def offered(
         raise _refused(space, error) from error
 
 
-def most_drawn(space: Space) -> int:
-    """How many architectures of `space` one answer may have."""
-    return max(1, MOST_DRAWN_LAYERS // len(space.layers))
+def too_many_drawn(space: Space, count: int, field: str) -> Iterator[FieldProblem]:
+    """What is wrong, in `field`, with drawing `count` architectures of `space`: one answer has to hold them."""
+    if count > (most := max(1, MOST_DRAWN_LAYERS // len(space.layers))):
+        yield FieldProblem(field, f"at most {most} of {space.name}, which has {len(space.layers)} layers")
 
 
 def with_choices(space: Space, choices: Choices | None) -> Space:

@@ -80,8 +80,8 @@ def agent(
             ).run(once=once, poll_seconds=poll_seconds)
         except Stopped:
             say("stopped")
-            # What was asked for once was not answered.
-            return ENDED_BY[stop.signal or signal.SIGTERM] if once else ExitCode.OK
+            assert stop.signal is not None
+            return ENDED_BY[stop.signal] if once else ExitCode.OK  # what was asked for once was not answered
     if found is None:
         say(f"nothing is asked of {device}, or another agent is at work")
         return ExitCode.OK

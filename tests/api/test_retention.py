@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from api.app import create_app
+from api.artifacts.quota import stored_bytes
 from api.artifacts.store import ArtifactStore, StoreAway
 from api.db.session import Database
 from api.jobs.lease import Lease, claim, release, report, save_checkpoint, succeed
@@ -228,3 +230,21 @@ def test_above_the_quota_no_upload_and_no_job_is_taken(
     again = small.post("/v1/search-jobs", json=a_job(), headers={"Idempotency-Key": "first"})
     assert again.status_code == 200
     assert len(small.get("/v1/search-jobs").json()["items"]) == 1
+
+
+def test_of_data_sets_that_come_at_once_no_more_are_taken_than_the_quota_has_room_for(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    def send(to: httpx.Client, name: str) -> int:
+        return to.post("/v1/datasets", data={"name": name}, files={"file": an_npz(x=X, y=Y)}).status_code
+
+    assert send(client, "first") == 201
+    with database.read() as session:
+        of_one = stored_bytes(session, "main")
+    two = settings.model_copy(update={"max_stored_bytes": 2 * of_one})
+    headers = {"Authorization": client.headers["Authorization"]}
+    with TestClient(create_app(two), headers=headers) as found, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda number: send(found, f"more-{number}"), range(6)))
+    assert sorted(answers) == [201] + [409] * 5
+    with database.read() as session:
+        assert stored_bytes(session, "main") == 2 * of_one
