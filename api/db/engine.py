@@ -10,6 +10,14 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 READ_ONLY = "lutnas_read_only"
 BUSY_MILLISECONDS = 30_000
+# libpq would wait as long as TCP does for a host that is gone: two minutes to connect, hours for an answer.
+POSTGRES_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 
 
 def store_url(url: str) -> URL:
@@ -35,6 +43,7 @@ def make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
         engine = create_engine(parsed, pool_size=10, max_overflow=30, hide_parameters=True)
         _prepare_sqlite(engine, foreign_keys=foreign_keys)
         return engine
+    parsed = parsed.set(query={**POSTGRES_PATIENCE, **parsed.query})
     return create_engine(parsed, pool_size=5, max_overflow=35, pool_pre_ping=True, hide_parameters=True)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 
 from api.auth.service import identify, make_token
 from api.db.engine import make_engine
@@ -194,3 +195,11 @@ def test_other_stores_are_refused() -> None:
         with pytest.raises(ValueError, match="LUTNAS_DATABASE_URL"):
             make_engine(url)
     assert make_engine("postgresql://a/b").url.drivername == "postgresql+psycopg"
+
+
+def test_a_postgres_that_says_nothing_is_given_up_and_the_url_may_say_when() -> None:
+    assert make_engine("postgresql://lutnas@127.0.0.1/lutnas").url.query["connect_timeout"] == "10"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        engine = make_engine(f"postgresql://lutnas@127.0.0.1:{silent.getsockname()[1]}/lutnas?connect_timeout=2")
+        with pytest.raises(OperationalError, match="timeout expired"):
+            engine.connect()
