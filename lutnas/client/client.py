@@ -313,7 +313,7 @@ class Client:
 
     def told(self, job: str, *, after: int = 0) -> Iterator[Event]:
         """The events that a job has had behind number `after`, without waiting for more."""
-        return self._transport.items(path_of("search-jobs", job, "events"), {"after": after})
+        return self._transport.items(path_of("search-jobs", job, "events"), {"after": after}, place="after")
 
     def attempts(self, job: str) -> Iterator[Attempt]:
         """Who tried to carry a job out, first to last, and how each attempt ended."""

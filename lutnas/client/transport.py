@@ -76,18 +76,17 @@ class Transport:
         except ValueError:
             raise self.foreign("an answer that is not JSON") from None
 
-    def items(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
-        """All items of a list, page by page."""
-        cursor: str | None = None
+    def items(self, path: str, params: Mapping[str, Any] | None = None, *, place: str = "cursor") -> Iterator[Any]:
+        """All items of a list, page by page; `place` is the parameter that says where a page begins."""
+        given = {name: value for name, value in (params or {}).items() if value is not None}
         while True:
-            given = {k: v for k, v in {**(params or {}), "cursor": cursor}.items() if v is not None}
             page = self.json("GET", path, params=given)
             if not isinstance(page, dict) or "items" not in page:
                 raise self.foreign("a list without items")
             yield from page["items"]
-            cursor = page.get("next_cursor")
-            if cursor is None:
+            if page.get("next_cursor") is None:
                 return
+            given[place] = page["next_cursor"]
 
     @contextmanager
     def stream(self, path: str, **arguments: Any) -> Iterator[httpx.Response]:

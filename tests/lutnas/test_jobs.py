@@ -10,7 +10,9 @@ from typing import Any
 
 from api.artifacts.store import StoredFile
 from api.db.session import Database
+from api.jobs.events import append
 from api.jobs.lease import fail, keep_log
+from api.jobs.models import SearchJob
 from api.jobs.sharing import NewNetwork, share_out
 from lutnas.cli.watch import View
 from search.evidence import Evidence
@@ -49,6 +51,20 @@ def test_a_queued_job_pauses_and_goes_on(service: Service, spec: dict[str, Any])
     job = submit(service, spec)
     assert service.data("jobs", "pause", job["id"])["state"] == "paused"
     assert service.data("jobs", "resume", job["id"])["state"] == "queued"
+
+
+def test_events_of_many_pages_are_told_once_each(service: Service, database: Database, spec: dict[str, Any]) -> None:
+    job = submit(service, spec)["id"]
+    with database.write() as session:
+        row = session.get_one(SearchJob, job)
+        for number in range(230):
+            append(session, row, "note", {"text": f"number {number}"})
+    with service.client() as client:
+        ids = [event["id"] for event in client.told(job)]
+        behind = [event["id"] for event in client.told(job, after=ids[104])]
+    assert ids == sorted(set(ids))
+    assert len(ids) == 231
+    assert behind == ids[105:]
 
 
 def test_validation_tells_what_can_be_reached(service: Service, spec: dict[str, Any]) -> None:
