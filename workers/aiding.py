@@ -16,10 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
-
 from api.artifacts.store import ArtifactStore, StoreError
-from api.db.session import Database
+from api.db.session import DATABASE_AWAY, Database
 from api.jobs import compared
 from api.jobs.compared import NetworkLease, NetworkLost
 from api.jobs.document import Limits
@@ -63,7 +61,7 @@ def aid(
     learn(job_id=job_id)
     try:
         inputs, comparison = _comparison(database, settings, job_id)
-    except OperationalError:
+    except DATABASE_AWAY:
         raise
     except Exception:  # whatever it is, it is none of the networks': the job's own attempt has all that it needs
         _logger.warning("%s: this worker cannot take part in its comparison", job_id, exc_info=True)
@@ -105,7 +103,7 @@ class Aid:
         except _Drained:
             self._give_back(lease)
             return _counted("given-back", goes_on=False)
-        except OperationalError:
+        except DATABASE_AWAY:
             _counted("database-away", goes_on=False)
             raise
         except Exception as error:

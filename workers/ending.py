@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from sqlalchemy.exc import OperationalError
-
 from api.artifacts.store import StoreAway
+from api.db.session import DATABASE_AWAY
 from api.jobs.lease import LeaseLost
+from workers.storing import is_full
 
 
 class Stopped(Exception):
@@ -27,19 +27,25 @@ class PausedByUser(Stopped):
 
 
 class Unloaded(Stopped):
-    """The store that has the job's inputs, or its checkpoint, does not answer. It is not the job's fault."""
+    """The store that has the job's inputs, or its checkpoint, does not answer, or there is no room here for them. It is
+    not the job's fault.
+    """
 
-    def __init__(self, away: StoreAway) -> None:
-        super().__init__("queued", f"its files could not be loaded: {away}")
+    def __init__(self, why: Exception) -> None:
+        super().__init__("queued", f"its files could not be loaded: {why}")
 
 
 @contextmanager
 def from_the_store() -> Iterator[None]:
-    """What is loaded inside is there, or a store that is away ends the attempt as Unloaded."""
+    """What is loaded inside is there, or a store that is away, or a disk without room, ends the attempt as Unloaded."""
     try:
         yield
     except StoreAway as away:
         raise Unloaded(away) from away
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise Unloaded(error) from error
 
 
 def outcome_of(error: Exception | None) -> str:
@@ -48,4 +54,6 @@ def outcome_of(error: Exception | None) -> str:
         return "succeeded"
     if isinstance(error, Stopped):
         return error.becomes
-    return {LeaseLost: "lease-lost", OperationalError: "database-away"}.get(type(error), "failed")
+    if isinstance(error, DATABASE_AWAY):
+        return "database-away"
+    return "lease-lost" if isinstance(error, LeaseLost) else "failed"

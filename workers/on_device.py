@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from api.db.session import Database
+from api.db.session import DATABASE_AWAY, Database
 from api.devices.models import Device
 from api.jobs.asked import answer_to, key_of
 from api.jobs.lease import Lease, fenced
@@ -77,10 +76,9 @@ class DeviceTimer:
 
     def __call__(self, network: Network) -> dict[str, float]:
         """Raises Stopped, LeaseLost."""
-        asked = {name: self._ask(table, network) for name, table in self.tables.items()}
         self.is_kept = False
         try:
-            return self._answered(asked)
+            return self._answered({name: self._ask(name, table, network) for name, table in self.tables.items()})
         except Stopped as stop:
             if stop.becomes != "cancelled" and not self.is_kept:
                 self.keep()
@@ -118,12 +116,15 @@ class DeviceTimer:
                 where = f"on {name}: {table.runtime}, {threads}, batch {table.batch}, random weights, before training"
                 yield Measured(what=NETWORK, latency_us=answer["latency_us"], where=where)
 
-    def _ask(self, table_id: str, network: Network) -> str:
+    def _ask(self, name: str, table_id: str, network: Network) -> str:
         spec = _asked(table_id, network)
         with self.database.write() as session:
             fenced(session, self.lease)  # else it would be asked behind the end of the job, and for nobody
             device = session.get_one(Device, session.get_one(Table, table_id).device_id)
-            request = self._standing(session, device, spec)
+            try:
+                request = self._standing(session, device, spec)
+            except requests.TooManyDeviceRequests as error:
+                raise Stopped("paused", f"{name} was not asked: {error} Then resume the job") from error
             _logger.info("%s: %s is asked to time a network: %s", self.lease.job_id, device.name, request.id)
             return request.id
 
@@ -143,7 +144,7 @@ class DeviceTimer:
         try:
             with self.database.read() as session:
                 request = session.get_one(DeviceRequest, request_id)
-        except OperationalError:
+        except DATABASE_AWAY:
             _logger.warning("%s: the database does not answer", self.lease.job_id, exc_info=True)
             return None
         if request.state == SUCCEEDED:

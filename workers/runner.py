@@ -23,11 +23,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
-from api.db.session import Database
+from api.db.session import DATABASE_AWAY, Database
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
 from api.jobs.forecasting import measured_pace
@@ -121,7 +120,7 @@ class Attempt:
         self.store = ArtifactStore(settings.artifacts)
         self.pace = Pace(clock)
         self.reported = -PROGRESS_SECONDS + clock()
-        self.kept = clock()
+        self.kept: float | None = None  # since when no checkpoint was kept; None before the first step
         self.sharing: Sharing | None = None  # once the comparison is shared out
         self.at_work: Run | None = None
         self.timer: DeviceTimer | None = None  # where the job wants devices asked
@@ -141,7 +140,7 @@ class Attempt:
             if isinstance(stop, Unloaded):
                 _not_loaded.append(job_id)
                 self._stay_away()
-        except OperationalError:
+        except DATABASE_AWAY:
             raise  # the database is gone: the lease runs out by itself
         except Exception as error:
             _logger.exception("%s: attempt %d failed", job_id, self.lease.attempt)
@@ -265,7 +264,10 @@ class Attempt:
         ):
             self._tell(run, report, inputs)
             self.reported = now
-        if now - self.kept >= self.settings.checkpoint_seconds:
+        if self.kept is None:
+            # A checkpoint forgives lost workers: loading, and what compiles in the first step, earn none.
+            self.kept = now
+        elif now - self.kept >= self.settings.checkpoint_seconds:
             self._keep(run, report.step, here)
 
     def _obey(self, run: Run, report: StepReport, here: dict[str, Any]) -> None:
@@ -316,18 +318,24 @@ class Attempt:
 
     def _stored_checkpoint(self, run: Run, step: int, here: dict[str, Any]) -> StoredFile | None:
         """Under a new name, so that a crash between file and row leaves the last one whole. Where there is no room for
-        it, or the store is away, the last one stays too: a later one may be kept.
+        it, here or in the store, or that is away, the last one stays too: a later one may be kept.
         """
         self.kept = self.clock()
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "checkpoint"
-            state.save({"environment": here, "run": run.state_dict()}, file)
-            name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
-            try:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "checkpoint"
+                kept = {"environment": here, "run": run.state_dict()}
+                self._with_room(lambda: state.save(kept, file), patience_seconds=0.0)
+                name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
                 return self._store(name, file, patience_seconds=0.0)
-            except (StoreFull, StoreAway) as error:
-                _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
-                return None
+        except (StoreFull, StoreAway) as error:
+            _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
+            return None
+
+    def _with_room(self, make: Callable[[], storing.Made], *, patience_seconds: float = STORE_SECONDS) -> storing.Made:
+        return storing.with_room(
+            make, patience_seconds=patience_seconds, listen=self._listen, clock=self.clock, sleep=self.sleep
+        )
 
     def _store(self, name: str, file: Path, *, patience_seconds: float = STORE_SECONDS) -> StoredFile:
         path = attempt_path(self.lease.job_id, self.lease.attempt, name)
@@ -357,7 +365,7 @@ class Attempt:
             threads=inputs.threads,
         )
         with tempfile.TemporaryDirectory() as folder:
-            result = run.export(Path(folder))
+            result = self._with_room(lambda: run.export(Path(folder)))
             for note in result.notes:
                 self._write("note", steps, {"detail": note})
             files = [self._store(file.name, file) for file in result.files]
@@ -366,7 +374,8 @@ class Attempt:
                 self.lease, inputs, run, result, files, measured=measured, environment=here, pace=pace,
                 made_at=datetime.now(UTC),
             )  # fmt: skip
-            files += [self._store(file.name, file) for file in write_reports(card, Path(folder))]
+            reports = self._with_room(lambda: write_reports(card, Path(folder)))
+            files += [self._store(file.name, file) for file in reports]
         found = new_architecture(inputs, result)
         _logger.info("%s: done, with test accuracy %.4f", self.lease.job_id, result.test_metric)
         self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))

@@ -1,25 +1,59 @@
-"""Files into a store that may be full or away for a while: no reason to lose a search that took hours.
+"""Files onto a disk and into a store that may be full or away for a while: no reason to lose a search that took hours.
 
 Errors:
-    StoreFull (Exception)   the store took a file neither at once nor within the time it was given
+    StoreFull (Exception)   the store, or the disk, took a file neither at once nor within the time it was given
     StoreAway (StoreError)  the same of one that does not answer, see api.artifacts.store
 """
 
 import errno
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile
 
 PAUSE_SECONDS = 2.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+Made = TypeVar("Made")
 _logger = logging.getLogger(__name__)
 
 
 class StoreFull(Exception):
-    """The store took a file neither at once nor within the time it was given."""
+    """The store, or the disk, took a file neither at once nor within the time it was given."""
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a file found no room. safetensors says so in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return isinstance(error, SafetensorError) and any(f"(os error {code})" in str(error) for code in _FULL)
+
+
+def with_room(
+    make: Callable[[], Made], *, patience_seconds: float, listen: Callable[[], None],
+    clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+) -> Made:  # fmt: skip
+    """What `make` gives, which writes temporary files; where there is no room, again and again as in `put`. Raises
+    StoreFull, and what `listen` raises.
+    """
+    deadline = clock() + patience_seconds
+    while True:
+        try:
+            return make()
+        except (OSError, SafetensorError) as error:
+            if not is_full(error):
+                raise
+            told = f"no room for temporary files in {tempfile.gettempdir()}"
+            if clock() >= deadline:
+                raise StoreFull(f"{told}: make some, or name another folder by TMPDIR") from error
+        listen()
+        _logger.warning("%s, trying again in %g s", told, PAUSE_SECONDS)
+        sleep(PAUSE_SECONDS)
 
 
 def put(
@@ -35,7 +69,7 @@ def put(
         try:
             return store.put(path_in_store, file, media_type=media_type)
         except OSError as error:
-            if error.errno not in _FULL:
+            if not is_full(error):
                 raise
             if clock() >= deadline:
                 raise StoreFull(f"{path_in_store}: {error.strerror}: make room in the store of artifacts") from error

@@ -1,7 +1,11 @@
 """Attempts of a job that a test works at itself, with a clock of its own."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
@@ -50,3 +54,21 @@ def attempted(
     with attempt_of(database, settings, job, clock, drain) as attempt:
         attempt.store = store or attempt.store
         attempt.run()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
+    """A disk of 32 KiB at `folder`; what it gives makes room. Skips where nothing can be mounted."""
+    mount = ["mount", "-t", "tmpfs", "-o"]
+    try:
+        subprocess.run([*mount, "size=32k", "tmpfs", str(folder)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs leave to mount")
+
+    def more_room() -> None:
+        subprocess.run([*mount, "remount,size=1g", "tmpfs", str(folder)], check=True)
+
+    try:
+        yield more_room
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

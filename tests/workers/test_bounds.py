@@ -44,3 +44,23 @@ def test_memory_above_the_limit_ends_the_job_at_a_step_and_within_one() -> None:
     assert "and the worker's process has" in told("kept = torch.ones(2**26 + 2**24); bounds.check()")
     assert "an allocation above it was refused" in told("torch.zeros(2**28).sum()")
     assert "an allocation above it was refused" in told("bytearray(2**30)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process takes")
+def test_what_the_job_before_freed_does_not_count() -> None:
+    """As search.machine has the allocator keep it."""
+    code = """
+import time, torch
+from api.jobs.document import Limits
+from search.machine import use_threads
+from workers.bounds import Bounds, _in_status
+use_threads(1)
+torch.ones(8).sum()
+most = _in_status("VmRSS") + 2**27
+before = [torch.ones(2**18) for _ in range(500)]
+del before
+assert _in_status("VmRSS") > most, "the allocator kept nothing"
+with Bounds(Limits(max_memory_bytes=most), spent_seconds=0.0, clock=time.monotonic) as bounds:
+    bounds.check()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,6 +8,7 @@ from api.jobs.ending import finish
 from api.jobs.lease import LeaseLost, Order, claim, heartbeat, latest_checkpoint
 from api.jobs.models import SearchJob
 from api.jobs.pins import load
+from api.requests import service
 from api.settings import Settings
 from search.architecture import Architecture
 from search.network import Network
@@ -98,6 +99,23 @@ def test_a_job_asks_anew_where_the_agent_was_told_to_leave_its_request_and_fell_
     attempted(database, settings, job, Clock(agent(client, [1.0])))
     assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
     assert [one["state"] for one in requests(client)] == ["cancelled", "succeeded"]
+
+
+def test_a_job_pauses_where_its_device_takes_no_more_requests_and_searches_no_more_once_it_does(
+    client: TestClient, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(client)
+    monkeypatch.setattr(service, "MOST_OPEN", 0)
+    attempted(database, settings, job, Clock())
+    assert shown(client, job)["state"] == "paused"
+    (ended,) = client.get(f"/v1/search-jobs/{job}/attempts").json()["items"]
+    assert ended["reason"].startswith("board was not asked: board has 0 requests that are not at their end")
+    searched = sum(event["data"].get("phase") == "search" for event in events(client, job))
+    monkeypatch.undo()
+    client.post(f"/v1/search-jobs/{job}/resume")
+    attempted(database, settings, job, Clock(agent(client, [1.0])))
+    assert shown(client, job)["state"] == "succeeded", shown(client, job)["error"]
+    assert sum(event["data"].get("phase") == "search" for event in events(client, job)) == searched
 
 
 def test_an_agent_that_cannot_time_a_network_pauses_the_job_with_its_words_and_is_asked_anew(

@@ -1,5 +1,7 @@
 """A store that does not answer costs a job time, and never the job."""
 
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,13 +9,15 @@ from fastapi.testclient import TestClient
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
+from api.jobs.lease import latest_checkpoint
 from api.jobs.models import SearchJob
 from api.settings import Settings
 from search.datasets import load
 from tests.api.making import an_npz
 from tests.e2e.conftest import spec
 from tests.workers import attempting
-from tests.workers.attempting import Clock, never
+from tests.workers.asking import Killed
+from tests.workers.attempting import Clock, never, small_disk
 from tests.workers.test_storing import AwayFor
 from workers.runner import run_job
 
@@ -96,6 +100,46 @@ def test_results_wait_for_a_store_that_is_away(client: TestClient, database: Dat
     job = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"]
     assert attempted(database, without, job, AwayFor(settings.home / "artifacts", 3)) == 6.0
     assert attempts(client, job) == [("succeeded", None)]
+
+
+def test_results_wait_for_room_on_the_workers_own_disk_and_checkpoints_do_without(
+    client: TestClient, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    job = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"]
+    with small_disk(own) as more_room:
+        monkeypatch.setattr("tempfile.tempdir", str(own))
+        clock = Clock(more_room)
+        always = settings.model_copy(update={"checkpoint_seconds": 0.0})
+        attempting.attempted(database, always, job, clock)
+    assert attempts(client, job) == [("succeeded", None)]
+    assert clock.now == 2.0
+
+
+def test_a_slow_load_earns_no_checkpoint(
+    client: TestClient, database: Database, settings: Settings, own_data: str
+) -> None:
+    """One forgives the workers that were lost before."""
+
+    class Slow(ArtifactStore):
+        def local(self, path_in_store: str) -> AbstractContextManager[Path]:
+            clock.now += 2 * settings.checkpoint_seconds
+            return super().local(path_in_store)
+
+    job, clock, looks = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"], Clock(), [0]
+
+    def drain() -> bool:
+        looks[0] += 1
+        if looks[0] > 3:
+            Killed.now()
+        return False
+
+    with pytest.raises(Killed):
+        attempting.attempted(database, settings, job, clock, drain, Slow(settings.artifacts))
+    assert clock.now > settings.checkpoint_seconds
+    with database.read() as session:
+        assert latest_checkpoint(session, job) is None
 
 
 def test_a_file_that_is_gone_fails_its_job_by_name(

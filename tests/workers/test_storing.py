@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import torch
+from safetensors import SafetensorError
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile
+from search import state
+from tests.workers.attempting import small_disk
 from workers.failures import problem_of
-from workers.storing import StoreFull, put
+from workers.storing import StoreFull, is_full, put
 
 
 class FullFor(ArtifactStore):
@@ -76,6 +80,18 @@ def kept(
         clock=lambda: sum(slept), sleep=slept.append,
     )  # fmt: skip
     return found, slept
+
+
+def test_a_disk_without_room_is_told_apart_whoever_writes(tmp_path: Path) -> None:
+    assert is_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
+    assert not is_full(OSError(errno.EIO, "Input/output error"))
+    with small_disk(tmp_path):
+        with pytest.raises(SafetensorError) as caught:
+            state.save({"weights": torch.zeros(2**20)}, tmp_path / "state")
+        assert is_full(caught.value)
+    with pytest.raises(SafetensorError) as caught:
+        state.save({"weights": torch.zeros(1)}, tmp_path / "none" / "state")
+    assert not is_full(caught.value)
 
 
 def test_a_result_waits_until_there_is_room(tmp_path: Path, file: Path) -> None:
