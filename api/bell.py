@@ -129,10 +129,7 @@ def _folders(bell: Path) -> dict[str, Any]:
         folder = bell / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-    # A message that is taken moves to `processed` and stays there, some hundred bytes a job; where it is not kept, it
-    # passes through the machine's shared temporary folder, by a copy that is not atomic.
     return {
         **{option: str(bell / name) for option, name in names.items()},
-        "store_processed": True,
         "polling_interval": 0.1,
     }

@@ -5,15 +5,18 @@ as yet: a worker ends by that (celery/kombu#1551), and its ring is gone. Here a 
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty
 from typing import Any
 from uuid import uuid4
 
+from kombu.exceptions import ChannelError
 from kombu.transport import TRANSPORT_ALIASES, filesystem
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 SCHEME = "folders"
 
@@ -24,6 +27,26 @@ class Channel(filesystem.Channel):
     def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]  # its two stubs differ
         name = f"{time.monotonic_ns() // 1_000_000}_{uuid4()}.{queue}.msg"
         _write(Path(self.data_folder_out) / name, payload)
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
+        """The oldest message, taken by a rename that one process wins. kombu leaves it in `processed` for ever, or
+        takes it through the machine's shared temporary folder, by a copy that is not atomic.
+        """
+        for name in sorted(os.listdir(self.data_folder_in)):
+            if name.partition(".")[2] != f"{queue}.msg":
+                continue
+            taken = Path(self.processed_folder) / name
+            try:
+                (Path(self.data_folder_in) / name).rename(taken)
+            except OSError:
+                continue  # by somebody else meanwhile
+            try:
+                payload = taken.read_text(encoding="utf-8")
+                taken.unlink()
+            except OSError as error:
+                raise ChannelError(f"cannot read the message {taken}: {error.strerror}") from error
+            return loads(payload)
+        raise Empty
 
     def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str | None) -> None:
         bound = (routing_key or "", pattern or "", queue or "")

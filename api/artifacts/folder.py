@@ -58,9 +58,9 @@ class FolderFiles:
                 folder.rmdir()
 
     def found(self, prefix: str, *, half_written: bool) -> Iterator[Found]:
-        for file in (self.folder / prefix).rglob("*"):
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                if file.is_file() and (half_written or not _BESIDE.fullmatch(file.name)):
+        for folder, _, names in os.walk(self.folder / prefix):  # folders that are gone meanwhile are passed over
+            for file in (Path(folder, name) for name in names if half_written or not _BESIDE.fullmatch(name)):
+                with suppress(FileNotFoundError):  # deleted meanwhile
                     facts = file.stat()
                     written_at = datetime.fromtimestamp(facts.st_mtime, UTC)
                     yield Found(file.relative_to(self.folder).as_posix(), facts.st_size, written_at)

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from api.db.base import Base
 from api.db.engine import make_engine, read_only
 
+# A database that is away: it does not answer, the connection is dead, or it takes no writes in a switch-over.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
 _AFTER_COMMIT, _CHANGED = "after_commit", "changed"
 _CLOCKS = {
     # unixepoch('subsec') is NULL before SQLite 3.42.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -85,8 +86,7 @@ def prepare(session: Session, owner: Owner, submission: Submission) -> Assessmen
 
     Raises JobRefused, KeyReused, TooManyJobs.
     """
-    key, digest = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
-    if made_before(session, SearchJob, owner.name, key, digest) is not None:
+    if _made_before(session, owner, submission) is not None:
         return None
     check_room(session, owner.name, submission.max_open_jobs)
     found = assess(session, owner, submission.spec)
@@ -101,12 +101,27 @@ def submit(
     False where the key's first job answers instead. Raises KeyReused, TooManyJobs.
     """
     take_turn(session, owner.name)
-    key, digest = submission.idempotency_key, body_hash(submission.spec.told_apart_by)
-    if (standing := made_before(session, SearchJob, owner.name, key, digest)) is not None:
+    if (standing := _made_before(session, owner, submission)) is not None:
         return standing, False
     assert found is not None  # jobs are never deleted
     check_room(session, owner.name, submission.max_open_jobs)
+    digest = body_hash(submission.spec.told_apart_by)
     return queue(session, _new_job(session, owner.name, submission, found, digest), digest=digest, ring=ring)
+
+
+def _made_before(session: Session, owner: Owner, submission: Submission) -> SearchJob | None:
+    digest = body_hash(submission.spec.told_apart_by)
+
+    def is_of_body(job: SearchJob) -> bool:
+        if job.reproduces is not None or job.extends is not None:
+            return False
+        document = {**job.spec, "priority": job.priority, "limits": job.limits}
+        try:
+            return JobDocument.model_validate(document) == submission.spec
+        except ValidationError:  # it was submitted to a version that took other documents
+            return False
+
+    return made_before(session, SearchJob, owner.name, submission.idempotency_key, digest, is_of_body)
 
 
 def queue(session: Session, job: SearchJob, *, digest: str, ring: Ring) -> tuple[SearchJob, bool]:

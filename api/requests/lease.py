@@ -92,8 +92,13 @@ def heartbeat(
 
 
 def finish(session: Session, request: DeviceRequest, finished: Finish) -> None:
-    """Ends a locked request with what came of it. Raises LeaseLost, ResultRefused."""
-    if _fence(request, finished, RUNNING, SUCCEEDED) == SUCCEEDED:
+    """Ends a locked request with what came of it, or as cancelled where its user asked for that before: a job may have
+    asked anew meanwhile, and counts on one answer. Raises LeaseLost, ResultRefused.
+    """
+    if _fence(request, finished, RUNNING, SUCCEEDED, CANCELLED) != RUNNING:
+        return
+    if request.wish == "cancel":
+        end(request, CANCELLED, db_now(session))
         return
     outcome.check(session, request, finished.result)
     request.result = finished.result.model_dump(exclude_none=True)

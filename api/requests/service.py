@@ -8,6 +8,7 @@ Errors:
     RequestRefused (DomainError)          422  see api.requests.submission
 """
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -26,6 +27,7 @@ from api.requests.schemas import Asked
 from api.requests.submission import check
 
 MOST_OPEN = 1000  # of one device
+_ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
 
 
 class RequestUnknown(NotFound):
@@ -58,7 +60,14 @@ def submit(session: Session, device: Device, spec: Asked, idempotency_key: str |
     """
     document = spec.model_dump(mode="json")
     digest = body_hash([device.id, document])
-    standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest)
+
+    def is_of_body(request: DeviceRequest) -> bool:
+        try:
+            return (request.device_id, _ASKED.validate_python(request.spec)) == (device.id, spec)
+        except ValidationError:  # a version before took other documents
+            return False
+
+    standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest, is_of_body)
     if standing is not None:
         return standing, False
     check(session, device, spec)
@@ -78,7 +87,7 @@ def submit(session: Session, device: Device, spec: Asked, idempotency_key: str |
         started_at=None, finished_at=None,
     )  # fmt: skip
     if not insert(session, request):
-        standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest)
+        standing = made_before(session, DeviceRequest, device.owner, idempotency_key, digest, is_of_body)
         assert standing is not None  # ids are random and numbers locked: what else than the key can be taken
         return standing, False
     about(session, request.id)

@@ -141,6 +141,18 @@ def test_a_request_that_needs_a_bucket_that_is_away_may_be_tried_again_and_leave
         assert asked.post("/v1/datasets", **upload).status_code == 201
 
 
+def test_folders_that_are_removed_while_files_are_listed_are_passed_over(tmp_path: Path) -> None:
+    store, paths = ArtifactStore(tmp_path), [f"jobs/{job}/1/x" for job in "abc"]
+    for path in paths:
+        store.put(path, b"x", media_type="x/y")
+    listed = store.found()
+    first = next(listed).path
+    for path in paths:
+        store.delete(path)
+    assert first in paths
+    assert list(listed) == []
+
+
 def test_deleting_removes_empty_folders_and_nothing_else(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     for name in ("jobs/a/1/x", "jobs/a/2/y"):

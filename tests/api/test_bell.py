@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +156,27 @@ def test_lost_rings_are_made_again_at_once_however_long_the_back_off(
     rung_before(database, 29.0, 5, ours.requeue_seconds)
     assert sweeper.round() == []
     assert rung == [job]
+
+
+def test_a_sweep_that_fails_in_a_way_that_nobody_foresaw_is_not_the_last(
+    database: Database, settings: Settings, job: str
+) -> None:
+    rung = threading.Event()
+
+    def ring(job_id: str) -> bool:
+        if not tried:
+            tried.append(job_id)
+            raise OverflowError("date value out of range")
+        rung.set()
+        return True
+
+    tried, often = list[str](), settings.model_copy(update={"sweep_seconds": 0.02, "requeue_seconds": 0.02})
+    with database.write() as session:
+        session.execute(update(SearchJob).values(next_ring_us=0))
+    sweeper = Sweeper(database, often, ring, is_silent=lambda: False)
+    sweeper.start()
+    assert rung.wait(60)
+    sweeper.stop()
 
 
 def test_the_service_sweeps_while_it_runs(database: Database, settings: Settings, client: TestClient, job: str) -> None:

@@ -51,6 +51,7 @@ def test_a_worker_that_looks_while_messages_are_written_takes_each_once_and_whol
         takers = [pool.submit(take, channel) for channel in channels[1:]]
         pool.submit(write).result()
         assert sorted(number for taker in takers for number in taker.result()) == [*range(30)]
+    assert [file for file in Path(channels[0].processed_folder).iterdir() if file.is_file()] == []
 
 
 def test_queues_that_are_bound_and_deleted_at_once_are_all_in_the_table_or_out_of_it(channels: list[Any]) -> None:

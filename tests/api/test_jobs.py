@@ -11,6 +11,8 @@ from sqlalchemy import text
 from api.app import create_app
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
+from api.idempotency import body_hash
+from api.jobs.models import SearchJob
 from api.jobs.pins import load
 from api.settings import Settings
 from latency.formats import read_csv
@@ -212,6 +214,21 @@ def test_the_same_key_answers_the_first_job_and_another_body_is_a_conflict(
     other = client.post(JOBS, json=a_job(seed=1), headers=headers)
     assert (other.status_code, other.json()["type"]) == (409, "urn:lutnas:problem:idempotency-key-reused")
     assert row_counts(database)["search_jobs"] == 1
+
+
+def test_a_key_of_before_an_upgrade_that_added_a_field_still_answers_its_body_alone(
+    client: TestClient, database: Database, device: str
+) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first = client.post(JOBS, json=a_job(), headers=headers).json()["id"]
+    with database.write() as session:
+        row = session.get_one(SearchJob, first)
+        row.spec = {name: value for name, value in row.spec.items() if name != "on_device"}
+        row.idempotency_hash = body_hash(row.spec)
+    again = client.post(JOBS, json=a_job(), headers=headers)
+    assert (again.status_code, again.json()["id"]) == (200, first)
+    for other in (a_job(seed=1), a_job(priority=1)):
+        assert client.post(JOBS, json=other, headers=headers).status_code == 409
 
 
 def test_jobs_are_listed_by_state_and_label_in_pages(client: TestClient, device: str) -> None:

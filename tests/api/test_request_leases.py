@@ -144,6 +144,15 @@ def test_cancel_is_seen_at_the_next_heartbeat(client: TestClient, board: str) ->
     assert claim(client, board) is None
 
 
+def test_an_answer_that_comes_behind_the_cancel_ends_the_request_as_cancelled(client: TestClient, board: str) -> None:
+    ask(client, board)
+    request, held = claimed(client, board)
+    client.post(f"/v1/device-requests/{request}/cancel")
+    for _ in range(2):  # the answer to the first may be lost
+        told = tell(client, request, "finish", {**held, "result": {"table": "tbl_x"}})
+        assert (told.status_code, told.json()["state"]) == (200, "cancelled")
+
+
 def test_a_queued_request_is_cancelled_at_once_and_an_ended_one_not_at_all(client: TestClient, board: str) -> None:
     request = ask(client, board)["id"]
     for _ in range(2):

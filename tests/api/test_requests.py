@@ -8,6 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.db.session import Database
+from api.idempotency import body_hash
+from api.requests.models import DeviceRequest
 from api.settings import Settings
 from latency.operator import Operator
 from search.space import preset
@@ -105,6 +107,19 @@ def test_the_same_key_gives_the_same_request_and_another_body_is_refused(client:
     for where, body in ((path, {**PROFILE, "seed": 1}), ("/v1/devices/second/requests", PROFILE)):
         other = client.post(where, json=body, headers=headers)
         assert (other.status_code, other.json()["type"]) == (409, "urn:lutnas:problem:idempotency-key-reused")
+
+
+def test_a_key_of_before_an_upgrade_that_added_a_field_still_answers_its_request_alone(
+    client: TestClient, database: Database, board: str
+) -> None:
+    headers, path = {"Idempotency-Key": "once"}, f"/v1/devices/{board}/requests"
+    first = client.post(path, json=PROFILE, headers=headers).json()["id"]
+    with database.write() as session:
+        row = session.get_one(DeviceRequest, first)
+        row.spec = {name: value for name, value in row.spec.items() if name != "seed"}
+        row.idempotency_hash = body_hash([row.device_id, row.spec])
+    assert client.post(path, json=PROFILE, headers=headers).json()["id"] == first
+    assert client.post(path, json={**PROFILE, "seed": 1}, headers=headers).status_code == 409
 
 
 def test_many_that_ask_at_once_with_one_key_get_one_request(client: TestClient, board: str) -> None:

@@ -35,6 +35,14 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings()
 
 
+@pytest.mark.parametrize("name", ["KEEP_CHECKPOINTS_DAYS", "KEEP_DISTRIBUTIONS_DAYS", "KEEP_EVENTS_DAYS"])
+@pytest.mark.parametrize("days", ["1000000", "inf", "nan"])
+def test_days_that_no_calendar_has_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, days: str) -> None:
+    monkeypatch.setenv(f"LUTNAS_{name}", days)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
 def test_a_secret_comes_by_value_or_by_file_but_not_by_both(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("a-secret-from-a-file-1\n")
