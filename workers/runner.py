@@ -26,6 +26,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
+from api.db.migrate import is_current
 from api.db.session import DATABASE_AWAY, Database
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -61,7 +62,9 @@ from workers.timing import measured_here
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
-AWAY_SECONDS = 30.0  # that a worker takes no job after one whose inputs no store gave: it may be away for all of them
+# That a worker takes no job: behind one whose inputs no store gave, since it may be away for all of them, or where the
+# database is of another version.
+AWAY_SECONDS = 30.0
 _logger = logging.getLogger(__name__)
 # Jobs whose files the store did not give to this process, until it gives those of another: that one goes first, for a
 # store may refuse one file for good.
@@ -76,6 +79,9 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
         return
     database = Database(settings.database_url)
     try:
+        if not _is_ours(database):
+            _stay_away("the database is of another version of lutnas than this worker", drain)
+            return
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with database.write() as session:
             lease = door.claim_next(
@@ -97,6 +103,23 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
             Attempt(lease, settings, database, heart, log, drain=drain).run()
     finally:
         database.close()
+
+
+def _is_ours(database: Database) -> bool:
+    """Whether the database is of this version: an upgrade may have left this worker behind, or not have come to it."""
+    with database.read() as session:
+        return is_current(session.connection())
+
+
+def _stay_away(
+    why: str, drain: Callable[[], bool], clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:  # fmt: skip
+    """Other workers may be better off meanwhile."""
+    _logger.warning("%s: no job is taken for %g s", why, AWAY_SECONDS)
+    until = clock() + AWAY_SECONDS
+    while clock() < until and not drain():
+        sleep(WAIT_SECONDS)
 
 
 class Attempt:
@@ -139,7 +162,7 @@ class Attempt:
             self._give_back(stop)
             if isinstance(stop, Unloaded):
                 _not_loaded.append(job_id)
-                self._stay_away()
+                _stay_away("its files could not be loaded", self.drain, self.clock, self.sleep)
         except DATABASE_AWAY:
             raise  # the database is gone: the lease runs out by itself
         except Exception as error:
@@ -396,10 +419,3 @@ class Attempt:
                 door.release(session, self.lease, state=stop.becomes, reason=stop.reason, by_user=by_user)
         except LeaseLost:
             _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)
-
-    def _stay_away(self) -> None:
-        """Other workers may reach the store meanwhile. The time is the worker's: the job has been given back."""
-        _logger.warning("no job is taken for %g s", AWAY_SECONDS)
-        until = self.clock() + AWAY_SECONDS
-        while self.clock() < until and not self.drain():
-            self.sleep(WAIT_SECONDS)

@@ -5,7 +5,6 @@ Errors:
     StoreAway (StoreError)  the same of one that does not answer, see api.artifacts.store
 """
 
-import errno
 import logging
 import tempfile
 import time
@@ -15,10 +14,10 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 
+from api.artifacts.files import FULL
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile
 
 PAUSE_SECONDS = 2.0
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Made = TypeVar("Made")
 _logger = logging.getLogger(__name__)
 
@@ -30,8 +29,8 @@ class StoreFull(Exception):
 def is_full(error: Exception) -> bool:
     """Whether a file found no room. safetensors says so in words alone."""
     if isinstance(error, OSError):
-        return error.errno in _FULL
-    return isinstance(error, SafetensorError) and any(f"(os error {code})" in str(error) for code in _FULL)
+        return error.errno in FULL
+    return isinstance(error, SafetensorError) and any(f"(os error {code})" in str(error) for code in FULL)
 
 
 def with_room(

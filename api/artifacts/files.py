@@ -5,6 +5,7 @@ Errors:
     └── StoreAway             the store does not answer, or refuses: nothing is known of the file
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 CHUNK_BYTES = 1 << 20
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # a place without room, by its OSError
 
 
 class StoreError(Exception):

@@ -6,13 +6,14 @@ A file is written to the side, synced and renamed, so that a name never shows ha
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from api.artifacts.files import CHUNK_BYTES, Found, StoreError
+from api.artifacts.files import CHUNK_BYTES, FULL, Found, StoreAway, StoreError
 
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{16}")
 
@@ -30,18 +31,32 @@ class FolderFiles:
         target = self.folder / path
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
-            with _made(beside) as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(target)
+            with self._reached():
+                file = _made(beside)
+            with file:
+                for chunk in chunks:  # its errors are not the folder's
+                    with self._reached():
+                        file.write(chunk)
+                with self._reached():
+                    file.flush()
+                    os.fsync(file.fileno())
+            with self._reached():
+                beside.replace(target)
+                _sync_folder(target.parent)
         finally:
-            beside.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
 
     def read(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
-        return _pieces(self._existing(path), start, end)
+        return self._pieces(self._existing(path), start, end)
+
+    def _pieces(self, path: Path, start: int, end: int | None) -> Iterator[bytes]:
+        with self._reached(), path.open("rb") as file:
+            file.seek(start)
+            left = None if end is None else end - start
+            while piece := file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
+                left = None if left is None else left - len(piece)
+                yield piece
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
@@ -50,7 +65,8 @@ class FolderFiles:
     def delete(self, path: str) -> None:
         """Also removes folders that it leaves empty."""
         target = self.folder / path
-        target.unlink(missing_ok=True)
+        with self._reached():
+            target.unlink(missing_ok=True)
         with suppress(OSError):  # not empty
             for folder in target.parents:
                 if folder == self.folder:
@@ -71,9 +87,26 @@ class FolderFiles:
 
     def _existing(self, path: str) -> Path:
         file = self.folder / path
-        if not file.is_file():
-            raise StoreError(f"{file} is gone: the folder of artifacts was changed, or API and worker do not share it")
-        return file
+        with self._reached():
+            try:
+                if stat.S_ISREG(file.stat().st_mode):
+                    return file
+            except (FileNotFoundError, NotADirectoryError):
+                if not any(self.folder.iterdir()):
+                    raise StoreAway(f"{self.folder} is empty: is it mounted?") from None
+        raise StoreError(f"{file} is gone: the folder of artifacts was changed, or API and worker do not share it")
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """A disk that fails, a share that is away, or one that may not be written says nothing of a file. One that is
+        full does: who writes may wait for room.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            raise StoreAway(f"{self.folder} cannot be used: {error.strerror or error}") from error
 
 
 def _made(file: Path) -> IO[bytes]:
@@ -84,15 +117,6 @@ def _made(file: Path) -> IO[bytes]:
     except FileNotFoundError:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return file.open("xb")
-
-
-def _pieces(path: Path, start: int, end: int | None) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(start)
-        left = None if end is None else end - start
-        while piece := file.read(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
-            left = None if left is None else left - len(piece)
-            yield piece
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.db.base import Base
@@ -13,6 +14,7 @@ class AuditEntry(Base):
     """
 
     __tablename__ = "audit"
+    __table_args__ = (Index(None, "object_id", "id"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]

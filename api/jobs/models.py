@@ -34,6 +34,7 @@ class SearchJob(Keyed):
         Index(None, "state", "next_ring_us"),
         Index(None, "state", "lease_expires_us"),
         Index(None, "state", "priority", "id"),
+        Index(None, "state", "finished_at"),  # the newest paces
         Index(None, "owner", "id"),  # an owner's newest
         Index(None, "owner", "state"),  # and how many are open
     )

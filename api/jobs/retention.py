@@ -11,17 +11,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, CursorResult, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
 from api.artifacts.store import ArtifactStore, Found, StoreAway
+from api.db.base import Base
 from api.db.session import Database, at, db_now
 from api.jobs.models import FINAL, RUNNING, Checkpoint, JobEvent, SearchJob
 from api.settings import Settings
 from api.webhooks.models import PENDING, WebhookDelivery
 
-_JOBS_A_ROUND = 100  # whose events go in one unit of work: on SQLite all other writers wait for it
+_JOBS_A_ROUND, _ROWS_A_ROUND = 100, 10_000  # that go in one unit of work: on SQLite all other writers wait for it
 _OF_JOB = re.compile(r"jobs/(?P<job>[^/]+)/(?P<attempt>\d+)/[^/]+")  # half-written ones too: they lie beside
 _OF_DATA = re.compile(r"datasets/(dst_\w{20}\.npz|\.dst_\w{20}\.npz\.[0-9a-f]{16})")
 _logger = logging.getLogger(__name__)
@@ -82,15 +83,29 @@ def _events(database: Database, which: ColumnElement[bool], before: datetime, dr
         with database.read() as session:
             there = select(func.count()).select_from(JobEvent).where(which, JobEvent.job_id.in_(old))
             return session.scalar(there) or 0
+    has_some = select(JobEvent.job_id).where(which, JobEvent.job_id == SearchJob.id).exists()
+    count, behind = 0, ""
+    while True:
+        with database.read() as session:
+            more = old.where(SearchJob.id > behind, has_some).order_by(SearchJob.id).limit(_JOBS_A_ROUND)
+            job_ids = list(session.scalars(more))
+        if not job_ids:
+            return count
+        behind = job_ids[-1]
+        some = select(JobEvent.job_id, JobEvent.id).where(which, JobEvent.job_id.in_(job_ids)).limit(_ROWS_A_ROUND)
+        count += _gone(database, JobEvent, tuple_(JobEvent.job_id, JobEvent.id).in_(some))
+
+
+def _gone(database: Database, model: type[Base], some: ColumnElement[bool]) -> int:
+    """How many rows went, `some` after the other."""
     count = 0
     while True:
         with database.write() as session:
-            has_some = select(JobEvent.job_id).where(which, JobEvent.job_id == SearchJob.id).exists()
-            job_ids = list(session.scalars(old.where(has_some).limit(_JOBS_A_ROUND)))
-            if not job_ids:
+            result = session.execute(delete(model).where(some), execution_options={"synchronize_session": False})
+            assert isinstance(result, CursorResult)
+            if not result.rowcount:
                 return count
-            gone = delete(JobEvent).where(which, JobEvent.job_id.in_(job_ids)).returning(JobEvent.id)
-            count += len(session.scalars(gone).all())
+            count += result.rowcount
 
 
 def _deliveries(database: Database, before: datetime, dry_run: bool) -> int:
@@ -99,8 +114,8 @@ def _deliveries(database: Database, before: datetime, dry_run: bool) -> int:
     if dry_run:
         with database.read() as session:
             return session.scalar(select(func.count()).select_from(WebhookDelivery).where(old)) or 0
-    with database.write() as session:
-        return len(session.scalars(delete(WebhookDelivery).where(old).returning(WebhookDelivery.id)).all())
+    some = select(WebhookDelivery.id).where(old).limit(_ROWS_A_ROUND)
+    return _gone(database, WebhookDelivery, WebhookDelivery.id.in_(some))
 
 
 def _orphans(database: Database, store: ArtifactStore, before: datetime, dry_run: bool) -> list[int]:

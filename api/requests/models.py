@@ -29,6 +29,7 @@ class DeviceRequest(Keyed):
         UniqueConstraint("owner", "idempotency_key"),
         UniqueConstraint("device_id", "number"),
         Index(None, "device_id", "state"),
+        Index(None, "state", "lease_expires_us"),  # the sweeper's look
     )
 
     device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))

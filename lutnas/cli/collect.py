@@ -27,11 +27,18 @@ def collect(dry_run: bool, as_json: bool) -> None:
 
         from api.artifacts.store import ArtifactStore, StoreError
         from api.db import models  # all tables, so that relations between rooms are known
+        from api.db.migrate import is_current
         from api.db.session import Database
         from api.jobs import retention
     assert models.Base.metadata.tables
     try:
         with closing(Database(settings.database_url)) as database:
+            with database.read() as session:
+                if not is_current(session.connection()):
+                    raise Failure(
+                        f"the database {without_password(settings.database_url)} is of another version",
+                        hint="`lutnas migrate` brings an older one up; a newer one wants the lutnas that made it",
+                    )
             found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)
     except (ArgumentError, ValueError) as error:
         raise Failure(str(error), hint="LUTNAS_DATABASE_URL names the database") from error

@@ -84,6 +84,7 @@ def test_paths_stay_in_the_store(store: ArtifactStore) -> None:
     for path in ("../out", "/etc/passwd", "a/../../out", "", "a\\..\\b"):
         with pytest.raises(StoreError):
             store.put(path, b"x", media_type="text/plain")
+    store.put("jobs/some", b"x", media_type="text/plain")
     with pytest.raises(StoreError, match="is gone"):
         store.open("jobs/none")  # at once: an answer has not begun yet
     with pytest.raises(StoreError, match="is gone"), store.local("jobs/none"):
@@ -121,6 +122,32 @@ def test_a_bucket_that_does_not_answer_is_away_and_a_file_that_is_not_there_is_n
     for call in (away.read, away.delete, lambda path: away.put(path, b"x", media_type="x"), lambda _: [*away.found()]):
         with pytest.raises(StoreAway, match="cannot be used"):
             call("jobs/a/1/x")
+
+
+def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    store = ArtifactStore(share)
+    store.put("jobs/a/1/x", b"x", media_type="x/y")
+    share.rename(tmp_path / "elsewhere")
+    share.mkdir()  # as a mount point is where nothing is mounted
+    for load in (store.read, lambda path: store.local(path).__enter__()):
+        with pytest.raises(StoreAway, match="is empty: is it mounted"):
+            load("jobs/a/1/x")
+    share.rmdir()
+    share.write_bytes(b"no folder")
+    with pytest.raises(StoreAway, match="cannot be used: Not a directory"):
+        store.put("jobs/a/1/x", b"x", media_type="x/y")
+    share.unlink()
+    (tmp_path / "elsewhere").rename(share)
+    assert store.read("jobs/a/1/x") == b"x"
+    with pytest.raises(StoreError, match="is gone") as gone:
+        store.read("jobs/a/1/y")
+    assert not isinstance(gone.value, StoreAway)
+
+
+def test_what_a_file_is_made_of_fails_for_itself(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Is a directory"):
+        ArtifactStore(tmp_path / "store").put("jobs/a/1/x", tmp_path, media_type="x/y")
 
 
 def test_a_request_that_needs_a_bucket_that_is_away_may_be_tried_again_and_leaves_nothing(

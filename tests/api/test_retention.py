@@ -13,12 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from api.app import create_app
 from api.artifacts.quota import stored_bytes
 from api.artifacts.store import ArtifactStore, StoreAway
 from api.db.session import Database
+from api.jobs import retention
 from api.jobs.lease import Lease, claim, release, report, save_checkpoint, succeed
 from api.jobs.models import SearchJob
 from api.jobs.retention import Collected, collect
@@ -85,6 +86,32 @@ def test_what_an_old_job_left_goes_but_for_its_states_and_a_dry_run_only_tells(
     assert kinds(client, job) == ["state"] * 3
     assert path not in paths(store)
     assert collect(database, store, settings) == NOTHING
+
+
+def test_what_is_much_goes_bit_by_bit_so_that_others_can_write_in_between(
+    client: TestClient, database: Database, settings: Settings, store: ArtifactStore, device: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(retention, "_JOBS_A_ROUND", 2)
+    monkeypatch.setattr(retention, "_ROWS_A_ROUND", 4)
+    jobs = [submit(client) for _ in range(3)]
+    for job in jobs:
+        work(database, store, taken(database, job))
+        with database.write() as session:
+            session.execute(update(SearchJob).where(SearchJob.id == job).values(state="cancelled"))
+        ended_long_ago(database, job)
+    rows = list[int]()
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("DELETE FROM job_events"):
+            rows.append(cursor.rowcount)  # type: ignore[attr-defined]
+
+    event.listen(database.engine, "after_cursor_execute", note)
+    found = collect(database, store, settings)
+    assert (found.distributions, found.events) == (3, 9)
+    assert sum(rows) == 12
+    assert max(rows) == 4
+    assert [kinds(client, job) for job in jobs] == [["state"] * 2] * 3
 
 
 def test_a_store_that_is_away_keeps_its_files_alone_and_they_go_once_it_is_back(
@@ -178,10 +205,12 @@ def test_the_elected_sweeper_collects(database: Database, settings: Settings, tm
     aged(tmp_path)
     first, second = (Sweeper(database, ours, lambda _: True, is_silent=lambda: False) for _ in range(2))
     first.round()
+    first.wait_for_collecting(60)
     assert DATA[0] not in paths(store)
     store.put(DATA[1], b"12345", media_type="x")
     aged(tmp_path)
     second.round()
+    second.wait_for_collecting(60)
     assert DATA[1] in paths(store)
 
 
@@ -197,7 +226,7 @@ def test_a_bucket_that_is_away_does_not_end_the_sweeping(
         while len(caplog.records) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
         sweeper.stop()
-    assert [record.message for record in caplog.records[:2]] == ["a sweep failed and is tried again"] * 2
+    assert [record.message for record in caplog.records[:2]] == ["collecting failed, and is tried again in 1e-09 s"] * 2
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 Rows = dict[str, list[dict[str, Any]]]
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 
 
 def rows_of(revision: str) -> Rows:

@@ -147,6 +147,7 @@ def test_a_file_that_is_gone_fails_its_job_by_name(
 ) -> None:
     job = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"]
     store = ArtifactStore(settings.artifacts)
+    store.put("jobs/another/1/model.onnx", b"x", media_type="x/y")  # an empty store would be one that is away
     for file in list(store.found("datasets")):
         store.delete(file.path)
     attempted(database, settings, job, store)
