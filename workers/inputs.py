@@ -13,6 +13,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+import search.comparison
+import search.extension
+import search.run
 from api.artifacts.store import ArtifactStore
 from api.jobs.pins import JobInputs, StoredWeights
 from api.settings import Settings
@@ -24,6 +27,7 @@ from search.derive import Budget
 from search.extension import ExtensionRun
 from search.measuring import Measure
 from search.run import SearchRun
+from search.state import State
 from search.supernet.pretrained import read_pretrained
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +50,14 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     if BUILT_IN[pinned.name].content_hash != pinned.content_hash:
         raise DataChanged(f"{pinned.name} of this worker is not the one the job was submitted with: update the worker")
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
+
+
+def is_of_this_version(kept: State) -> bool:
+    """Whether a run's `state_dict()` was written in today's form. Where not, the job's pins still make the same run."""
+    if (comparison := kept.get("comparison")) is not None and comparison.get("format") != search.comparison.FORMAT:
+        return False
+    form = search.extension.FORMAT if kept.get("phase") == "extension" else search.run.FORMAT
+    return bool(kept.get("format") == form)
 
 
 def make_run(

@@ -50,7 +50,7 @@ from workers.ending import PausedByUser, Stopped, Unloaded, from_the_store, outc
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
-from workers.inputs import load_data, make_run
+from workers.inputs import is_of_this_version, load_data, make_run
 from workers.log import AttemptLog
 from workers.on_device import DeviceTimer
 from workers.pace import Pace
@@ -262,6 +262,11 @@ class Attempt:
     def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
         with from_the_store(), self.store.local(path) as file:
             kept = state.load(file)
+        if not is_of_this_version(kept["run"]):
+            detail = "the checkpoint is of another version of lutnas: the job begins anew, with the inputs that it has"
+            self._write("warning", 0, {"detail": detail})
+            self._end(lambda session: door.begin_anew(session, self.lease))
+            return
         run.load_state_dict(kept["run"])
         self.step = step
         _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)

@@ -24,7 +24,17 @@ from api.errors import problem
 from api.ids import new_id
 from api.jobs import attempts, compared, events
 from api.jobs.ending import finish
-from api.jobs.models import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, SUCCEEDED, Checkpoint, SearchJob
+from api.jobs.models import (
+    CANCELLED,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    Checkpoint,
+    ComparedNetwork,
+    SearchJob,
+)
 from api.jobs.pins import JobInputs, load
 from api.telemetry.metrics import LEASE_EXPIRIES
 
@@ -174,6 +184,16 @@ def save_checkpoint(session: Session, lease: Lease, *, step: int, artifact: Stor
         )
     )  # fmt: skip
     return [path for path in stale if path != artifact.path_in_store]
+
+
+def begin_anew(session: Session, lease: Lease) -> list[str]:
+    """Forgets the job's checkpoint, and networks of its comparison that rest on it.
+
+    Gives paths in the store that nothing names any more. Raises LeaseLost.
+    """
+    job = fenced(session, lease)
+    session.execute(delete(ComparedNetwork).where(ComparedNetwork.job_id == job.id))
+    return _forget_checkpoint(session, job)
 
 
 def latest_checkpoint(session: Session, job_id: str) -> tuple[str, int] | None:

@@ -14,7 +14,7 @@ from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs import compared, sharing
 from api.jobs.compared import NetworkLease, NetworkLost
-from api.jobs.lease import Lease, LeaseLost, claim_next, describe, fail, release
+from api.jobs.lease import Lease, LeaseLost, begin_anew, claim_next, describe, fail, latest_checkpoint, release
 from api.jobs.models import ComparedNetwork
 from api.jobs.sharing import NewNetwork, Standing
 from api.settings import Settings
@@ -310,3 +310,15 @@ def test_networks_come_in_pages_to_their_owner(
     second = client.get(path, params={"limit": 3, "cursor": first["next_cursor"]}).json()
     assert [one["number"] for one in first["items"] + second["items"]] == [1, 2, 3, 4, 5]
     assert client.get(path, headers=stranger).status_code == 404
+
+
+def test_a_job_that_begins_anew_forgets_its_checkpoint_and_its_networks(database: Database, share: Share) -> None:
+    lease = share()
+    theirs = aid(database)
+    assert theirs is not None
+    with database.write() as session:
+        assert len(begin_anew(session, lease)) == 1
+    with database.write() as session:
+        assert not sharing.is_shared_out(session, lease)
+        assert latest_checkpoint(session, lease.job_id) is None
+        assert not compared.heartbeat(session, theirs, step=1, lease_seconds=60)

@@ -1,4 +1,4 @@
-"""A worker that an upgrade of the service left behind."""
+"""Upgrades: a worker that one left behind, and checkpoints of before."""
 
 import logging
 
@@ -6,10 +6,19 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from api.artifacts.store import ArtifactStore
 from api.db.session import Database
+from api.jobs.lease import latest_checkpoint
 from api.settings import Settings
+from search import state
 from tests.workers.asking import submitted
+from tests.workers.attempting import Clock, attempted
 from workers.runner import run_job
+
+
+def weights(client: TestClient, job: str) -> str:
+    files = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
+    return next(str(file["sha256"]) for file in files if file["name"] == "weights.safetensors")
 
 
 def test_a_worker_takes_no_job_of_a_database_of_another_version(
@@ -23,3 +32,25 @@ def test_a_worker_takes_no_job_of_a_database_of_another_version(
     assert "the database is of another version of lutnas than this worker" in caplog.text
     assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "queued"
     assert client.get(f"/v1/search-jobs/{job}/attempts").json()["items"] == []
+
+
+def test_a_job_begins_anew_where_its_checkpoint_is_of_another_version(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    first, job = (submitted(client, on_device=None) for _ in range(2))
+    attempted(database, settings, first, Clock())
+    store, looks = ArtifactStore(settings.artifacts), iter([False] * 5)
+    attempted(database, settings, job, Clock(), drain=lambda: next(looks, True))
+    with database.read() as session:
+        kept = latest_checkpoint(session, job)
+    assert kept is not None
+    with store.local(kept[0]) as file:
+        content = state.load(file)
+        content["run"]["format"] -= 1
+        state.save(content, file)
+    attempted(database, settings, job, Clock())
+    assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "succeeded"
+    events = client.get(f"/v1/search-jobs/{job}/events", params={"limit": 1000}).json()["items"]
+    (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
+    assert "another version of lutnas: the job begins anew" in warning
+    assert weights(client, job) == weights(client, first)
