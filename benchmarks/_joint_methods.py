@@ -50,6 +50,14 @@ class Searched(NamedTuple):
     assessor: Assessor
 
 
+class Tried(NamedTuple):
+    """A network that is tried, its score, and the number of the supernet, or of the compression, that it is of."""
+
+    architecture: Architecture
+    score: float
+    scored_by: int = 0
+
+
 class Tuning(NamedTuple):
     """What every method is given: the training pictures of `data`, and a seed."""
 
@@ -75,18 +83,19 @@ class Tuning(NamedTuple):
             seed=self.seed,
         )
 
-    def finalists(self, searched: Searched, task: Task, count: int = TRIED) -> list[Architecture]:
-        """Those of a finished search that are tried within one budget."""
+    def finalists(self, searched: Searched, task: Task, count: int = TRIED, number: int = 0) -> list[Tried]:
+        """Those of a finished search, the one of this number, that are tried within one budget."""
         space, budgets = searched.searcher.space, [task.budget(searched.searcher.space)]
         found = ranked(searched.assessor, lambda scored: searched.searcher.finalists(FINALISTS, budgets, scored))
-        return [Architecture.from_indices(space, i) for i in to_try(space, found, count)]
+        tried = to_try(space, list(found), count)
+        return [Tried(Architecture.from_indices(space, indices), found[indices], number) for indices in tried]
 
-    def derived(self, tried: Sequence[Architecture], searcher: Searcher) -> Architecture:
+    def derived(self, tried: Sequence[Tried], searcher: Searcher) -> Architecture:
         """The best of all behind their trials, on pictures that no search trained weights on: `searcher` is one of
         them, and all hold out the same.
         """
         trials = Trials(
-            [Finalist(architecture, partial(Network.new, architecture, self.seed)) for architecture in tried],
+            [Finalist(one, partial(Network.new, one, self.seed), score, number) for one, score, number in tried],
             plan=[(len(tried), TRIAL_EPOCHS)],
             data=training_part(self.data, searcher.weight_batches),
             held_out=searcher.theta_batches,
@@ -125,8 +134,8 @@ def uniform_width(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architectur
         searches[factor] = tuning.searched(space, held.budget(space), epochs)
 
     def best(task: Task) -> Architecture:
-        own = [searches[factor] for factor in task.factors()]
-        tried = [one for searched in own for one in tuning.finalists(searched, task, ceil(TRIED / len(own)))]
+        own, each = [searches[factor] for factor in task.factors()], ceil(TRIED / len(task.factors()))
+        tried = [one for number, found in enumerate(own) for one in tuning.finalists(found, task, each, number)]
         return tuning.derived(tried, own[0].searcher)
 
     return map(best, tasks)
@@ -139,27 +148,32 @@ def sequential(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architecture]:
     worth = searcher.supernet.theta.worth()
 
     def best(task: Task) -> Architecture:
-        each = ceil(TRIED / len(task.compressions()))
-        return tuning.derived([one for how in task.compressions() for one in compressed(task, *how)[:each]], searcher)
+        hows = task.compressions()
+        each = ceil(TRIED / len(hows))
+        tried = [one for number, how in enumerate(hows) for one in compressed(task, *how, number)[:each]]
+        return tuning.derived(tried, searcher)
 
-    def compressed(task: Task, precision: str, factor: float) -> list[Architecture]:
+    def compressed(task: Task, precision: str, factor: float, number: int) -> list[Tried]:
         space = offering([precision], [factor])  # its choices stand in the order of the float32 ones
 
         def propose(scored: Matrix | None) -> list[Indices]:
             assert scored is not None, "SEARCH draws"
             return finalists(space, [worth, scored], [task.budget(space)], FINALISTS)
 
-        return [Architecture.from_indices(space, indices) for indices in ranked(assessor, propose)]
+        found = ranked(assessor, propose)
+        return [Tried(Architecture.from_indices(space, indices), score, number) for indices, score in found.items()]
 
     return map(best, tasks)
 
 
-def ranked(assessor: Assessor, propose: Propose) -> list[Indices]:
-    """The finalists of `propose` by their score on the supernet, best first."""
+def ranked(assessor: Assessor, propose: Propose) -> dict[Indices, float]:
+    """The finalists of `propose` with their score on the supernet, best first."""
     assessor.reopen(propose)
     for _ in assessor:
         pass
-    return assessor.ranked()
+    assert assessor.finalists is not None, "they were named"
+    scores = dict(zip(assessor.finalists, assessor.finalist_scores, strict=True))
+    return {indices: scores[indices] for indices in assessor.ranked()}
 
 
 def middle(tasks: Sequence[Task]) -> Task:

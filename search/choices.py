@@ -68,6 +68,12 @@ class Precision(NamedTuple):
         return "fp32" if self == FP32 else f"w{self.weight_bits}a{self.activation_bits}"
 
     @property
+    def has_few_bits(self) -> bool:
+        """Whether weights or activations have fewer than 8: training loses next to nothing to 8 (Krishnamoorthi 2018,
+        sec. 4.2; docs/decisions/0009-trials.md)."""
+        return min(self) < 8
+
+    @property
     def is_integer(self) -> bool:
         """Whether blocks of it compute integers (`Operator.is_integer`)."""
         return self.activation_bits == 8 and self.weight_bits <= 8

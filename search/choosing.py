@@ -76,11 +76,13 @@ class Choosing:
     def _start_trials(self, assessor: Assessor) -> Trials | None:
         """None where the job tries nobody, or a tight budget leaves one finalist alone."""
         tried = to_try(self.searcher.space, assessor.ranked(), self.spec.tried)
+        assert assessor.finalists is not None, "they were ranked"
+        scores = dict(zip(assessor.finalists, assessor.finalist_scores, strict=True))
         plan = self.spec.trials.plan(len(tried))
         if not plan:
             return None
         return Trials(
-            list(map(self._finalist, tried)),
+            [self._finalist(indices, scores[indices]) for indices in tried],
             data=training_part(self.data, self.searcher.weight_batches),
             held_out=self.searcher.theta_batches,
             plan=plan,
@@ -89,11 +91,11 @@ class Choosing:
             task=self.task,
         )
 
-    def _finalist(self, indices: Indices) -> Finalist:
+    def _finalist(self, indices: Indices, score: float) -> Finalist:
         architecture = Architecture.from_indices(self.searcher.space, indices)
         inherit = partial(self.searcher.supernet.inherit, indices)
         start = partial(network_to_train, self.spec.finish, architecture, inherit, seed=self.spec.seed, task=self.task)
-        return Finalist(architecture, start)
+        return Finalist(architecture, start, score)
 
     @property
     def steps_left(self) -> dict[str, int]:

@@ -3,17 +3,23 @@
 Scores on the supernet tell what its weights make of an architecture, not what training will still make of it. So the
 best few can be trained for a while, each from where the training of the result will start, and judged on the pictures
 held out; the better half then for longer (successive halving: Jamieson 2016, fig. 1). Each trial is a training of its
-own, down to a rate of 0: what an unfinished one would be worth does not show. How long trials should be:
-docs/concepts/supernet.md.
+own, down to a rate of 0: what an unfinished one would be worth does not show.
+
+Short trainings are mostly luck between networks of like bits, which scores order better, and tell much of few bits, of
+which scores say too much good. So the two are joined: `worths`, docs/decisions/0009-trials.md.
+
+Legend: N networks, F features.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from search.architecture import Architecture
 from search.batches import Batches, evaluation
+from search.choices import Precision
 from search.datasets.data import ImageData
 from search.finish import Trainer
 from search.network import Network
@@ -22,18 +28,57 @@ from search.spec import Finish
 from search.state import State
 from search.task import CLASSIFICATION, Task
 
+RIDGE = 0.03  # the variance of a trial's luck over that of what scores say too much of few bits
+OWN_SHARE = 0.6  # of what is left of a trial as long as the training of the result, the network's own; less of others
+
 
 class Finalist(NamedTuple):
-    """An architecture, and `start`, which makes it with the weights that a trial begins with, the same each time."""
+    """An architecture; `start`, which makes it with the weights that a trial begins with, the same each time; and its
+    `score`, a negative loss on the supernet number `scored_by`, where there are several.
+    """
 
     architecture: Architecture
     start: Callable[[], Network]
+    score: float
+    scored_by: int = 0
+
+
+def worths(finalists: Sequence[Finalist], trials: Sequence[float], *, length: float) -> list[float]:
+    """What each is worth by its score and the result of its trial, both negative losses. `length` is that of trials in
+    trainings of the result.
+
+    A trial is taken for score + mean + bits + own + luck: `bits` is linear in the shares of the layers that have each
+    precision of few bits, and in which supernet scored, by a ridge regression over all; what is left is the network's
+    own by OWN_SHARE * length. That is the posterior mean of a Gaussian model (Rasmussen 2006, sec. 2.7). Where all are
+    of 8 bits and more, and of one supernet, scores decide but for near ties and long trials.
+    """
+    score_N = np.array([one.score for one in finalists])
+    beyond_N = np.array(trials) - score_N
+    rows = [_features(one) for one in finalists]
+    names = sorted({name for row in rows for name in row})
+    x_NF = np.array([[row.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), len(names))
+    x_NF -= x_NF.mean(0)
+    centred_N = beyond_N - beyond_N.mean()
+    weight_F = np.linalg.solve(x_NF.T @ x_NF + RIDGE * np.eye(len(names)), x_NF.T @ centred_N)
+    expected_N = x_NF @ weight_F
+    own_N = OWN_SHARE * min(1.0, length) * (centred_N - expected_N)
+    found: list[float] = (score_N + beyond_N.mean() + expected_N + own_N).tolist()
+    return found
+
+
+def _features(finalist: Finalist) -> dict[str, float]:
+    layers = finalist.architecture.layers
+    shares = {f"supernet {finalist.scored_by}": 1.0}
+    for layer in layers:
+        if Precision.parse(layer.precision).has_few_bits:
+            shares[layer.precision] = shares.get(layer.precision, 0.0) + 1 / len(layers)
+    return shares
 
 
 class Trials:
     """Trains `finalists` on the training part of `data`: in each round of `plan` so many of them, for so many epochs,
     otherwise as `settings` says; the first round has all, a later one the best of the one before. An iterator of step
-    reports, and `state_dict()` between any two. Scores are negative losses on `held_out`.
+    reports, and `state_dict()` between any two. Scores of trials are negative losses on `held_out`.
     """
 
     def __init__(
@@ -52,8 +97,8 @@ class Trials:
         """Whom round `number` tries, in the order of the finalists. The round before has to be over."""
         if number == 0:
             return list(self.finalists)
-        before, scores = self.entrants(number - 1), self.scores[number - 1]
-        best = sorted(range(len(before)), key=lambda one: -scores[one])[: self.plan[number][0]]
+        before, found = self.entrants(number - 1), self.worths(number - 1)
+        best = sorted(range(len(before)), key=lambda one: -found[one])[: self.plan[number][0]]
         return [before[one] for one in sorted(best)]
 
     def __iter__(self) -> Iterator[StepReport]:
@@ -80,8 +125,15 @@ class Trials:
             return -float(self.task.loss(output, self.held_out.y_N))
 
     def best(self) -> Finalist:
-        """The one with the best score in the last round; of equals the one that came first."""
-        return self.entrants(len(self.plan) - 1)[self.scores[-1].index(max(self.scores[-1]))]
+        """The one that is worth most by the last round; of equals the one that came first."""
+        last = len(self.plan) - 1
+        found = self.worths(last)
+        return self.entrants(last)[found.index(max(found))]
+
+    def worths(self, number: int) -> list[float]:
+        """What the entrants of a round that is over are worth by it."""
+        length = self.plan[number][1] / self.settings.epochs
+        return worths(self.entrants(number), self.scores[number], length=length)
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on, beside what finalists start from."""

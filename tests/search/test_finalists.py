@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from search.choices import Choices, Precision
-from search.derive import Budget, Unreachable
-from search.finalists import finalists, precision_of, to_try
+from search.derive import Budget, Unreachable, solve_best
+from search.finalists import finalists, kind_of, to_try
 from search.space import Space
 from tests.search.builders import tiny_space
 
@@ -34,7 +34,7 @@ def liking(space: Space, liked: str, by: float = 9.0, seed: int = 0) -> list[lis
 
 
 def single(space: Space, found: list[tuple[int, ...]]) -> list[str | None]:
-    names = [precision_of(space, indices) for indices in found]
+    names = [kind_of(space, indices) for indices in found]
     return [None if name is None else name.name for name in names]
 
 
@@ -49,9 +49,9 @@ def test_each_precision_alone_has_its_share_of_places_whatever_theta_likes() -> 
 def test_the_places_of_a_precision_go_to_its_best_networks() -> None:
     space, worth = three_precisions(), liking(three_precisions(), "w2a2")
     found = finalists(space, [worth], [priced(space, 1000.0)], 24)
-    ours = {indices for indices in found if precision_of(space, indices) == Precision(8, 8)}
+    ours = {indices for indices in found if kind_of(space, indices) == Precision(8, 8)}
     everything = product(*(range(len(layer.choices)) for layer in space.layers))
-    alone = [indices for indices in everything if precision_of(space, indices) == Precision(8, 8)]
+    alone = [indices for indices in everything if kind_of(space, indices) == Precision(8, 8)]
     best = sorted(alone, key=lambda indices: -sum(row[index] for row, index in zip(worth, indices, strict=True)))
     assert set(best[:4]) <= ours
 
@@ -89,28 +89,37 @@ def test_budgets_that_nothing_holds_are_refused() -> None:
 def test_half_of_what_is_tried_is_ranked_first_and_the_rest_the_best_of_each_precision() -> None:
     space = three_precisions()
     ranked = finalists(space, [liking(space, "w2a2", by=0.1)], [priced(space, 1000.0)], 24)
-    ranked.sort(key=lambda indices: precision_of(space, indices) != Precision(2, 2))  # one precision is far ahead
+    ranked.sort(key=lambda indices: kind_of(space, indices) != Precision(2, 2))  # one precision is far ahead
     tried = to_try(space, ranked, 6)
-    firsts = [next(i for i in ranked if precision_of(space, i) == alone) for alone in (None, *space.choices.precisions)]
+    firsts = [next(i for i in ranked if kind_of(space, i) == alone) for alone in (None, *space.choices.precisions)]
     assert len(tried) == len(set(tried)) == 6
     assert tried[:3] == ranked[:3]
     assert set(firsts) <= set(tried)
     assert tried == sorted(tried, key=ranked.index)
 
 
+def test_eight_bits_and_more_are_of_one_kind_which_has_no_place_where_it_is_all_there_is() -> None:
+    space = tiny_space().offering(Choices(precision=("fp32", "w8a8")))
+    worth = liking(space, "fp32")
+    assert finalists(space, [worth], [priced(space, 1000.0)], 24) == solve_best(worth, [priced(space, 1000.0)], 24)
+    ranked = finalists(space, [liking(space, "fp32", by=0.0)], [priced(space, 1000.0)], 24)
+    assert to_try(space, ranked, 6) == ranked[:6]
+    assert {kind_of(space, indices) for indices in ranked} <= {Precision(8, 8), None}
+
+
 def test_places_that_no_precision_takes_go_to_those_ranked_next() -> None:
     space = three_precisions()
     ranked = finalists(space, [liking(space, "w2a2")], [priced(space, 1000.0)], 24)
-    alone = [indices for indices in ranked if precision_of(space, indices) == Precision(2, 2)]
+    alone = [indices for indices in ranked if kind_of(space, indices) == Precision(2, 2)]
     assert to_try(space, alone, 4) == alone[:4]
 
 
 def test_fewer_trials_than_kinds_still_try_another_precision_than_the_first() -> None:
     space = three_precisions()
     ranked = finalists(space, [liking(space, "w2a2", by=0.1)], [priced(space, 1000.0)], 24)
-    ranked.sort(key=lambda indices: precision_of(space, indices) != Precision(2, 2))
+    ranked.sort(key=lambda indices: kind_of(space, indices) != Precision(2, 2))
     assert to_try(space, ranked, 1) == ranked[:1]
-    kinds = [precision_of(space, indices) for indices in to_try(space, ranked, 3)]
+    kinds = [kind_of(space, indices) for indices in to_try(space, ranked, 3)]
     assert kinds[:2] == [Precision(2, 2)] * 2
     assert kinds[2] != Precision(2, 2)
 
@@ -143,7 +152,7 @@ def test_a_favourite_that_mixes_precisions_is_a_finalist_beside_each_alone(count
     ]
     found = finalists(space, [first, liking(space, "w8a8")], [priced(space, 1000.0)], count)
     assert found[0] == finalists(space, [first], [priced(space, 1000.0)], 1)[0]
-    assert precision_of(space, found[0]) is None
+    assert kind_of(space, found[0]) is None
     assert set(PRECISIONS) <= set(single(space, found))
 
 

@@ -18,7 +18,7 @@ from search.network import Network
 from search.run import SearchRun
 from search.spec import Finish, SearchSpec
 from search.spec import Trials as TrialsSpec
-from search.trials import Finalist, Trials
+from search.trials import Finalist, Trials, worths
 from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 
@@ -51,8 +51,8 @@ def test_the_best_of_the_finalists_tried_is_derived_and_new_budgets_are_answered
     best = sorted(zip(scores, run.choosing.assessor.finalists, strict=True), key=lambda one: -one[0])[:3]
     assert run.choosing.trials is not None
     assert [one.architecture.indices for one in run.choosing.trials.finalists] == [indices for _, indices in best]
-    (scores,) = run.choosing.trials.scores
-    assert run.architecture.indices == run.choosing.trials.finalists[scores.index(max(scores))].architecture.indices
+    worth = run.choosing.trials.worths(0)
+    assert run.architecture.indices == run.choosing.trials.finalists[worth.index(max(worth))].architecture.indices
     tight = weight_budget(tiny_space(), 0.4, "another")
     (found,) = run.choosing.evidence.derive([tight])
     assert tight.total(found.indices) <= tight.maximum
@@ -68,7 +68,7 @@ def test_the_better_half_of_the_trials_is_tried_anew_for_twice_as_long(digits: I
     assert [(one["round"], one["finalist"]) for one in told][::batches] == [
         (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 1), (2, 2), (2, 2),
     ]  # fmt: skip
-    first, last = trials.scores
+    first, last = trials.worths(0), trials.worths(1)
     better = sorted(range(4), key=lambda number: -first[number])[:2]
     assert trials.entrants(1) == [trials.finalists[number] for number in sorted(better)]
     assert run.architecture.indices == trials.entrants(1)[last.index(max(last))].architecture.indices
@@ -152,7 +152,7 @@ def test_finalists_of_several_spaces_are_tried_against_each_other(digits: ImageD
     offered = [tiny_space().offering(Choices(precision=(name,))) for name in ("w8a8", "w2a2")]
     architectures = [Architecture.from_indices(space, (1, 1, 1)) for space in offered]
     trials = Trials(
-        [Finalist(one, partial(Network.new, one, 0)) for one in architectures],
+        [Finalist(one, partial(Network.new, one, 0), -1.0, number) for number, one in enumerate(architectures)],
         plan=[(2, 2)],
         data=training_part(digits, searcher.weight_batches),
         held_out=searcher.theta_batches,
@@ -163,7 +163,7 @@ def test_finalists_of_several_spaces_are_tried_against_each_other(digits: ImageD
         pass
     assert trials.scores[0][0] != trials.scores[0][1]
     best = trials.scores[0].index(max(trials.scores[0]))
-    assert trials.best().architecture == architectures[best]
+    assert trials.best().architecture == architectures[best]  # what two supernets say does not compare
 
 
 @pytest.mark.parametrize(("share", "tried"), [(0.2, 0), (0.25, 5)])
@@ -177,3 +177,45 @@ def test_a_budget_that_few_hold_tries_as_many_as_there_are(share: float, tried: 
     assert len(told) == foreseen
     assert run.spec.tried == 8
     assert (0 if run.choosing.trials is None else len(run.choosing.trials.finalists)) == tried
+
+
+def finalist(score: float, *precisions: str, scored_by: int = 0) -> Finalist:
+    space = tiny_space().offering(Choices(precision=("fp32", "w8a8", "w4a4", "w2a2")))
+    indices = [
+        next(number for number, choice in enumerate(layer.choices) if choice.precision.name == name)
+        for layer, name in zip(space.layers, precisions, strict=True)
+    ]
+    architecture = Architecture.from_indices(space, indices)
+    return Finalist(architecture, partial(Network.new, architecture, 0), score, scored_by)
+
+
+def order(found: list[float]) -> list[int]:
+    return sorted(range(len(found)), key=lambda number: -found[number])
+
+
+def test_scores_order_networks_of_8_bits_and_more_but_for_near_ties() -> None:
+    mixed = [finalist(-1.0, "fp32", "w8a8", "fp32"), finalist(-1.02, *["w8a8"] * 3), finalist(-1.03, *["fp32"] * 3)]
+    assert order(worths(mixed, [-1.5, -1.45, -1.4], length=0.25)) == [0, 1, 2]
+    assert order(worths(mixed, [-1.5, -1.2, -1.6], length=0.25)) == [1, 0, 2]
+    assert order(worths(mixed, [-1.5, -1.45, -1.4], length=1.0)) == [2, 1, 0]
+
+
+def test_trials_tell_how_much_good_scores_say_of_few_bits_and_scores_which_of_them_is_best() -> None:
+    eight = [finalist(score, *["w8a8"] * 3) for score in (-1.0, -1.05)]
+    four = [finalist(score, *["w4a4"] * 3) for score in (-0.9, -0.94)]
+    assert order(worths([*eight, *four], [-1.42, -1.4, -1.5, -1.48], length=0.25)) == [0, 1, 2, 3]
+    assert order(worths([*eight, *four], [-1.42, -1.4, -1.3, -1.29], length=0.25)) == [2, 3, 0, 1]
+
+
+def test_what_some_layers_of_few_bits_lose_is_learnt_from_all() -> None:
+    """By the networks that have 2 bits throughout, the one that has them in one layer is known to lose a third."""
+    known = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.0, *["w2a2"] * 3)]
+    mixed = finalist(-1.0, "w2a2", "w8a8", "w8a8")
+    found = worths([*known, mixed], [-1.4, -1.7, -1.5], length=0.25)
+    assert found[0] > found[2] > found[1]
+    assert found[0] - found[2] == pytest.approx((found[0] - found[1]) / 3, rel=0.01)
+
+
+def test_a_trial_decides_between_networks_that_different_supernets_scored() -> None:
+    pair = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.2, *["w8a8"] * 3, scored_by=1)]
+    assert order(worths(pair, [-1.5, -1.4], length=0.25)) == [1, 0]
