@@ -211,10 +211,10 @@ class Finish(Document):
 
 class Trials(Document):
     """A short training of so many `finalists`, half of them those that score best on the supernet, the others the best
-    that mixes precisions and the best of each alone (search.finalists), `epochs` each, before one is chosen
-    (search.trials). In further `rounds` the better half is tried anew, each time for twice as long (successive halving:
-    Jamieson 2016, fig. 1), until one would be left. None where `finalists` is 1 at most, or where the derived network
-    is not trained either.
+    that mixes kinds of bits and the best of each alone (search.finalists), `epochs` each, before one is chosen by what
+    scores and trials say together (search.trials). In further `rounds` the better half is tried anew, each time for
+    twice as long (successive halving: Jamieson 2016, fig. 1), until one would be left. None where `finalists` is 1 at
+    most, or where the derived network is not trained either.
     """
 
     finalists: Annotated[int, Field(ge=0, le=16)] = 0
@@ -259,7 +259,7 @@ class SearchSpec(Document):
 
     `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities. So
     many `finalists`, architectures that hold the constraints and are best by theta or by what choices contributed to
-    scores, each precision alone among them from two finalists for each on (search.finalists), are scored on the
+    scores, each kind of bits alone among them from two finalists for each on (search.finalists), are scored on the
     supernet; the best is trained, or the best of those that are tried before (`trials`), once it holds the budgets on
     the devices too where the job says so (`on_device`). `baselines` (search.baselines) are trained as it is, within the
     same budgets.
