@@ -11,6 +11,7 @@ which scores say too much good. So the two are joined: `worths`, docs/decisions/
 Legend: N networks, F features.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from search.spec import Finish
 from search.state import State
 from search.task import CLASSIFICATION, Task
 
+FAR = 0.125  # of the loss of the best trial: one that is so far behind is so by more than luck
 RIDGE = 0.03  # the variance of a trial's luck over that of what scores say too much of few bits
 OWN_SHARE = 0.6  # of what is left of a trial as long as the training of the result, the network's own; less of others
 
@@ -50,8 +52,16 @@ def worths(finalists: Sequence[Finalist], trials: Sequence[float], *, length: fl
     A trial is taken for score + mean + bits + own + luck: `bits` is linear in the shares of the layers that have each
     precision of few bits, and in which supernet scored, by a ridge regression over all; what is left is the network's
     own by OWN_SHARE * length. That is the posterior mean of a Gaussian model (Rasmussen 2006, sec. 2.7). Where all are
-    of 8 bits and more, and of one supernet, scores decide but for near ties and long trials.
+    of 8 bits and more, and of one supernet, scores decide but for near ties and long trials. One whose trial ends FAR
+    behind the best is worth nothing, -inf, and says nothing of the others: losses of the hopeless are all alike.
     """
+    best = max(trials)
+    near = [number for number, trial in enumerate(trials) if best - trial <= FAR * abs(best)]
+    found = dict(zip(near, _worths([finalists[n] for n in near], [trials[n] for n in near], length), strict=True))
+    return [found.get(number, -math.inf) for number in range(len(trials))]
+
+
+def _worths(finalists: Sequence[Finalist], trials: Sequence[float], length: float) -> list[float]:
     score_N = np.array([one.score for one in finalists])
     beyond_N = np.array(trials) - score_N
     rows = [_features(one) for one in finalists]

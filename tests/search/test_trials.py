@@ -208,12 +208,21 @@ def test_trials_tell_how_much_good_scores_say_of_few_bits_and_scores_which_of_th
 
 
 def test_what_some_layers_of_few_bits_lose_is_learnt_from_all() -> None:
-    """By the networks that have 2 bits throughout, the one that has them in one layer is known to lose a third."""
-    known = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.0, *["w2a2"] * 3)]
-    mixed = finalist(-1.0, "w2a2", "w8a8", "w8a8")
-    found = worths([*known, mixed], [-1.4, -1.7, -1.5], length=0.25)
+    """By the networks that have 4 bits throughout, the one that has them in one layer is known to lose a third."""
+    known = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.0, *["w4a4"] * 3)]
+    mixed = finalist(-1.0, "w4a4", "w8a8", "w8a8")
+    found = worths([*known, mixed], [-1.4, -1.55, -1.45], length=0.25)
     assert found[0] > found[2] > found[1]
     assert found[0] - found[2] == pytest.approx((found[0] - found[1]) / 3, rel=0.01)
+
+
+def test_a_trial_that_is_hopeless_says_nothing_of_others() -> None:
+    """Losses near to guessing are all alike: what its score said too little is no merit of its bits."""
+    others = [finalist(-1.5, "w2a2", "w4a4", "w4a4"), finalist(-1.51, *["w4a4"] * 3)]
+    hopeless = finalist(-1.96, *["w2a2"] * 3)
+    found = worths([*others, hopeless], [-1.66, -1.62, -1.97], length=0.25)
+    assert found[:2] == worths(others, [-1.66, -1.62], length=0.25)
+    assert found[2] == -float("inf")
 
 
 def test_a_trial_decides_between_networks_that_different_supernets_scored() -> None:
