@@ -1,8 +1,8 @@
 """Joint search and the three it is compared with: each from the budgets of one metric to a network for each of them.
 
 A search serves all its budgets: it holds the middle one, and derives within the others from what it learnt. For each
-budget TRIED finalists or more are trained for TRIAL_EPOCHS, and the best on held-out pictures is derived. Trials start
-from new weights, as the training does that all are judged by (docs/concepts/supernet.md).
+budget TRIED finalists or more are trained for TRIAL_EPOCHS, and the best by scores and trials on held-out pictures is
+derived (search.trials). Trials start from new weights, as the training does that all are judged by.
 All have at least as many epochs of search, and of trials, as joint search:
   joint          candidate, width and precision in one search of EPOCHS
   uniform_int8   candidate and width in one search of EPOCHS, every layer w8a8
@@ -91,8 +91,8 @@ class Tuning(NamedTuple):
         return [Tried(Architecture.from_indices(space, indices), found[indices], number) for indices in tried]
 
     def derived(self, tried: Sequence[Tried], searcher: Searcher) -> Architecture:
-        """The best of all behind their trials, on pictures that no search trained weights on: `searcher` is one of
-        them, and all hold out the same.
+        """The best of all by their scores and trials, on pictures that no search trained weights on: `searcher` is one
+        of them, and all hold out the same.
         """
         trials = Trials(
             [Finalist(one, partial(Network.new, one, self.seed), score, number) for one, score, number in tried],

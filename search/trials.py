@@ -30,7 +30,7 @@ from search.state import State
 from search.task import CLASSIFICATION, Task
 
 FAR = 0.125  # of the loss of the best trial: one that is so far behind is so by more than luck
-RIDGE = 0.03  # the variance of a trial's luck over that of what scores say too much of few bits
+RIDGE = 0.03  # about the variance of a trial's luck over that of what scores err by of few bits
 OWN_SHARE = 0.6  # of what is left of a trial as long as the training of the result, the network's own; less of others
 
 
@@ -51,20 +51,32 @@ def worths(finalists: Sequence[Finalist], trials: Sequence[float], *, length: fl
 
     A trial is taken for score + mean + bits + own + luck: `bits` is linear in the shares of the layers that have each
     precision of few bits, and in which supernet scored, by a ridge regression over all; what is left is the network's
-    own by OWN_SHARE * length. That is the posterior mean of a Gaussian model (Rasmussen 2006, sec. 2.7). Where all are
-    of 8 bits and more, and of one supernet, scores decide but for near ties and long trials. One whose trial ends FAR
-    behind the best is worth nothing, -inf, and says nothing of the others: losses of the hopeless are all alike.
+    own by OWN_SHARE * length (as in a Gaussian process with a linear part: Rasmussen 2006, sec. 2.7). Where all are of
+    8 bits and more, and of one supernet, scores decide but for near ties and long trials. One whose trial ends FAR
+    behind the best, or in no number, is worth nothing, -inf, and says nothing of the others: losses of the hopeless are
+    all alike. None is worth more than another that its supernet scored as well and whose trial was as good. Raises
+    FloatingPointError where no trial ended in a number.
     """
-    best = max(trials)
-    near = [number for number, trial in enumerate(trials) if best - trial <= FAR * abs(best)]
-    found = dict(zip(near, _worths([finalists[n] for n in near], [trials[n] for n in near], length), strict=True))
-    return [found.get(number, -math.inf) for number in range(len(trials))]
+    best = max((trial for trial in trials if math.isfinite(trial)), default=-math.inf)
+    near = [number for number, trial in enumerate(trials) if best - trial <= FAR * abs(best)]  # never true of NaN
+    if not near:
+        raise FloatingPointError("no trial of a finalist ended with a loss that is a number: try a lower finish.lr")
+    tried = [(finalists[number], trials[number]) for number in near]
+    found = _worths(tried, length)
+    capped = [min(worth for worth, other in zip(found, tried, strict=True) if _is_as_good(other, one)) for one in tried]
+    return [dict(zip(near, capped, strict=True)).get(number, -math.inf) for number in range(len(trials))]
 
 
-def _worths(finalists: Sequence[Finalist], trials: Sequence[float], length: float) -> list[float]:
-    score_N = np.array([one.score for one in finalists])
-    beyond_N = np.array(trials) - score_N
-    rows = [_features(one) for one in finalists]
+def _is_as_good(other: tuple[Finalist, float], one: tuple[Finalist, float]) -> bool:
+    """Whether `other` is, by score and trial, as good as `one`."""
+    compares = other[0].scored_by == one[0].scored_by
+    return compares and other[0].score >= one[0].score and other[1] >= one[1]
+
+
+def _worths(tried: Sequence[tuple[Finalist, float]], length: float) -> list[float]:
+    score_N = np.array([finalist.score for finalist, _ in tried])
+    beyond_N = np.array([trial for _, trial in tried]) - score_N
+    rows = [_features(finalist) for finalist, _ in tried]
     names = sorted({name for row in rows for name in row})
     x_NF = np.array([[row.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), len(names))
     x_NF -= x_NF.mean(0)

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from search.choices import Choices, Precision
+from search.choices import FP32, Choices, Precision
 from search.derive import Budget, Unreachable, solve_best
 from search.finalists import finalists, kind_of, to_try
 from search.space import Space
@@ -104,7 +104,9 @@ def test_eight_bits_and_more_are_of_one_kind_which_has_no_place_where_it_is_all_
     assert finalists(space, [worth], [priced(space, 1000.0)], 24) == solve_best(worth, [priced(space, 1000.0)], 24)
     ranked = finalists(space, [liking(space, "fp32", by=0.0)], [priced(space, 1000.0)], 24)
     assert to_try(space, ranked, 6) == ranked[:6]
-    assert {kind_of(space, indices) for indices in ranked} <= {Precision(8, 8), None}
+    precisions = [[choice.precision for choice in layer.choices] for layer in space.layers]
+    mixed = [row.index(one) for row, one in zip(precisions, (FP32, Precision(8, 8), FP32), strict=True)]
+    assert kind_of(space, mixed) == Precision(8, 8)
 
 
 def test_places_that_no_precision_takes_go_to_those_ranked_next() -> None:

@@ -228,3 +228,20 @@ def test_a_trial_that_is_hopeless_says_nothing_of_others() -> None:
 def test_a_trial_decides_between_networks_that_different_supernets_scored() -> None:
     pair = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.2, *["w8a8"] * 3, scored_by=1)]
     assert order(worths(pair, [-1.5, -1.4], length=0.25)) == [1, 0]
+
+
+def test_no_network_is_worth_more_than_one_that_beats_it_in_score_and_trial() -> None:
+    """Though 2 bits throughout did better in their trial than their score said."""
+    eight, two = finalist(-1.0, *["w8a8"] * 3), finalist(-1.3, *["w2a2"] * 3)
+    mixed = finalist(-1.05, "w2a2", "w8a8", "w8a8")
+    found = worths([mixed, eight, two], [-1.25, -1.2, -1.25], length=0.25)
+    assert found[1] == max(found)
+    assert order(worths([eight, mixed, two], [-1.2, -1.25, -1.25], length=0.25))[0] == 0
+
+
+def test_a_trial_that_ends_in_no_number_is_out_and_leaves_the_others_as_they_are() -> None:
+    three = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.1, *["w4a4"] * 3), finalist(-1.2, *["w2a2"] * 3)]
+    found = worths(three, [-1.4, -1.5, float("nan")], length=0.25)
+    assert found == [*worths(three[:2], [-1.4, -1.5], length=0.25), -float("inf")]
+    with pytest.raises(FloatingPointError, match="no trial of a finalist ended"):
+        worths(three[:1], [float("nan")], length=0.25)
