@@ -38,13 +38,12 @@ class Channel(filesystem.Channel):
             taken = Path(self.processed_folder) / name
             try:
                 (Path(self.data_folder_in) / name).rename(taken)
-            except OSError:
-                continue  # by somebody else meanwhile
-            try:
                 payload = taken.read_text(encoding="utf-8")
                 taken.unlink()
             except OSError as error:
-                raise ChannelError(f"cannot read the message {taken}: {error.strerror}") from error
+                if isinstance(error, FileNotFoundError) and taken.parent.is_dir():
+                    continue  # taken by somebody else meanwhile
+                raise ChannelError(f"cannot take the message {name}: {error.strerror}") from error
             return loads(payload)
         raise Empty
 

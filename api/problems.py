@@ -9,14 +9,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
 from api.artifacts.files import StoreAway
-from api.db.session import DATABASE_AWAY
+from api.db.session import is_away
 from api.db.types import Unstorable
 from api.envelope import seal
 from api.errors import DomainError, FieldProblem, problem
@@ -60,8 +60,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(StatementError, _statement_error)
-    for away in DATABASE_AWAY:
-        app.add_exception_handler(away, _unavailable)
+    app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(StoreAway, _unavailable)
     app.add_exception_handler(Exception, _unexpected)
@@ -143,6 +142,8 @@ def _methods(request: Request) -> list[str]:
 
 def _statement_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StatementError)
+    if is_away(error):
+        return _unavailable(request, error)
     if not isinstance(error.orig, Unstorable):
         return _unexpected(request, error)
     found = problem(

@@ -22,6 +22,7 @@ def _folder_or_bucket(given: Path | str) -> Path | str:
     return found if isinstance(found, Path) else str(given)
 
 
+MOST_DAYS = 700_000  # back from now: the calendar begins with the year 1
 Folder = Annotated[Path, AfterValidator(_absolute)]
 FolderOrBucket = Annotated[Path | str, BeforeValidator(_folder_or_bucket)]
 
@@ -103,16 +104,16 @@ class Settings(BaseSettings):
     collect_seconds: Annotated[float, Field(gt=0)] = Field(
         3600.0, description="Time between two rounds that remove what has been kept long enough."
     )
-    keep_checkpoints_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = Field(
+    keep_checkpoints_days: Annotated[float, Field(ge=0, le=MOST_DAYS, allow_inf_nan=False)] = Field(
         1.0, description="Days that the checkpoint of a cancelled job stays. Other jobs leave none."
     )
-    keep_distributions_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = Field(
+    keep_distributions_days: Annotated[float, Field(ge=0, le=MOST_DAYS, allow_inf_nan=False)] = Field(
         90.0, description="Days that the distributions over choices, as events, stay of a job that has ended."
     )
-    keep_events_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = Field(
+    keep_events_days: Annotated[float, Field(ge=0, le=MOST_DAYS, allow_inf_nan=False)] = Field(
         90.0, description="Days that other events stay of a job that has ended. Changes of state stay for ever."
     )
-    keep_unnamed_seconds: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = Field(
+    keep_unnamed_seconds: Annotated[float, Field(gt=0, le=MOST_DAYS * 86_400, allow_inf_nan=False)] = Field(
         3600.0, description="Seconds that a file of the store stays that no row names, or not yet."
     )
     webhook_private: bool = Field(

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from api.artifacts.store import ArtifactStore, StoreError
-from api.db.session import DATABASE_AWAY, Database
+from api.db.session import Database, is_away
 from api.jobs import compared
 from api.jobs.compared import NetworkLease, NetworkLost
 from api.jobs.document import Limits
@@ -61,9 +61,9 @@ def aid(
     learn(job_id=job_id)
     try:
         inputs, comparison = _comparison(database, settings, job_id)
-    except DATABASE_AWAY:
-        raise
-    except Exception:  # whatever it is, it is none of the networks': the job's own attempt has all that it needs
+    except Exception as error:  # none of the networks': the job's own attempt has all that it needs
+        if is_away(error):
+            raise
         _logger.warning("%s: this worker cannot take part in its comparison", job_id, exc_info=True)
         return
     work = Aid(database, settings, comparison, inputs, drain=drain, clock=clock)
@@ -103,10 +103,10 @@ class Aid:
         except _Drained:
             self._give_back(lease)
             return _counted("given-back", goes_on=False)
-        except DATABASE_AWAY:
-            _counted("database-away", goes_on=False)
-            raise
         except Exception as error:
+            if is_away(error):
+                _counted("database-away", goes_on=False)
+                raise
             _logger.exception("%s: network %d failed, and is left to the job's own worker", lease.job_id, lease.number)
             self._give_back(lease, problem_of(error))
             return _counted("failed", goes_on=False)

@@ -1,13 +1,17 @@
 """How an attempt ends: by order, or because there is no store to load from; and what metrics call its end."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from api.artifacts.store import StoreAway
-from api.db.session import DATABASE_AWAY
+from api.db.session import is_away
 from api.jobs.lease import LeaseLost
 from workers.storing import is_full
+
+# What a share tells that fails, or is no longer there, in the middle of a file.
+_FAILS = frozenset({errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENODEV})
 
 
 class Stopped(Exception):
@@ -37,13 +41,15 @@ class Unloaded(Stopped):
 
 @contextmanager
 def from_the_store() -> Iterator[None]:
-    """What is loaded inside is there, or a store that is away, or a disk without room, ends the attempt as Unloaded."""
+    """What is loaded inside is there, or a store that is away, a share that fails while it is read, or a disk without
+    room ends the attempt as Unloaded.
+    """
     try:
         yield
     except StoreAway as away:
         raise Unloaded(away) from away
     except OSError as error:
-        if not is_full(error):
+        if not is_full(error) and error.errno not in _FAILS:
             raise
         raise Unloaded(error) from error
 
@@ -54,6 +60,6 @@ def outcome_of(error: Exception | None) -> str:
         return "succeeded"
     if isinstance(error, Stopped):
         return error.becomes
-    if isinstance(error, DATABASE_AWAY):
+    if is_away(error):
         return "database-away"
     return "lease-lost" if isinstance(error, LeaseLost) else "failed"

@@ -35,7 +35,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (OverBudget, "over-budget-on-device", "Over the budget on the device"),
     (TimeLimit, "time-limit", "The job took longer than it may"),
     (MemoryLimit, "memory-limit", "The job took more memory than it may"),
-    (StoreFull, "store-full", "The artifact store is full"),
+    (StoreFull, "store-full", "No room for files"),
     (MemoryError, "out-of-memory", "Out of memory"),
 )
 

@@ -8,9 +8,10 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from api.db.session import DATABASE_AWAY, Database
+from api.db.session import Database
 from api.jobs import compared
 from api.jobs.compared import NetworkLease
 from api.jobs.lease import Lease, LeaseLost, Order, heartbeat, keep_log
@@ -56,7 +57,7 @@ class Heart(ABC):
                 self.order = order
             except LeaseLost:
                 self.order = Order.LOST
-            except DATABASE_AWAY:
+            except SQLAlchemyError:
                 _logger.warning("no heartbeat for %s: the database does not answer", self._job_id, exc_info=True)
             if self.order is Order.LOST:
                 return

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -52,12 +53,17 @@ def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> Im
     return load_built_in(pinned.name, folder=settings.data_dir, say=_logger.info, source=settings.fashion_mnist)
 
 
-def is_of_this_version(kept: State) -> bool:
-    """Whether a run's `state_dict()` was written in today's form. Where not, the job's pins still make the same run."""
-    if (comparison := kept.get("comparison")) is not None and comparison.get("format") != search.comparison.FORMAT:
-        return False
+def age_of(kept: State) -> Literal["older", "today's", "newer"]:
+    """Of which version the form is that a run's `state_dict()` was written in. Where it is of another, the job's pins
+    still make the same run.
+    """
     form = search.extension.FORMAT if kept.get("phase") == "extension" else search.run.FORMAT
-    return bool(kept.get("format") == form)
+    ours, theirs = [form], [kept.get("format", 0)]
+    if (comparison := kept.get("comparison")) is not None:
+        ours, theirs = [*ours, search.comparison.FORMAT], [*theirs, comparison.get("format", 0)]
+    if ours == theirs:
+        return "today's"
+    return "newer" if theirs > ours else "older"
 
 
 def make_run(

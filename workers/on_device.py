@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from api.db.session import DATABASE_AWAY, Database
+from api.db.session import Database, is_away
 from api.devices.models import Device
 from api.jobs.asked import answer_to, key_of
 from api.jobs.lease import Lease, fenced
@@ -144,7 +145,9 @@ class DeviceTimer:
         try:
             with self.database.read() as session:
                 request = session.get_one(DeviceRequest, request_id)
-        except DATABASE_AWAY:
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
             _logger.warning("%s: the database does not answer", self.lease.job_id, exc_info=True)
             return None
         if request.state == SUCCEEDED:

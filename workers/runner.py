@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
 from api.db.migrate import is_current
-from api.db.session import DATABASE_AWAY, Database
+from api.db.session import Database, is_away
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
 from api.jobs.forecasting import measured_pace
@@ -50,7 +50,7 @@ from workers.ending import PausedByUser, Stopped, Unloaded, from_the_store, outc
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
-from workers.inputs import is_of_this_version, load_data, make_run
+from workers.inputs import age_of, load_data, make_run
 from workers.log import AttemptLog
 from workers.on_device import DeviceTimer
 from workers.pace import Pace
@@ -77,6 +77,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
     """
     if drain():
         return
+    tempfile.gettempdir()  # looked for once, by writing there: a job that finds it while the disk is full finds none
     database = Database(settings.database_url)
     try:
         if not _is_ours(database):
@@ -163,9 +164,9 @@ class Attempt:
             if isinstance(stop, Unloaded):
                 _not_loaded.append(job_id)
                 _stay_away("its files could not be loaded", self.drain, self.clock, self.sleep)
-        except DATABASE_AWAY:
-            raise  # the database is gone: the lease runs out by itself
         except Exception as error:
+            if is_away(error):
+                raise  # the lease runs out by itself
             _logger.exception("%s: attempt %d failed", job_id, self.lease.attempt)
             found, trace = problem_of(error), traceback.format_exc()
             self._end(lambda session: door.fail(session, self.lease, problem=found, traceback=trace))
@@ -226,8 +227,8 @@ class Attempt:
             stored = self._stored_checkpoint(run, comparison.step, here)
             if stored is None:
                 detail = (
-                    "the artifact store is full or does not answer: without a checkpoint no other worker can take part "
-                    "in comparing"
+                    "there is no room, or the artifact store does not answer: without a checkpoint no other worker can "
+                    "take part in comparing"
                 )
                 self._write("warning", comparison.step, {"detail": detail})
                 for report in comparison:
@@ -262,7 +263,10 @@ class Attempt:
     def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
         with from_the_store(), self.store.local(path) as file:
             kept = state.load(file)
-        if not is_of_this_version(kept["run"]):
+        age = age_of(kept["run"])
+        if age == "newer":  # another worker goes on with it
+            raise Unloaded(RuntimeError("the checkpoint is of a newer version of lutnas than this worker: upgrade it"))
+        if age == "older":
             detail = "the checkpoint is of another version of lutnas: the job begins anew, with the inputs that it has"
             self._write("warning", 0, {"detail": detail})
             self._end(lambda session: door.begin_anew(session, self.lease))
@@ -350,7 +354,7 @@ class Attempt:
         """
         self.kept = self.clock()
         try:
-            with tempfile.TemporaryDirectory() as folder:
+            with self._with_room(tempfile.TemporaryDirectory[str], patience_seconds=0.0) as folder:
                 file = Path(folder) / "checkpoint"
                 kept = {"environment": here, "run": run.state_dict()}
                 self._with_room(lambda: state.save(kept, file), patience_seconds=0.0)
@@ -392,7 +396,7 @@ class Attempt:
             finish_step_seconds=self.pace.step_seconds("finish"),
             threads=inputs.threads,
         )
-        with tempfile.TemporaryDirectory() as folder:
+        with self._with_room(tempfile.TemporaryDirectory[str]) as folder:
             result = self._with_room(lambda: run.export(Path(folder)))
             for note in result.notes:
                 self._write("note", steps, {"detail": note})

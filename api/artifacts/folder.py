@@ -32,6 +32,8 @@ class FolderFiles:
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
             with self._reached():
+                if not self.folder.is_dir():
+                    raise StoreAway(f"{self.folder} is not there: is it mounted?")
                 file = _made(beside)
             with file:
                 for chunk in chunks:  # its errors are not the folder's
@@ -74,12 +76,18 @@ class FolderFiles:
                 folder.rmdir()
 
     def found(self, prefix: str, *, half_written: bool) -> Iterator[Found]:
-        for folder, _, names in os.walk(self.folder / prefix):  # folders that are gone meanwhile are passed over
+        for folder, _, names in os.walk(self.folder / prefix, onerror=self._not_listed):
             for file in (Path(folder, name) for name in names if half_written or not _BESIDE.fullmatch(name)):
-                with suppress(FileNotFoundError):  # deleted meanwhile
+                with self._reached(), suppress(FileNotFoundError):  # deleted meanwhile
                     facts = file.stat()
                     written_at = datetime.fromtimestamp(facts.st_mtime, UTC)
                     yield Found(file.relative_to(self.folder).as_posix(), facts.st_size, written_at)
+
+    def _not_listed(self, error: OSError) -> None:
+        """Folders that are gone meanwhile, or are none of ours, are passed over."""
+        if not isinstance(error, FileNotFoundError | PermissionError):
+            with self._reached():
+                raise error
 
     def fault(self) -> str | None:
         is_usable = self.folder.is_dir() and os.access(self.folder, os.W_OK)
@@ -92,8 +100,8 @@ class FolderFiles:
                 if stat.S_ISREG(file.stat().st_mode):
                     return file
             except (FileNotFoundError, NotADirectoryError):
-                if not any(self.folder.iterdir()):
-                    raise StoreAway(f"{self.folder} is empty: is it mounted?") from None
+                if not self.folder.is_dir() or not any(self.folder.iterdir()):
+                    raise StoreAway(f"{self.folder} is empty, or not there: is it mounted?") from None
         raise StoreError(f"{file} is gone: the folder of artifacts was changed, or API and worker do not share it")
 
     @contextmanager

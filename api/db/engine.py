@@ -10,13 +10,14 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 READ_ONLY = "lutnas_read_only"
 BUSY_MILLISECONDS = 30_000
-# libpq would wait as long as TCP does for a host that is gone: two minutes to connect, hours for an answer.
+# libpq would wait as long as TCP does for a host that is gone: two minutes to connect, hours for an answer. By these a
+# heart learns of it well before its lease has run out.
 POSTGRES_PATIENCE = {
     "connect_timeout": "10",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
     "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
+    "tcp_user_timeout": "25000",
 }
 
 

@@ -5,20 +5,28 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from api.db.base import Base
 from api.db.engine import make_engine, read_only
 
-# A database that is away: it does not answer, the connection is dead, or it takes no writes in a switch-over.
-DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+_READ_ONLY = "25006"  # Postgres: read_only_sql_transaction
 _AFTER_COMMIT, _CHANGED = "after_commit", "changed"
 _CLOCKS = {
     # unixepoch('subsec') is NULL before SQLite 3.42.
     "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"),
     "postgresql": text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"),
 }
+
+
+def is_away(error: Exception) -> bool:
+    """Whether it says that the database does not answer, or takes no writes, as in a switch-over of Postgres."""
+    if isinstance(error, OperationalError):
+        return True
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY
+    )
 
 
 class Database:

@@ -39,7 +39,7 @@ from api.jobs.pins import JobInputs, load
 from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
-    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "claim", "claim_next",
+    "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "begin_anew", "claim", "claim_next",
     "describe", "fail", "fenced", "heartbeat", "keep_log", "latest_checkpoint", "load", "release", "report",
     "save_checkpoint", "succeed",
 ]  # fmt: skip

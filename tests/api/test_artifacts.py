@@ -127,15 +127,20 @@ def test_a_bucket_that_does_not_answer_is_away_and_a_file_that_is_not_there_is_n
 def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tmp_path: Path) -> None:
     share = tmp_path / "share"
     store = ArtifactStore(share)
+    with pytest.raises(StoreAway, match="is not there: is it mounted"):
+        store.put("jobs/a/1/x", b"x", media_type="x/y")
+    store.prepare()
     store.put("jobs/a/1/x", b"x", media_type="x/y")
     share.rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreAway, match="is empty, or not there"):
+        store.read("jobs/a/1/x")
     share.mkdir()  # as a mount point is where nothing is mounted
     for load in (store.read, lambda path: store.local(path).__enter__()):
-        with pytest.raises(StoreAway, match="is empty: is it mounted"):
+        with pytest.raises(StoreAway, match="is empty, or not there"):
             load("jobs/a/1/x")
     share.rmdir()
     share.write_bytes(b"no folder")
-    with pytest.raises(StoreAway, match="cannot be used: Not a directory"):
+    with pytest.raises(StoreAway, match="is not there"):
         store.put("jobs/a/1/x", b"x", media_type="x/y")
     share.unlink()
     (tmp_path / "elsewhere").rename(share)
@@ -147,7 +152,7 @@ def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tm
 
 def test_what_a_file_is_made_of_fails_for_itself(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Is a directory"):
-        ArtifactStore(tmp_path / "store").put("jobs/a/1/x", tmp_path, media_type="x/y")
+        ArtifactStore(tmp_path).put("jobs/a/1/x", tmp_path, media_type="x/y")
 
 
 def test_a_request_that_needs_a_bucket_that_is_away_may_be_tried_again_and_leaves_nothing(

@@ -175,8 +175,10 @@ def test_a_sweep_that_fails_in_a_way_that_nobody_foresaw_is_not_the_last(
         session.execute(update(SearchJob).values(next_ring_us=0))
     sweeper = Sweeper(database, often, ring, is_silent=lambda: False)
     sweeper.start()
-    assert rung.wait(60)
-    sweeper.stop()
+    try:
+        assert rung.wait(60)
+    finally:
+        sweeper.stop()
 
 
 def test_the_service_sweeps_while_it_runs(database: Database, settings: Settings, client: TestClient, job: str) -> None:

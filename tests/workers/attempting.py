@@ -57,16 +57,18 @@ def attempted(
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
-    """A disk of 32 KiB at `folder`; what it gives makes room. Skips where nothing can be mounted."""
+def small_disk(folder: Path, *, files: int = 1000) -> Iterator[Callable[[], None]]:
+    """A disk of 32 KiB at `folder` that holds so many files, itself among them; what it gives makes room. Skips where
+    nothing can be mounted.
+    """
     mount = ["mount", "-t", "tmpfs", "-o"]
     try:
-        subprocess.run([*mount, "size=32k", "tmpfs", str(folder)], check=True, capture_output=True)
+        subprocess.run([*mount, f"size=32k,nr_inodes={files}", "tmpfs", str(folder)], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("needs leave to mount")
 
     def more_room() -> None:
-        subprocess.run([*mount, "remount,size=1g", "tmpfs", str(folder)], check=True)
+        subprocess.run([*mount, "remount,size=1g,nr_inodes=100000", "tmpfs", str(folder)], check=True)
 
     try:
         yield more_room

@@ -1,5 +1,7 @@
 """A store that does not answer costs a job time, and never the job."""
 
+import errno
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.workers import attempting
 from tests.workers.asking import Killed
 from tests.workers.attempting import Clock, never, small_disk
 from tests.workers.test_storing import AwayFor
+from workers.ending import Unloaded, from_the_store
 from workers.runner import run_job
 
 SMALL: dict[str, Any] = {
@@ -95,6 +98,12 @@ def test_a_job_whose_files_the_store_did_not_give_lets_one_other_go_first(
     assert states() == ["succeeded", "succeeded", "queued"]
 
 
+def test_a_share_that_fails_while_it_is_read_gives_the_job_back() -> None:
+    for code, kind in ((errno.ESTALE, Unloaded), (errno.ENOSPC, Unloaded), (errno.EISDIR, OSError)):
+        with pytest.raises(kind), from_the_store():
+            raise OSError(code, os.strerror(code))
+
+
 def test_results_wait_for_a_store_that_is_away(client: TestClient, database: Database, settings: Settings) -> None:
     without = settings.model_copy(update={"checkpoint_seconds": 3600.0})
     job = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"]
@@ -102,13 +111,15 @@ def test_results_wait_for_a_store_that_is_away(client: TestClient, database: Dat
     assert attempts(client, job) == [("succeeded", None)]
 
 
+@pytest.mark.parametrize("files", [1, 1000], ids=["no folder can be made", "no file can be written"])
 def test_results_wait_for_room_on_the_workers_own_disk_and_checkpoints_do_without(
-    client: TestClient, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    client: TestClient, database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    files: int,
+) -> None:  # fmt: skip
     own = tmp_path / "own"
     own.mkdir()
     job = client.post("/v1/search-jobs", json=spec(**SMALL)).json()["id"]
-    with small_disk(own) as more_room:
+    with small_disk(own, files=files) as more_room:
         monkeypatch.setattr("tempfile.tempdir", str(own))
         clock = Clock(more_room)
         always = settings.model_copy(update={"checkpoint_seconds": 0.0})

@@ -95,31 +95,31 @@ def test_a_disk_without_room_is_told_apart_whoever_writes(tmp_path: Path) -> Non
 
 
 def test_a_result_waits_until_there_is_room(tmp_path: Path, file: Path) -> None:
-    store = FullFor(tmp_path / "store", 3)
+    store = FullFor(tmp_path, 3)
     found, slept = kept(store, file, 600.0)
     assert (store.read(found.path_in_store), slept) == (b"weights", [2.0] * 3)
 
 
 def test_a_result_waits_until_the_store_answers(tmp_path: Path, file: Path) -> None:
-    store = AwayFor(tmp_path / "store", 3)
+    store = AwayFor(tmp_path, 3)
     found, slept = kept(store, file, 600.0)
     assert (store.read(found.path_in_store), slept) == (b"weights", [2.0] * 3)
 
 
 def test_a_store_that_stays_away_is_told_as_away(tmp_path: Path, file: Path) -> None:
     with pytest.raises(StoreAway, match="no route to host") as caught:
-        kept(AwayFor(tmp_path / "store", 9), file, 6.0)
+        kept(AwayFor(tmp_path, 9), file, 6.0)
     assert problem_of(caught.value)["type"] == "urn:lutnas:problem:store-away"
 
 
 def test_without_patience_a_full_store_is_named_at_once(tmp_path: Path, file: Path) -> None:
     with pytest.raises(StoreFull, match="jobs/j/1/weights: No space left on device: make room"):
-        kept(FullFor(tmp_path / "store", 1), file, 0.0)
+        kept(FullFor(tmp_path, 1), file, 0.0)
 
 
 def test_other_failures_of_the_disk_are_not_waited_for(tmp_path: Path, file: Path) -> None:
     with pytest.raises(OSError, match="No space") as caught:
-        kept(FullFor(tmp_path / "store", 1, errno.EIO), file, 600.0)
+        kept(FullFor(tmp_path, 1, errno.EIO), file, 600.0)
     assert caught.value.errno == errno.EIO
 
 
@@ -128,4 +128,4 @@ def test_who_waits_for_room_hears_that_the_job_is_cancelled(tmp_path: Path, file
         raise Told
 
     with pytest.raises(Told):
-        kept(FullFor(tmp_path / "store", 9), file, 600.0, cancelled)
+        kept(FullFor(tmp_path, 9), file, 600.0, cancelled)

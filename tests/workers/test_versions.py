@@ -46,9 +46,15 @@ def test_a_job_begins_anew_where_its_checkpoint_is_of_another_version(
     assert kept is not None
     with store.local(kept[0]) as file:
         content = state.load(file)
-        content["run"]["format"] -= 1
-        state.save(content, file)
-    attempted(database, settings, job, Clock())
+        ours = content["run"]["format"]
+        for form in (ours + 1, ours - 1):
+            content["run"]["format"] = form
+            state.save(content, file)
+            attempted(database, settings, job, Clock())
+            if form > ours:  # who wrote that is to go on with it
+                ended = client.get(f"/v1/search-jobs/{job}/attempts").json()["items"][-1]
+                assert "the checkpoint is of a newer version of lutnas than this worker" in ended["reason"]
+                assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "queued"
     assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "succeeded"
     events = client.get(f"/v1/search-jobs/{job}/events", params={"limit": 1000}).json()["items"]
     (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
