@@ -35,8 +35,9 @@ def collect(dry_run: bool, as_json: bool) -> None:
         with closing(Database(settings.database_url)) as database:
             with database.read() as session:
                 if not is_current(session.connection()):
+                    told = f"cannot use the database {without_password(settings.database_url)}"
                     raise Failure(
-                        f"the database {without_password(settings.database_url)} is of another version",
+                        f"{told}: it is of another version of lutnas, or has no tables yet",
                         hint="`lutnas migrate` brings an older one up; a newer one wants the lutnas that made it",
                     )
             found = retention.collect(database, ArtifactStore(settings.artifacts), settings, dry_run=dry_run)

@@ -34,4 +34,4 @@ def test_a_database_of_another_version_is_left_alone(tmp_path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     told = CliRunner().invoke(cli, ["collect"], env={"LUTNAS_HOME": str(tmp_path)})
     assert told.exit_code == 1
-    assert f"{database} is of another version" in told.stderr
+    assert f"{database}: it is of another version" in told.stderr
