@@ -39,6 +39,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         enable_utc=True,
         broker_connection_retry_on_startup=True,
+        broker_channel_error_retry=True,  # a folder of messages that fails for a moment ends no worker
         broker_transport_options=_transport_options(settings),
         # Announcing a job must not hold up the answer to a request: the sweeper tries again.
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.2},

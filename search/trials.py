@@ -29,7 +29,7 @@ from search.spec import Finish
 from search.state import State
 from search.task import CLASSIFICATION, Task
 
-FAR = 0.125  # of the loss of the best trial: one that is so far behind is so by more than luck
+FAR = 0.125  # of the loss of the best trial, or of 1 nat: one that is so far behind is so by more than luck
 RIDGE = 0.03  # about the variance of a trial's luck over that of what scores err by of few bits
 OWN_SHARE = 0.6  # of what is left of a trial as long as the training of the result, the network's own; less of others
 
@@ -58,7 +58,7 @@ def worths(finalists: Sequence[Finalist], trials: Sequence[float], *, length: fl
     FloatingPointError where no trial ended in a number.
     """
     best = max((trial for trial in trials if math.isfinite(trial)), default=-math.inf)
-    near = [number for number, trial in enumerate(trials) if best - trial <= FAR * abs(best)]  # never true of NaN
+    near = [number for number, trial in enumerate(trials) if best - trial <= FAR * max(1.0, abs(best))]
     if not near:
         raise FloatingPointError("no trial of a finalist ended with a loss that is a number: try a lower finish.lr")
     tried = [(finalists[number], trials[number]) for number in near]
@@ -120,7 +120,8 @@ class Trials:
         if number == 0:
             return list(self.finalists)
         before, found = self.entrants(number - 1), self.worths(number - 1)
-        best = sorted(range(len(before)), key=lambda one: -found[one])[: self.plan[number][0]]
+        trials = [trial if math.isfinite(trial) else -math.inf for trial in self.scores[number - 1]]
+        best = sorted(range(len(before)), key=lambda one: (-found[one], -trials[one]))[: self.plan[number][0]]
         return [before[one] for one in sorted(best)]
 
     def __iter__(self) -> Iterator[StepReport]:

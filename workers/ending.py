@@ -41,8 +41,8 @@ class Unloaded(Stopped):
 
 @contextmanager
 def from_the_store() -> Iterator[None]:
-    """What is loaded inside is there, or a store that is away, a share that fails while it is read, or a disk without
-    room ends the attempt as Unloaded.
+    """What is loaded inside is there, or a store that is away, a share that says that it fails while it is read, or a
+    disk without room ends the attempt as Unloaded.
     """
     try:
         yield

@@ -264,7 +264,7 @@ class Attempt:
         with from_the_store(), self.store.local(path) as file:
             kept = state.load(file)
         age = age_of(kept["run"])
-        if age == "newer":  # another worker goes on with it
+        if age == "newer":  # it waits for a worker that is
             raise Unloaded(RuntimeError("the checkpoint is of a newer version of lutnas than this worker: upgrade it"))
         if age == "older":
             detail = "the checkpoint is of another version of lutnas: the job begins anew, with the inputs that it has"
@@ -401,7 +401,7 @@ class Attempt:
             for note in result.notes:
                 self._write("note", steps, {"detail": note})
             files = [self._store(file.name, file) for file in result.files]
-            measured = self._measured(run, result, Path(folder), inputs.threads)
+            measured = self._with_room(lambda: self._measured(run, result, Path(folder), inputs.threads))
             card = card_of(
                 self.lease, inputs, run, result, files, measured=measured, environment=here, pace=pace,
                 made_at=datetime.now(UTC),

@@ -38,7 +38,7 @@ class BucketFiles:
             bucket.name, prefix=bucket.prefix or None, config=config, client_options={"allow_http": plain}
         )
 
-    def prepare(self) -> None:
+    def prepare(self, *, is_new: bool) -> None:
         """A bucket is made by whoever pays for it."""
 
     def write(self, path: str, chunks: Iterator[bytes]) -> None:

@@ -37,8 +37,8 @@ class Found:
 class Files(Protocol):
     """Files by path, with forward slashes and relative. Each is whole or not there."""
 
-    def prepare(self) -> None:
-        """Makes what has to be there before the first file."""
+    def prepare(self, *, is_new: bool) -> None:
+        """Makes what has to be there before the first file. Raises StoreAway where it is not there and not `is_new`."""
 
     def write(self, path: str, chunks: Iterator[bytes]) -> None:
         """Keeps what `chunks` gives, in the place of what is there; an error of theirs leaves all as it was."""

@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from api.artifacts.files import CHUNK_BYTES, FULL, Found, StoreAway, StoreError
 
@@ -24,23 +24,23 @@ class FolderFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def prepare(self) -> None:
+    def prepare(self, *, is_new: bool) -> None:
+        if not is_new:
+            self._check_is_there()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def write(self, path: str, chunks: Iterator[bytes]) -> None:
         target = self.folder / path
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
+            self._check_is_there()
             with self._reached():
-                if not self.folder.is_dir():
-                    raise StoreAway(f"{self.folder} is not there: is it mounted?")
                 file = _made(beside)
             with file:
                 for chunk in chunks:  # its errors are not the folder's
                     with self._reached():
-                        file.write(chunk)
+                        _write_all(file, chunk)
                 with self._reached():
-                    file.flush()
                     os.fsync(file.fileno())
             with self._reached():
                 beside.replace(target)
@@ -76,6 +76,7 @@ class FolderFiles:
                 folder.rmdir()
 
     def found(self, prefix: str, *, half_written: bool) -> Iterator[Found]:
+        self._check_is_there()
         for folder, _, names in os.walk(self.folder / prefix, onerror=self._not_listed):
             for file in (Path(folder, name) for name in names if half_written or not _BESIDE.fullmatch(name)):
                 with self._reached(), suppress(FileNotFoundError):  # deleted meanwhile
@@ -90,8 +91,14 @@ class FolderFiles:
                 raise error
 
     def fault(self) -> str | None:
-        is_usable = self.folder.is_dir() and os.access(self.folder, os.W_OK)
+        is_usable = os.path.isdir(self.folder) and os.access(self.folder, os.W_OK)  # whatever a share tells
         return None if is_usable else f"{self.folder} cannot be written"
+
+    def _check_is_there(self) -> None:
+        """`prepare` alone makes the folder: below a mount point it is there where something is mounted."""
+        with self._reached():
+            if not self.folder.is_dir():
+                raise StoreAway(f"{self.folder} is not there: is it mounted?")
 
     def _existing(self, path: str) -> Path:
         file = self.folder / path
@@ -117,14 +124,22 @@ class FolderFiles:
             raise StoreAway(f"{self.folder} cannot be used: {error.strerror or error}") from error
 
 
-def _made(file: Path) -> IO[bytes]:
-    """A new file, with its folder; one that was removed as empty in between is made once more."""
+def _made(file: Path) -> FileIO:
+    """A new file, with its folder; one that was removed as empty in between is made once more. Without a buffer, which
+    would fail once more where it is closed.
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        return file.open("xb")
+        return file.open("xb", buffering=0)
     except FileNotFoundError:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return file.open("xb")
+        return file.open("xb", buffering=0)
+
+
+def _write_all(file: FileIO, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _sync_folder(folder: Path) -> None:

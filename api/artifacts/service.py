@@ -25,6 +25,11 @@ class ArtifactUnknown(NotFound):
     title = "Unknown artifact"
 
 
+def are_there(session: Session) -> bool:
+    """Whether the database names a file of the store."""
+    return session.scalar(select(Artifact.id).limit(1)) is not None
+
+
 def record(session: Session, owner: str, file: StoredFile) -> Artifact:
     """Makes a file that somebody brought real."""
     artifact = Artifact(

@@ -48,9 +48,11 @@ class ArtifactStore:
     def __init__(self, place: Path | str) -> None:
         self._files = _files_at(place)
 
-    def prepare(self) -> None:
-        """Makes what has to be there before the first file."""
-        self._files.prepare()
+    def prepare(self, *, is_new: bool = True) -> None:
+        """Makes what has to be there before the first file. Raises StoreAway where it is not there though the store is
+        not `is_new`.
+        """
+        self._files.prepare(is_new=is_new)
 
     def put(
         self, path_in_store: str, source: bytes | BinaryIO | Path, *, media_type: str, name: str | None = None

@@ -60,8 +60,10 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
 
         from api.app import create_app
         from api.artifacts.files import StoreError
+        from api.artifacts.service import are_there
         from api.artifacts.store import ArtifactStore
         from api.auth.service import ensure_token
+        from api.db.session import Database
         from api.telemetry import logs
     if worker:
         _check_worker_packages("lutnas serve --worker")
@@ -73,7 +75,9 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
     except (OSError, ValueError) as error:
         raise Failure(f"cannot prepare the access token: {error}") from error
     try:
-        ArtifactStore(settings.artifacts).prepare()  # before anybody is told where it listens
+        with contextlib.closing(Database(settings.database_url)) as database, database.read() as session:
+            is_new = not are_there(session)
+        ArtifactStore(settings.artifacts).prepare(is_new=is_new)  # before anybody is told where it listens
     except (OSError, ValueError, StoreError) as error:
         detail = f"cannot use the store {settings.artifacts}: {error}"
         raise Failure(detail, hint="LUTNAS_ARTIFACTS names it") from error

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import resource
+import signal
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -139,6 +141,10 @@ def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tm
         with pytest.raises(StoreAway, match="is empty, or not there"):
             load("jobs/a/1/x")
     share.rmdir()
+    with pytest.raises(StoreAway, match="is not there"):
+        list(store.found())
+    with pytest.raises(StoreAway, match="is not there"):
+        store.prepare(is_new=False)
     share.write_bytes(b"no folder")
     with pytest.raises(StoreAway, match="is not there"):
         store.put("jobs/a/1/x", b"x", media_type="x/y")
@@ -148,6 +154,21 @@ def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tm
     with pytest.raises(StoreError, match="is gone") as gone:
         store.read("jobs/a/1/y")
     assert not isinstance(gone.value, StoreAway)
+
+
+@pytest.mark.parametrize("count", [100, 2**20 + 5])
+def test_a_disk_that_fails_at_a_write_is_away_however_small_the_file(tmp_path: Path, count: int) -> None:
+    (tmp_path / "jobs").mkdir()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then a write beyond the limit fails with EFBIG
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        with pytest.raises(StoreAway, match="cannot be used: File too large"):
+            ArtifactStore(tmp_path).put("jobs/a/1/x", b"x" * count, media_type="x/y")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_what_a_file_is_made_of_fails_for_itself(tmp_path: Path) -> None:

@@ -24,7 +24,11 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from api.app import create_app
+from api.artifacts.service import record
+from api.artifacts.store import StoredFile
 from api.db.engine import make_engine
+from api.db.migrate import upgrade
+from api.db.session import Database
 from api.settings import Settings
 from lutnas.cli import cli
 from lutnas.cli.serve import WORKER_PACKAGES, ended_by_signals
@@ -165,6 +169,19 @@ def test_a_home_or_a_database_that_cannot_be_is_an_error(tmp_path: Path, changes
         assert done.returncode == 1
         assert said.format(file=file) in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_is_not_there_though_it_was_used_is_not_made_anew(tmp_path: Path) -> None:
+    store = tmp_path / "share" / "lutnas"
+    upgrade(f"sqlite:///{tmp_path / 'lutnas.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'lutnas.db'}")
+    with database.write() as session:
+        record(session, "main", StoredFile("x", "jobs/a/1/x", 1, "0", "x/y"))
+    database.close()
+    done = run(tmp_path, "serve", "--port", "0", LUTNAS_ARTIFACTS=str(store))
+    assert done.returncode == 1
+    assert f"error: cannot use the store {store}: {store} is not there: is it mounted?" in done.stderr
+    assert not store.exists()
 
 
 def test_a_store_that_cannot_be_is_told_before_anything_listens(tmp_path: Path) -> None:

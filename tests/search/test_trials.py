@@ -239,6 +239,11 @@ def test_no_network_is_worth_more_than_one_that_beats_it_in_score_and_trial() ->
     assert order(worths([eight, mixed, two], [-1.2, -1.25, -1.25], length=0.25))[0] == 0
 
 
+def test_small_losses_put_none_out_by_luck() -> None:
+    pair = [finalist(-0.10, *["w8a8"] * 3), finalist(-0.15, *["w8a8"] * 3)]
+    assert order(worths(pair, [-0.113, -0.100], length=0.25)) == [0, 1]
+
+
 def test_a_trial_that_ends_in_no_number_is_out_and_leaves_the_others_as_they_are() -> None:
     three = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.1, *["w4a4"] * 3), finalist(-1.2, *["w2a2"] * 3)]
     found = worths(three, [-1.4, -1.5, float("nan")], length=0.25)
