@@ -69,8 +69,9 @@ class Precision(NamedTuple):
 
     @property
     def has_few_bits(self) -> bool:
-        """Whether weights or activations have fewer than 8: training loses next to nothing to 8 (Krishnamoorthi 2018,
-        sec. 4.2; docs/decisions/0009-trials.md)."""
+        """Whether weights or activations have fewer than 8. A training that rounds to 8 loses next to nothing
+        (Krishnamoorthi 2018, sec. 3.2; docs/decisions/0009-trials.md).
+        """
         return min(self) < 8
 
     @property
