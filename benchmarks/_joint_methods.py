@@ -87,7 +87,7 @@ class Tuning(NamedTuple):
         """Those of a finished search, the one of this number, that are tried within one budget."""
         space, budgets = searched.searcher.space, [task.budget(searched.searcher.space)]
         found = ranked(searched.assessor, lambda scored: searched.searcher.finalists(FINALISTS, budgets, scored))
-        tried = to_try(space, list(found), count)
+        tried = to_try(space, found, count)
         return [Tried(Architecture.from_indices(space, indices), found[indices], number) for indices in tried]
 
     def derived(self, tried: Sequence[Tried], searcher: Searcher) -> Architecture:
@@ -171,9 +171,7 @@ def ranked(assessor: Assessor, propose: Propose) -> dict[Indices, float]:
     assessor.reopen(propose)
     for _ in assessor:
         pass
-    assert assessor.finalists is not None, "they were named"
-    scores = dict(zip(assessor.finalists, assessor.finalist_scores, strict=True))
-    return {indices: scores[indices] for indices in assessor.ranked()}
+    return assessor.ranked()
 
 
 def middle(tasks: Sequence[Task]) -> Task:

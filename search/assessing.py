@@ -111,15 +111,15 @@ class Assessor:
         """The score of one sub-network on as many pictures as finalists have."""
         return statistics.fmean(self.part_scores(indices))
 
-    def ranked(self) -> list[Indices]:
-        """The finalists by score, best first; of equals the one that was named first."""
+    def ranked(self) -> dict[Indices, float]:
+        """The finalists that have a score, with it, best first; of equals the one that was named first."""
         assert self.finalists is not None, "no finalists were named yet"
-        scores = self.finalist_scores
-        return [self.finalists[number] for number in sorted(range(len(scores)), key=lambda number: -scores[number])]
+        scored = zip(self.finalists, self.finalist_scores, strict=False)
+        return dict(sorted(scored, key=lambda one: -one[1]))
 
     def best(self) -> Indices:
         """The finalist with the best score."""
-        return self.ranked()[0]
+        return next(iter(self.ranked()))
 
     def contributions(self) -> Matrix | None:
         """What each choice contributes to the scores of the draws; None where those are too few to tell."""

@@ -75,9 +75,8 @@ class Choosing:
 
     def _start_trials(self, assessor: Assessor) -> Trials | None:
         """None where the job tries nobody, or a tight budget leaves one finalist alone."""
-        tried = to_try(self.searcher.space, assessor.ranked(), self.spec.tried)
-        assert assessor.finalists is not None, "they were ranked"
-        scores = dict(zip(assessor.finalists, assessor.finalist_scores, strict=True))
+        scores = assessor.ranked()
+        tried = to_try(self.searcher.space, scores, self.spec.tried)
         plan = self.spec.trials.plan(len(tried))
         if not plan:
             return None

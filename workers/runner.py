@@ -17,7 +17,6 @@ import socket
 import tempfile
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,6 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
-from api.db.migrate import is_current
 from api.db.session import Database, is_away
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -42,7 +40,7 @@ from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
 from search.run import SearchRun
-from workers import storing
+from workers import away, storing
 from workers.aiding import aid
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
@@ -62,13 +60,7 @@ from workers.timing import measured_here
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 WAIT_SECONDS = 0.5  # between two looks at what others train for the job
 STORE_SECONDS = 600.0  # that results wait for room
-# That a worker takes no job: behind one whose inputs no store gave, since it may be away for all of them, or where the
-# database is of another version.
-AWAY_SECONDS = 30.0
 _logger = logging.getLogger(__name__)
-# Jobs whose files the store did not give to this process, until it gives those of another: that one goes first, for a
-# store may refuse one file for good.
-_not_loaded = deque[str](maxlen=1000)
 
 
 def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> None:
@@ -80,19 +72,15 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
     tempfile.gettempdir()  # looked for once, by writing there: a job that finds it while the disk is full finds none
     database = Database(settings.database_url)
     try:
-        if not _is_ours(database):
-            _stay_away("the database is of another version of lutnas than this worker", drain)
+        if not away.is_ours(database):
+            away.stay_away("the database is of another version of lutnas than this worker", drain)
             return
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with database.write() as session:
             lease = door.claim_next(
-                session,
-                job_id,
-                worker=worker,
-                lease_seconds=settings.lease_seconds,
-                max_attempts=settings.max_attempts,
-                last=_not_loaded,
-            )
+                session, job_id, worker=worker, lease_seconds=settings.lease_seconds,
+                max_attempts=settings.max_attempts, last=away.not_loaded,
+            )  # fmt: skip
         if lease is None:
             aid(database, settings, worker=worker, drain=drain)
             return
@@ -106,38 +94,14 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
         database.close()
 
 
-def _is_ours(database: Database) -> bool:
-    """Whether the database is of this version: an upgrade may have left this worker behind, or not have come to it."""
-    with database.read() as session:
-        return is_current(session.connection())
-
-
-def _stay_away(
-    why: str, drain: Callable[[], bool], clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:  # fmt: skip
-    """Other workers may be better off meanwhile."""
-    _logger.warning("%s: no job is taken for %g s", why, AWAY_SECONDS)
-    until = clock() + AWAY_SECONDS
-    while clock() < until and not drain():
-        sleep(WAIT_SECONDS)
-
-
 class Attempt:
     """A claimed job on its way. `clock` gives seconds."""
 
     def __init__(
-        self,
-        lease: Lease,
-        settings: Settings,
-        database: Database,
-        heart: Heart,
-        log: AttemptLog,
-        *,
-        drain: Callable[[], bool],
-        clock: Callable[[], float] = time.monotonic,
+        self, lease: Lease, settings: Settings, database: Database, heart: Heart, log: AttemptLog, *,
+        drain: Callable[[], bool], clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.lease, self.settings, self.database, self.heart = lease, settings, database, heart
         self.log = log
         self.drain, self.clock, self.sleep = drain, clock, sleep
@@ -162,8 +126,8 @@ class Attempt:
         except Stopped as stop:
             self._give_back(stop)
             if isinstance(stop, Unloaded):
-                _not_loaded.append(job_id)
-                _stay_away("its files could not be loaded", self.drain, self.clock, self.sleep)
+                away.not_loaded.append(job_id)
+                away.stay_away("its files could not be loaded", self.drain, self.clock, self.sleep)
         except Exception as error:
             if is_away(error):
                 raise  # the lease runs out by itself
@@ -192,7 +156,7 @@ class Attempt:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
             self._resume(run, here, *checkpoint)
-        _not_loaded.clear()  # who had to wait for this one comes first again
+        away.not_loaded.clear()  # who had to wait for this one comes first again
         for report in run.until_trained() if isinstance(run, SearchRun) else run:
             self._after_step(run, report, inputs, here)
         if isinstance(run, SearchRun) and run.spec.compared:

@@ -161,7 +161,7 @@ def test_reopening_keeps_the_draws_and_names_finalists_anew() -> None:
     assert assessor.steps_left == {"draw": 0, "assess": 4}
     assert [(report.phase, report.step) for report in assessor] == [("assess", 1)]
     assert assessor.drawn_scores == draws
-    assert assessor.ranked() == [(2, 2, 2)]
+    assert list(assessor.ranked()) == [(2, 2, 2)]
     assert kept is not None
     assert told == [kept, kept]
 

@@ -27,7 +27,7 @@ def test_a_worker_takes_no_job_of_a_database_of_another_version(
     job, looks = submitted(client), iter([False, True])
     with database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with caplog.at_level(logging.WARNING, "workers.runner"):
+    with caplog.at_level(logging.WARNING, "workers.away"):
         run_job(job, settings, drain=lambda: next(looks))
     assert "the database is of another version of lutnas than this worker" in caplog.text
     assert client.get(f"/v1/search-jobs/{job}").json()["state"] == "queued"
