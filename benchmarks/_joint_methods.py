@@ -40,7 +40,7 @@ SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=128)
 # whose supernet had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and
 # 86.1 (MPIC, seed 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers). The
 # rate: docs/decisions/0006-joint-quality.md.
-FINISH = Finish(epochs=8, batch_size=128, lr=0.2, weights="scratch", quantizer="lsq")
+FINISH = Finish(epochs=8, batch_size=64, lr=0.2, weights="scratch", quantizer="lsq")
 
 
 class Searched(NamedTuple):

@@ -30,7 +30,9 @@ from search.state import State
 from search.task import CLASSIFICATION, Task
 
 FAR = 0.125  # of the loss of the best trial, or of 1 nat: one that is so far behind is so by more than luck
-RIDGE = 0.03  # about the variance of a trial's luck over that of what scores err by of few bits
+# About the variance of a trial's luck over that of what scores err by: of few bits throughout; between supernets.
+BITS_RIDGE, SUPERNET_RIDGE = 1.0, 0.03
+SUPERNET = "supernet "  # begins the name of that feature; others are precisions
 OWN_SHARE = 0.6  # of what is left of a trial as long as the training of the result, the network's own; less of others
 
 
@@ -81,7 +83,8 @@ def _worths(tried: Sequence[tuple[Finalist, float]], length: float) -> list[floa
     x_NF = np.array([[row.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), len(names))
     x_NF -= x_NF.mean(0)
     centred_N = beyond_N - beyond_N.mean()
-    weight_F = np.linalg.solve(x_NF.T @ x_NF + RIDGE * np.eye(len(names)), x_NF.T @ centred_N)
+    ridge_F = [SUPERNET_RIDGE if name.startswith(SUPERNET) else BITS_RIDGE for name in names]
+    weight_F = np.linalg.solve(x_NF.T @ x_NF + np.diag(ridge_F), x_NF.T @ centred_N)
     expected_N = x_NF @ weight_F
     own_N = OWN_SHARE * min(1.0, length) * (centred_N - expected_N)
     found: list[float] = (score_N + beyond_N.mean() + expected_N + own_N).tolist()
@@ -90,7 +93,7 @@ def _worths(tried: Sequence[tuple[Finalist, float]], length: float) -> list[floa
 
 def _features(finalist: Finalist) -> dict[str, float]:
     layers = finalist.architecture.layers
-    shares = {f"supernet {finalist.scored_by}": 1.0}
+    shares = {f"{SUPERNET}{finalist.scored_by}": 1.0}
     for layer in layers:
         if Precision.parse(layer.precision).has_few_bits:
             shares[layer.precision] = shares.get(layer.precision, 0.0) + 1 / len(layers)

@@ -194,4 +194,4 @@ def test_kept_runs_depend_on_no_machine() -> None:
 def test_each_pair_has_all_methods() -> None:
     found = cells(METRICS, 3)
     assert len(set(found)) == len(found) == len(METRICS) * 3 * len(METHODS)
-    assert {cell.seed for cell in found} == {15, 16, 17}, "those before chose the protocol or mended the engine"
+    assert {cell.seed for cell in found} == {16, 17, 18}, "those before chose the protocol or mended the engine"

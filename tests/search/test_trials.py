@@ -202,9 +202,16 @@ def test_scores_order_networks_of_8_bits_and_more_but_for_near_ties() -> None:
 
 def test_trials_tell_how_much_good_scores_say_of_few_bits_and_scores_which_of_them_is_best() -> None:
     eight = [finalist(score, *["w8a8"] * 3) for score in (-1.0, -1.05)]
-    four = [finalist(score, *["w4a4"] * 3) for score in (-0.9, -0.94)]
-    assert order(worths([*eight, *four], [-1.42, -1.4, -1.5, -1.48], length=0.25)) == [0, 1, 2, 3]
+    four = [finalist(score, *["w4a4"] * 3) for score in (-0.95, -0.99)]
+    assert order(worths([*eight, *four], [-1.42, -1.4, -1.56, -1.55], length=0.25)) == [0, 1, 2, 3]
     assert order(worths([*eight, *four], [-1.42, -1.4, -1.3, -1.29], length=0.25)) == [2, 3, 0, 1]
+
+
+def test_one_trial_of_8_bits_does_not_outweigh_scores_that_have_several_of_4_bits_far_ahead() -> None:
+    """Two epochs are not fair to 4 bits: those three ended two points above (0006, seed 15)."""
+    four = [finalist(score, *["w4a4"] * 3) for score in (-1.55, -1.555, -1.56)]
+    eight = finalist(-1.644, *["w8a8"] * 3)
+    assert order(worths([*four, eight], [-1.636, -1.645, -1.653, -1.597], length=0.25))[0] == 0
 
 
 def test_what_some_layers_of_few_bits_lose_is_learnt_from_all() -> None:
