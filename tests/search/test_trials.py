@@ -208,7 +208,7 @@ def test_trials_tell_how_much_good_scores_say_of_few_bits_and_scores_which_of_th
 
 
 def test_one_trial_of_8_bits_does_not_outweigh_scores_that_have_several_of_4_bits_far_ahead() -> None:
-    """Two epochs are not fair to 4 bits: those three ended two points above (0006, seed 15)."""
+    """Two epochs are not fair to 4 bits: the first of those ended two points above (0006, seed 15)."""
     four = [finalist(score, *["w4a4"] * 3) for score in (-1.55, -1.555, -1.56)]
     eight = finalist(-1.644, *["w8a8"] * 3)
     assert order(worths([*four, eight], [-1.636, -1.645, -1.653, -1.597], length=0.25))[0] == 0
