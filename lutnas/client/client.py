@@ -190,12 +190,14 @@ class Client:
         return cast(Document, self._transport.json("POST", "/v1/spaces", json=dict(document)))
 
     def operators(
-        self, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = (), sparsity: Sequence[str] = ()
-    ) -> list[Operator]:
+        self, space: str, *, precision: Sequence[str] = (), width: Sequence[float] = (), sparsity: Sequence[str] = (),
+        device: str | None = None,
+    ) -> list[Operator]:  # fmt: skip
         """Every operator that a device has to be timed on for a space, in these precisions, widths and levels of zeros
-        instead of its own where some are given.
+        instead of its own where some are given. For a `device`, of its owner's space of that name.
         """
-        params = {"precision": list(precision), "width": list(width), "sparsity": list(sparsity)}
+        params: dict[str, Any] = {"precision": list(precision), "width": list(width), "sparsity": list(sparsity)}
+        params |= {} if device is None else {"device": device}
         return self._operators(self._transport.json("GET", path_of("spaces", space, "operators"), params=params))
 
     def sample(

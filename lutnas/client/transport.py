@@ -56,7 +56,7 @@ class Transport:
         Raises ProblemError, UnreachableError, and UnsendableError for what HTTP or JSON cannot carry.
         """
         again = method == "GET" if idempotent is None else idempotent
-        for attempt in self._attempts(again):
+        for attempt in self.attempts(again=again):
             with attempt, self._reach():
                 response = self._client.send(self._built(method, path, arguments))
                 _pass_gateway(response, patient=self._most is None)
@@ -90,18 +90,23 @@ class Transport:
 
     @contextmanager
     def stream(self, path: str, **arguments: Any) -> Iterator[httpx.Response]:
-        """The answer to a GET whose body the caller reads bit by bit. Raises as `request`."""
+        """The answer to a GET whose body the caller reads bit by bit. Raises as `request`, and is not tried again:
+        what was read cannot be unread here.
+        """
         with self._reach(), self._client.stream("GET", path, **arguments) as response:
             if response.is_error:
                 response.read()
-                _pass_gateway(response)
+                _pass_gateway(response, patient=self._most is None)
             yield checked(response)
 
     def foreign(self, what: str) -> ForeignAnswerError:
         """The error for an answer that no lutnas API gives."""
         return ForeignAnswerError(f"{self.url} gave {what}", hint="is this the address of a lutnas service?")
 
-    def _attempts(self, again: bool) -> tenacity.Retrying:
+    def attempts(self, *, again: bool) -> tenacity.Retrying:
+        """Tries of what raises UnreachableError: with `again` whenever the way to the service broke, else where it
+        could not even be made.
+        """
         broken: tuple[type[Exception], ...] = (httpx.ConnectError, httpx.ConnectTimeout)
         patient = self._most is None
         return tenacity.Retrying(

@@ -38,6 +38,6 @@ class Webhooks:
         return self._transport.items(path_of("webhooks", webhook, "deliveries"))
 
     def redeliver(self, webhook: str, delivery: str) -> Delivery:
-        """Sends a message once more, under the same id."""
+        """Sends a message once more, under the same id; a problem of 409 where it is on its way."""
         path = path_of("webhooks", webhook, "deliveries", delivery, "redeliver")
-        return cast(Delivery, self._transport.json("POST", path, idempotent=True))
+        return cast(Delivery, self._transport.json("POST", path))

@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import json
+import os
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from lutnas import (
     UnsendableError,
 )
 from lutnas.client.documents import Artifact
+from lutnas.client.download import CHUNK
 from lutnas.client.events import follow
 from lutnas.client.transport import Transport
 from tests.lutnas.scripted import PROBLEM, Answer, scripted
@@ -238,6 +241,35 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     with half as server, client_of(server.url) as client, pytest.raises(UnreachableError):
         client.download(artifact(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_is_begun_anew_and_its_pieces_count_once(tmp_path: Path) -> None:
+    pieces, waits = list[int](), list[float]()
+    broken = [Answer(CONTENT[:100], cut=True), Answer(b"bad gateway", status=502)]
+    with scripted([*broken, Answer(CONTENT)]) as server, client_of(server.url, waits) as client:
+        file = client.download(artifact(), tmp_path, on_bytes=pieces.append)
+    assert file.read_bytes() == CONTENT
+    assert (sum(pieces), len(waits)) == (len(CONTENT), 2)
+
+
+def test_a_client_that_never_gives_up_downloads_once_the_service_is_there_again(tmp_path: Path) -> None:
+    away = Answer(b'{"type": "urn:lutnas:problem:store-unavailable"}', status=503, media_type=PROBLEM)
+    with scripted([away, away, Answer(CONTENT)]) as server:
+        with client_of(server.url) as client, pytest.raises(ProblemError):
+            client.download(artifact(), tmp_path)
+        with Client(server.url, sleep=lambda _: None, attempts=None) as client:
+            assert client.download(artifact(), tmp_path).read_bytes() == CONTENT
+    assert len(server.asked) == 3
+
+
+def test_what_went_into_a_pipe_is_not_sent_there_twice(tmp_path: Path) -> None:
+    pipe, much = tmp_path / "pipe", bytes(CHUNK + 100)
+    os.mkfifo(pipe)
+    with (tmp_path / "read").open("wb") as read, subprocess.Popen(["cat", pipe], stdout=read):
+        half = scripted([Answer(much, cut=True), Answer(much)])
+        with half as server, client_of(server.url) as client, pytest.raises(UnreachableError):
+            client.download_table("tbl_1", pipe)
+    assert ((tmp_path / "read").stat().st_size, len(server.asked)) == (CHUNK, 1)
 
 
 @pytest.mark.parametrize("name", ["../model.onnx", "/etc/model.onnx", "a\\b", "..", ""])
