@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -18,8 +18,7 @@ from lutnas.client.documents import Document
 # From the least to the greatest latency; equal steps of the eye, readable in grey too (viridis, five of its colours).
 SHADES = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 LIGHT = ("#5ec962", "#fde725")  # with dark figures on them
-COLUMN = 9  # characters of a column and the blanks around it
-WIDEST = 60
+BLANKS = 2  # between columns
 
 
 @click.command("heatmap")
@@ -35,27 +34,60 @@ def heatmap(
 ) -> None:  # fmt: skip
     """Show what each choice of each layer of a space takes by a TABLE, in us: dark is little, bright is much."""
     found = client.heatmap(table, space, precision=precision, width=width)
-    drawn = _drawn(found)
+    drawn = _Picture(found)
     if svg is not None:
-        recording = Console(record=True, width=WIDEST + COLUMN * len(found["columns"]), file=io.StringIO())
+        recording = Console(record=True, width=drawn.width, file=io.StringIO())
         recording.print(drawn)
         write_whole(svg, recording.export_svg(title=f"{table} over {space}, us"))
         say(f"wrote {svg}")
     output.document(found, drawn)
 
 
-def _drawn(found: Document) -> Table:
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column("layer", justify="right")
-    drawn.add_column("shape", no_wrap=True)
-    for column in found["columns"]:
-        drawn.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+class _Picture:
+    """As many choices side by side as the console has room for, the others below: no figure is cut."""
+
+    def __init__(self, found: Document) -> None:
+        self._layers = found["layers"]
+        self._columns = list(zip(found["columns"], _cells(found), strict=True))
+        self._left = len("layer") + BLANKS + max((len(layer["shape"]) for layer in self._layers), default=0)
+
+    @property
+    def width(self) -> int:
+        """Characters of all choices side by side."""
+        return self._left + sum(_width(*column) for column in self._columns)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room, part = options.max_width - self._left, list[tuple[str, list[Text]]]()
+        for column in self._columns:
+            if part and sum(_width(*other) for other in [*part, column]) > room:
+                yield self._table(part)
+                yield ""
+                part = []
+            part.append(column)
+        yield self._table(part)
+
+    def _table(self, columns: list[tuple[str, list[Text]]]) -> Table:
+        drawn = Table(box=None, pad_edge=False, header_style="bold")
+        drawn.add_column("layer", justify="right")
+        drawn.add_column("shape", no_wrap=True)
+        for name, _ in columns:
+            drawn.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
+        for row, layer in enumerate(self._layers):
+            drawn.add_row(str(layer["layer"]), layer["shape"], *(cells[row] for _, cells in columns))
+        return drawn
+
+
+def _width(name: str, cells: list[Text]) -> int:
+    """Characters of a column and the blanks before it."""
+    return BLANKS + max([*(len(word) for word in name.split(" ")), *(len(cell) for cell in cells)])
+
+
+def _cells(found: Document) -> list[list[Text]]:
+    """Column by column."""
     known = [value for layer in found["layers"] for value in layer["latency_us"] if value]
     least, greatest = (min(known), max(known)) if known else (1.0, 1.0)
-    for layer in found["layers"]:
-        cells = [_cell(value, least, greatest) for value in layer["latency_us"]]
-        drawn.add_row(str(layer["layer"]), layer["shape"], *cells)
-    return drawn
+    rows = [[_cell(value, least, greatest) for value in layer["latency_us"]] for layer in found["layers"]]
+    return [[row[number] for row in rows] for number in range(len(found["columns"]))]
 
 
 def _cell(value: float | None, least: float, greatest: float) -> Text:
