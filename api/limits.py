@@ -15,14 +15,14 @@ from api.errors import problem
 from api.problems import respond
 
 DOCUMENT_BYTES = 1 << 20
-MEASUREMENT_BYTES = 8 << 20  # two thousand networks of thirty layers
+MEASUREMENT_BYTES = 16 << 20  # as many layers as `api.spaces.service.MOST_DRAWN_LAYERS` draws
 _IN_MEMORY = 1 << 20
 _MEASUREMENTS = re.compile(r"/v1/tables/[^/]+/measurements/?")
 _UPLOADS = re.compile(r"/v1/(devices/[^/]+/tables|datasets)/?")
 
 
 class BodyLimit:
-    """Refuses bodies above `max_upload_bytes` on routes for uploads, above 8 MiB of measurements and 1 MiB elsewhere:
+    """Refuses bodies above `max_upload_bytes` on routes for uploads, above 16 MiB of measurements and 1 MiB elsewhere:
     memory holds those.
     """
 

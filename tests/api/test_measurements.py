@@ -8,6 +8,12 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.jobs.pins import load
+from api.limits import MEASUREMENT_BYTES
+from api.spaces.service import MOST_DRAWN_LAYERS
+from latency.formats import write_csv
+from latency.table import Entry, TableInfo
+from search.architecture import LayerChoice
+from search.space import Space, preset
 from tests.api.making import CSV, TOO_MANY, a_job, a_table_csv, row_counts
 
 Json = dict[str, Any]
@@ -38,6 +44,30 @@ def test_more_architectures_than_one_answer_holds_are_refused_by_number(
     answer = client.get("/v1/spaces/fbnet-mini/architectures?count=4")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "count")
     assert "at most 3 of fbnet-mini" in answer.json()["errors"][0]["detail"]
+
+
+def test_as_many_layers_as_are_drawn_are_taken_back_once_they_were_timed() -> None:
+    longest = LayerChoice(
+        candidate="k9_e9_g8", c_mid=73728, precision="w8a8", pattern="unstructured", sparsity=0.1 + 0.2
+    )
+    layer = len(f"{longest.model_dump_json()},")
+    networks = 1000 * len('{"layers":[],"latency_us":12345.678901234567,"p10_us":12345.678901234567,'
+                          '"p90_us":12345.678901234567,"samples":1234567},')  # fmt: skip
+    assert MOST_DRAWN_LAYERS * layer + networks < MEASUREMENT_BYTES
+
+
+def test_networks_of_any_length_that_a_space_has_are_taken(client: TestClient) -> None:
+    stage = {"channels": 16, "layers": 60, "candidates": ["k3_e1", "skip"]}
+    space = {**preset("fbnet-mini").model_dump(mode="json"), "name": "long", "stages": [stage] * 6}
+    assert client.post("/v1/spaces", json=space).status_code == 201
+    client.post("/v1/devices", json={"name": "cpu"}).raise_for_status()
+    rows = [(operator, Entry(1.0)) for operator in Space.model_validate(space).operators()]
+    text = "".join(write_csv(TableInfo(device="cpu", runtime="onnxruntime", threads=1, batch=1), rows))
+    table = client.post("/v1/devices/cpu/tables", content=text, headers=CSV).json()
+    drawn = client.get("/v1/spaces/long/architectures?count=2").json()["architectures"]
+    networks = [{"layers": one["layers"], "latency_us": 100.0 + len(one["layers"])} for one in drawn]
+    answer = send(client, table, {"space": "long", "networks": networks})
+    assert (answer.status_code, len(drawn[0]["layers"])) == (201, 360), answer.text
 
 
 def predicted_us(client: TestClient, table: Json, architecture: Json) -> float:
