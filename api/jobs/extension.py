@@ -76,7 +76,8 @@ def _changed(
     session: Session, store: ArtifactStore, first: SearchJob, weights: Artifact | None
 ) -> Iterator[FieldProblem]:
     yield from changed_file(store, WEIGHTS, weights)
-    yield from (problem for problem in changed(session, store, first) if problem.field != "search.pretrained")
+    begun_with = "search.pretrained", WEIGHTS  # what the first job began with counts no more
+    yield from (problem for problem in changed(session, store, first) if problem.field not in begun_with)
 
 
 def _continued(session: Session, first: SearchJob, wanted: Extension) -> SearchSpec:

@@ -101,6 +101,19 @@ def test_weights_that_are_gone_or_changed_are_named(
     assert row_counts(database) == before
 
 
+def test_an_extension_is_extended_where_the_weights_that_it_began_with_are_gone(
+    client: TestClient, database: Database, settings: Settings, done: str
+) -> None:
+    new = extended(client, done)["id"]
+    finish(database, settings, new)
+    with database.read() as session:
+        mine = select(Artifact.path).where(Artifact.name == "weights.safetensors", Artifact.job_id == done)
+        ArtifactStore(settings.artifacts).delete(session.scalars(mine).one())
+    answer = extend(client, new)
+    assert (answer.status_code, answer.json().get("extends")) == (201, new), answer.text
+    assert client.post(f"{JOBS}/{new}/reproduce").status_code == 409  # which does begin with them
+
+
 @pytest.mark.parametrize("body", [{"finish_epochs": 0}, {"lr": 0}, {"epochs": 3}])
 def test_an_extension_that_makes_no_sense_is_refused(client: TestClient, done: str, body: Json) -> None:
     assert extend(client, done, **body).status_code == 422
