@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.auth.callers import Owner
 from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Submitter
+from api.devices import service as devices
 from api.errors import InvalidRequest
 from api.pages import Page
 from api.spaces import service as spaces
@@ -45,10 +46,19 @@ def read_space(name: str, caller: DeviceReader, service: Parts) -> Space:
 
 
 @router.get("/{name}/operators")
-def list_operators(name: str, caller: DeviceReader, service: Parts, asked: AskedChoices) -> SpaceOperators:
+def list_operators(
+    name: str,
+    caller: DeviceReader,
+    service: Parts,
+    asked: AskedChoices,
+    device: Annotated[
+        str | None, Query(max_length=100, description="A device that is to time them: its owner's space.")
+    ] = None,
+) -> SpaceOperators:
     """List all that a profiler has to time for a space."""
     with service.database.read() as session:
-        space = spaces.offered(session, caller.owner, name, asked.precision, asked.width, asked.sparsity)
+        owner = caller.owner if device is None else Owner(devices.get(session, caller.owner, device).owner)
+        space = spaces.offered(session, owner, name, asked.precision, asked.width, asked.sparsity)
     return SpaceOperators(space=space.name, operators=[OperatorView.model_validate(o) for o in space.operators()])
 
 

@@ -45,7 +45,7 @@ def _profile(client: Client, request: DeviceRequest, watch: Watch, folder: Path)
         if other != draft:
             other.unlink()
     choices = _choices(spec)
-    operators = client.operators(spec["space"], **choices)
+    operators = client.operators(spec["space"], **choices, device=request["device"])
     timed = partial(
         measure, operators, device=request["device"], runtime=spec["runtime"], threads=spec["threads"],
         seed=spec["seed"], note=spec["note"], draft=draft, watch=watch,

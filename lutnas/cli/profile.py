@@ -28,7 +28,7 @@ from lutnas.cli.options import (
     seed_range,
 )
 from lutnas.cli.output import Output, say
-from lutnas.cli.tables import ensure_device
+from lutnas.cli.tables import ensure_device, knows_device
 from lutnas.client import Client
 from lutnas.client.documents import Table
 from lutnas.settings import home_path, made_home
@@ -102,7 +102,10 @@ def profile(
             operators = read_operators(file)
         else:
             assert client is not None
-            operators = client.operators(str(space), precision=precision, width=width, sparsity=sparsity)
+            covered_for = device if upload and knows_device(client, device) else None
+            operators = client.operators(
+                str(space), precision=precision, width=width, sparsity=sparsity, device=covered_for
+            )
         if upload and client is not None:
             ensure_device(client, device)  # before the minutes of measuring: a bad name or token is said now
         draft = _draft(to)

@@ -159,6 +159,11 @@ def media_type_of(file: Path) -> str:
 
 def ensure_device(client: Client, name: str) -> None:
     """Registers a device that is not known yet."""
-    if all(known["name"] != name for known in client.devices()):
+    if not knows_device(client, name):
         client.create_device(name)
         say(f"registered the device {name}")
+
+
+def knows_device(client: Client, name: str) -> bool:
+    """Whether the service has a device of this name."""
+    return any(known["name"] == name for known in client.devices())

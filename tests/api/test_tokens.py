@@ -219,11 +219,14 @@ def test_what_is_asked_about_a_teams_table_is_about_the_teams_spaces(client: Tes
     own = preset("fbnet-mini").model_copy(update={"name": "mine"})
     assert client.post("/v1/spaces", json=own.model_dump(mode="json"), headers=alice).status_code == 201
     ask = [f"/v1/tables/{table}/coverage?space=mine", f"/v1/tables/{table}/heatmap?space=mine",
-           f"/v1/spaces/mine/architectures?table={table}"]  # fmt: skip
-    assert [client.get(path, headers=alice).status_code for path in ask] == [404, 404, 404]
+           f"/v1/spaces/mine/architectures?table={table}", "/v1/spaces/mine/operators?device=cpu"]  # fmt: skip
+    assert [client.get(path, headers=alice).status_code for path in ask] == [404] * 4
     assert client.get("/v1/spaces/mine/architectures", headers=alice).status_code == 200
+    assert client.get("/v1/spaces/mine/operators", headers=alice).status_code == 200
     assert client.post("/v1/spaces", json=own.model_dump(mode="json"), headers=team).status_code == 201
-    assert [client.get(path, headers=alice).status_code for path in ask] == [200, 200, 200]
+    assert [client.get(path, headers=alice).status_code for path in ask] == [200] * 4
+    nowhere = client.get("/v1/spaces/mine/operators?device=gpu", headers=alice)
+    assert (nowhere.status_code, nowhere.json()["type"]) == (404, "urn:lutnas:problem:unknown-device")
 
 
 def test_a_name_that_several_owners_use_is_the_nearest_ones_and_listed_once(client: TestClient) -> None:
