@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     token_file: Folder | None = Field(None, description="File that holds the access token, such as a mounted secret.")
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         default_factory=lambda: os.cpu_count() or 1,
-        description="Threads of a job's training, fixed at submission. Default: the cores of this machine.",
+        description="Threads of a job's training, fixed by the API at submission; on a worker it changes nothing. "
+        "Default: the cores of the API's machine.",
     )
     lease_seconds: Annotated[float, Field(gt=0)] = Field(
         60.0, description="A job whose worker, or a request whose agent, is silent this long goes on elsewhere."
