@@ -18,6 +18,7 @@ from math import ceil
 from typing import NamedTuple
 
 from benchmarks._joint_task import FLOAT, INT8, WIDTHS, Task, offering
+from search.alike import needed
 from search.architecture import Architecture
 from search.assessing import Assessor, Propose
 from search.batches import training_part
@@ -38,8 +39,8 @@ TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=128)
 # From new weights. On 8,000 pictures of one garment, behind 12 epochs from those of a search, a network of one width,
 # whose supernet had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and
-# 86.1 (MPIC, seed 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers). The
-# rate: docs/decisions/0006-joint-quality.md.
+# 86.1 (MPIC, seed 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers). Rate
+# and batches: docs/decisions/0006-joint-quality.md.
 FINISH = Finish(epochs=8, batch_size=64, lr=0.2, weights="scratch", quantizer="lsq")
 
 
@@ -107,8 +108,9 @@ class Tuning(NamedTuple):
         return trials.best().architecture
 
     def one_search(self, tasks: Sequence[Task], precisions: Sequence[str]) -> Iterator[Architecture]:
-        """Over candidates, widths and `precisions`."""
-        space = offering(precisions, WIDTHS)
+        """Over candidates, widths and those of `precisions` that the budget held leaves a need for."""
+        whole = offering(precisions, WIDTHS)
+        space = needed(whole, [middle(tasks).budget(whole)]).space
         searched = self.searched(space, middle(tasks).budget(space), EPOCHS)
         return (self.derived(self.finalists(searched, task), searched.searcher) for task in tasks)
 
@@ -129,8 +131,9 @@ def uniform_width(tasks: Sequence[Task], tuning: Tuning) -> Iterator[Architectur
     epochs = max(3, ceil(EPOCHS / len(factors)))
     searches = dict[float, Searched]()
     for factor in factors:
-        space = offering(tasks[0].precisions, [factor])
+        whole = offering(tasks[0].precisions, [factor])
         held = middle([task for task in tasks if factor in task.factors()])
+        space = needed(whole, [held.budget(whole)]).space
         searches[factor] = tuning.searched(space, held.budget(space), epochs)
 
     def best(task: Task) -> Architecture:

@@ -40,7 +40,7 @@ from search.strategies.hawq import HawqSearch
 from search.task import CLASSIFICATION, Classification, Task
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
-FORMAT = 16  # of `state_dict`: another one was written by another version
+FORMAT = 17  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):

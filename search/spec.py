@@ -53,6 +53,8 @@ class Search(Document):
     it: they name half of the finalists, and other budgets can be asked later; with fewer than 16 theta names all.
     `pretrained` names a job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
     starts from what that method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
+    Floats and 8 bits are as accurate as each other behind a training: with `leave_out` one of them is left out where
+    in the other alone networks as large hold the budgets (search.alike).
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -70,6 +72,7 @@ class Search(Document):
     pretrained: JobId | None = None
     warm_start: Literal["hawq", "variational-dropout", "hard-concrete"] | None = None
     temperature: Temperature = Temperature()
+    leave_out: bool = True
 
     @model_validator(mode="after")
     def _some_search(self) -> "Search":

@@ -1,10 +1,17 @@
-"""The differentiable search as a strategy: a supernet with theta is trained, then finalists are chosen among."""
+"""The differentiable search as a strategy: a supernet with theta is trained, then finalists are chosen among.
+
+It runs over the part of the space that the budgets leave a need for (search.alike); what others see of it is over the
+whole.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
+from search.alike import Part, needed
+from search.architecture import Architecture
 from search.budget import Budget, Indices
 from search.choosing import Choosing
 from search.datasets.data import ImageData
@@ -19,6 +26,7 @@ from search.spec import SearchSpec
 from search.state import State
 from search.supernet.pretrained import save_pretrained
 from search.task import Task
+from search.warm_starts import misfit
 
 
 class Differentiable:
@@ -28,15 +36,18 @@ class Differentiable:
         self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget], task: Task,
         measure: Measure | None, pretrained: Mapping[str, Tensor] | None,
     ) -> None:  # fmt: skip
+        self.part = _part(spec, space, budgets)
+        budgets = [self.part.budget(budget) for budget in budgets]
         self.searcher = Searcher(
-            space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task, pretrained=pretrained
-        )
+            self.part.space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task,
+            pretrained=pretrained,
+        )  # fmt: skip
         self.choosing = Choosing(spec, searcher=self.searcher, data=data, budgets=budgets, task=task, measure=measure)
 
     @property
     def evidence(self) -> Evidence | None:
         """From scores of sub-networks and from theta."""
-        return self.choosing.evidence
+        return None if self.choosing.evidence is None else self.part.evidence(self.choosing.evidence)
 
     @property
     def steps(self) -> int:
@@ -52,20 +63,39 @@ class Differentiable:
 
     def __iter__(self) -> Iterator[StepReport]:
         """Does what remains. Raises OverBudget, Unreachable, FloatingPointError."""
-        yield from self.searcher
+        for report in self.searcher:
+            if report.distribution is not None:
+                report = replace(report, distribution=self.part.distribution(report.distribution))
+            yield report
         yield from self.choosing
 
     def best(self) -> Indices:
         """The finalist that is best as far as it went."""
-        return self.choosing.best()
+        return self.part.of_whole(self.choosing.best())
 
     def inherit(self, indices: Indices) -> Network:
-        """With copies of the supernet's weights."""
-        return self.searcher.supernet.inherit(indices)
+        """With copies of the supernet's weights; where a precision was left out, with those of the one that is as
+        accurate. What rounding remembers is new where the search knew no rounding.
+        """
+        own = self.part.own(indices)
+        network, architecture = self.searcher.supernet.inherit(own), Architecture.from_indices(self.part.whole, indices)
+        if self.part.of_whole(own) == tuple(indices):
+            network.architecture = architecture
+            return network
+        known = network.state_dict()
+        found = Network(architecture, lambda _: network.head)
+        found.load_state_dict({name: known.get(name, value) for name, value in found.state_dict().items()})
+        return found
 
     def notes(self) -> tuple[str, ...]:
-        """None: the report has the search's own sections."""
-        return ()
+        """What was left out: the report has the search's own sections for the rest."""
+        if not self.part.left_out:
+            return ()
+        kept = next(p.name for p in self.part.space.choices.precisions if not p.has_few_bits)
+        return (
+            f"{' and '.join(self.part.left_out)} was left out of the search: in {kept} alone, networks as large hold "
+            "the budgets, and are as accurate.",
+        )
 
     def write(self, folder: Path) -> list[Path]:
         """The supernet's weights."""
@@ -83,11 +113,11 @@ class Differentiable:
 
     def learnt(self) -> State:
         """The supernet, what it is expected to take, and the evidence."""
-        assert self.evidence is not None, "nothing was chosen yet"
+        assert self.choosing.evidence is not None, "nothing was chosen yet"
         return {
             "supernet": dict(self.searcher.supernet.state_dict()),
             "objective": self.searcher.objective.state_dict(),
-            "evidence": self.evidence.model_dump_json(),
+            "evidence": self.choosing.evidence.model_dump_json(),
         }
 
     def load_learnt(self, state: State) -> None:
@@ -96,3 +126,10 @@ class Differentiable:
         self.searcher.supernet.load_state_dict(state["supernet"])
         self.searcher.objective.load_state_dict(state["objective"])
         self.choosing.evidence = Evidence.model_validate_json(state["evidence"])
+
+
+def _part(spec: SearchSpec, space: Space, budgets: Sequence[Budget]) -> Part:
+    """The whole where the job wants it so, or where a warm start needs what would be left out."""
+    part, warm_start = needed(space, budgets), spec.search.warm_start
+    is_whole = not spec.search.leave_out or (warm_start is not None and misfit(warm_start, part.space))
+    return Part(space, space) if is_whole else part

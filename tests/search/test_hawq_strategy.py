@@ -242,9 +242,8 @@ def test_weights_of_a_search_are_a_start_without_training(digits: ImageData, tmp
     assert {report.phase for report in reports} == {"trace", "derive", "finish"}
     assert isinstance(run.strategy, HawqSearch)
     own = run.strategy.floats.network.state_dict()["layers.0.expand.weight"]
-    supernet = first.searcher.supernet
     widest = Architecture.of(space, ["k5_e6"] * 3).indices
-    assert torch.equal(own, supernet.inherit(widest).state_dict()["layers.0.expand.weight"])
+    assert torch.equal(own, first.strategy.inherit(widest).state_dict()["layers.0.expand.weight"])
 
 
 def test_a_device_where_it_takes_too_much_tightens_the_budget(digits: ImageData) -> None:
