@@ -86,7 +86,7 @@ def main() -> None:
     use_threads(1)
     space = preset("fbnet-mini").offering(Choices(precision=("w8a8",), width=WIDTHS, ends="w8a8"))
     run, data = derived(space, given.seed), pictures()
-    inherited = run.searcher.supernet.inherit(run.architecture.indices).state_dict()
+    inherited = run.strategy.inherit(run.architecture.indices).state_dict()
     with tempfile.TemporaryDirectory() as folder:
         result = run.export(Path(folder))
         content = (Path(folder) / MODEL).read_bytes()
