@@ -10,9 +10,11 @@ from api.jobs.models import JobEvent, SearchJob
 from api.webhooks import outbox
 
 
-def locked(session: Session, job_id: str) -> SearchJob | None:
-    """The job's row, held until the unit of work ends: on Postgres by a row lock, on SQLite by the one writer."""
-    statement = select(SearchJob).where(SearchJob.id == job_id).with_for_update()
+def locked(session: Session, job_id: str, *, waits: bool = True) -> SearchJob | None:
+    """The job's row, held until the unit of work ends: on Postgres by a row lock, on SQLite by the one writer. Where
+    another holds it, who `waits` not goes without: one whose machine is gone may hold it for long.
+    """
+    statement = select(SearchJob).where(SearchJob.id == job_id).with_for_update(skip_locked=not waits)
     return session.scalars(statement, execution_options={"populate_existing": True}).one_or_none()
 
 

@@ -131,7 +131,7 @@ def claim_next(
     take = partial(claim, session, worker=worker, lease_seconds=lease_seconds, max_attempts=max_attempts)
     named = session.get(SearchJob, rung_for)
     if named is not None and named.state == RUNNING:
-        now, job = db_now(session), events.locked(session, rung_for)
+        now, job = db_now(session), events.locked(session, rung_for, waits=False)
         if job is not None and job.state == RUNNING and is_expired(job, now):
             expire(session, job, now)
     others = _WAITING.where(SearchJob.id.not_in(last))

@@ -21,17 +21,17 @@ _LEASE_NAME = "sweeper"
 def sweep(
     session: Session, now: int | None = None, *, requeue_seconds: float = 30.0, max_attempts: int = 3
 ) -> list[str]:
-    """One round at `now` (by default the database's clock).
+    """One round at `now` (by default the database's clock). A job whose row is held is left to a later one.
 
     Gives the jobs to ring for, once this unit of work is committed.
     """
     now = db_now(session) if now is None else now
     for job_id in session.scalars(_expired(now)).all():
-        job = events.locked(session, job_id)
+        job = events.locked(session, job_id, waits=False)
         if job is not None and job.state == RUNNING and (job.lease_expires_us or 0) <= now:  # not renewed meanwhile
             expire(session, job, now)
     for job_id in session.scalars(compared.with_silent_workers(now)).all():
-        if (job := events.locked(session, job_id)) is not None:
+        if (job := events.locked(session, job_id, waits=False)) is not None:
             compared.expire(session, job, now, max_attempts=max_attempts)
     end_cancelled(session, now)
     session.flush()

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from api.artifacts.store import ArtifactStore
@@ -16,6 +16,7 @@ from api.jobs.lease import (
     LeaseLost,
     Order,
     claim,
+    claim_next,
     fail,
     heartbeat,
     latest_checkpoint,
@@ -270,3 +271,32 @@ def test_one_process_at_a_time_is_elected_to_sweep(database: Database) -> None:
 def test_jobs_of_one_sweep_are_all_rung_for(client: TestClient, database: Database, device: str) -> None:
     submitted = {submit(client) for _ in range(5)}
     assert set(swept(database, seconds=31)) == submitted
+
+
+def test_a_row_that_another_holds_keeps_no_other_job_from_being_swept(
+    client: TestClient, database: Database, device: str
+) -> None:
+    """As a worker does whose machine is gone in the middle of a write."""
+    jobs = [submit(client, name=name) for name in ("held", "lost", "waits")]
+    for job_id in jobs[:2]:
+        taken(database, job_id)
+        run_out(database, job_id)
+    if database.engine.dialect.name == "sqlite":
+        pytest.skip("has one writer at a time, and a machine that is gone takes the database along")
+    with database.write() as holder:
+        events.locked(holder, jobs[0])
+        assert jobs[2] in swept(database, seconds=31)
+        assert [job_row(database, job_id).state for job_id in jobs] == ["running", "queued", "queued"]
+        with database.write() as session:
+            lease = claim_next(session, jobs[0], worker="b", lease_seconds=60)
+        assert lease is not None
+        assert lease.job_id == jobs[1]
+    swept(database)
+    assert job_row(database, jobs[0]).state == "queued"
+
+
+def test_postgres_ends_a_transaction_that_has_been_silent_for_minutes(database: Database) -> None:
+    if database.engine.dialect.name == "sqlite":
+        pytest.skip("Postgres alone")
+    with database.read() as session:
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "5min"
