@@ -1,11 +1,11 @@
 """Starts a Celery worker from our own command: the `celery` command would put the working directory on the path."""
 
-import ctypes
 import logging
 import mmap
 import os
 import signal
-import sys
+import threading
+import time
 from typing import Any
 
 from celery import Celery, signals
@@ -18,7 +18,7 @@ from api.telemetry import logs, traces
 from api.telemetry.context import work
 from workers.rings import OneAtATime
 
-PR_SET_PDEATHSIG = 1
+LOOK_SECONDS = 0.5  # between two looks whether the parent lives
 _logger = logging.getLogger(__name__)
 
 
@@ -110,9 +110,15 @@ def _tell_metrics(settings: Settings) -> None:
 
 def _die_with(parent: int) -> None:
     """In the pool's child: a parent that was killed takes its child along, else that one would train on unseen. In a
-    container the parent may well be process 1.
+    container the parent may well be process 1. Linux could do it by itself (PR_SET_PDEATHSIG), but takes the thread
+    that forked for the parent: Celery's ends before the child has drained, where that child replaced another.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it went before the line above
-            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if os.getppid() != parent:  # it is gone already
+        os.kill(os.getpid(), signal.SIGKILL)
+    threading.Thread(target=watch, name="parent", daemon=True).start()
