@@ -32,6 +32,7 @@ from search.machine import use_threads
 from search.network import Network
 from search.run import SearchRun
 from search.state import State, StateError
+from workers import away
 from workers.bounds import Bounds
 from workers.environment import machine
 from workers.failures import problem_of
@@ -54,7 +55,7 @@ def aid(
     if drain():
         return
     with database.read() as session:
-        job_id = compared.job_with_work(session, machine())
+        job_id = compared.job_with_work(session, machine(), last=away.not_aided)
     if job_id is None:
         _logger.info("no job is to be taken, nor has one a network to train")
         return
@@ -65,7 +66,9 @@ def aid(
         if is_away(error):
             raise
         _logger.warning("%s: this worker cannot take part in its comparison", job_id, exc_info=True)
+        away.not_aided.append(job_id)
         return
+    away.not_aided.clear()
     work = Aid(database, settings, comparison, inputs, drain=drain, clock=clock)
     goes_on = True
     while goes_on:

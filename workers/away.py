@@ -15,6 +15,8 @@ _logger = logging.getLogger(__name__)
 # Jobs whose files the store did not give to this process, until it gives those of another: that one goes first, for a
 # store may refuse one file for good.
 not_loaded = deque[str](maxlen=1000)
+# Jobs in whose comparison this process could not take part, until it can in that of another: that one goes first.
+not_aided = deque[str](maxlen=1000)
 
 
 def is_ours(database: Database) -> bool:

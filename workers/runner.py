@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, attempt_path
+from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, StoreError, attempt_path
 from api.db.session import Database, is_away
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -74,6 +74,11 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
     try:
         if not away.is_ours(database):
             away.stay_away("the database is of another version of lutnas than this worker", drain)
+            return
+        try:
+            ArtifactStore(settings.artifacts)
+        except StoreError as error:  # a package is missing: no job is claimed, for it would not be the job's fault
+            away.stay_away(str(error), drain)
             return
         worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with database.write() as session:
@@ -316,7 +321,6 @@ class Attempt:
         """Under a new name, so that a crash between file and row leaves the last one whole. Where there is no room for
         it, here or in the store, or that is away, the last one stays too: a later one may be kept.
         """
-        self.kept = self.clock()
         try:
             with self._with_room(tempfile.TemporaryDirectory[str], patience_seconds=0.0) as folder:
                 file = Path(folder) / "checkpoint"
@@ -327,6 +331,8 @@ class Attempt:
         except (StoreFull, StoreAway) as error:
             _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
             return None
+        finally:
+            self.kept = self.clock()  # from its end on: one that takes long must not be followed by another at once
 
     def _with_room(self, make: Callable[[], storing.Made], *, patience_seconds: float = STORE_SECONDS) -> storing.Made:
         return storing.with_room(

@@ -7,6 +7,8 @@ own rule about them (AbortIncompleteMultipartUpload) removes them.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
     from obstore.store import S3Config
 
+# A bucket that says nothing is given up within a minute: who waits for it hears nothing else, and may be told to stop.
+ANSWER_SECONDS = 30.0  # for one request, such as a part of a file
+RETRY_SECONDS = 20.0  # behind which none is repeated
+LOOK_SECONDS = 5.0  # for a probe
+
 
 class BucketFiles:
     """Objects of `bucket`. Nothing is asked before the first use."""
@@ -34,8 +41,14 @@ class BucketFiles:
         if bucket.region is not None:
             config["region"] = bucket.region
         plain = (bucket.endpoint_url or "").startswith("http://")
-        self._store = S3Store(
-            bucket.name, prefix=bucket.prefix or None, config=config, client_options={"allow_http": plain}
+        make = partial(S3Store, bucket.name, prefix=bucket.prefix or None, config=config)
+        self._store = make(
+            client_options={"allow_http": plain, "timeout": timedelta(seconds=ANSWER_SECONDS)},
+            retry_config={"retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+        )
+        self._looking = make(
+            client_options={"allow_http": plain, "timeout": timedelta(seconds=LOOK_SECONDS)},
+            retry_config={"max_retries": 0},
         )
 
     def prepare(self, *, is_new: bool) -> None:
@@ -94,7 +107,7 @@ class BucketFiles:
 
     def fault(self) -> str | None:
         try:
-            next(iter(obstore.list(self._store, "jobs", chunk_size=1)), None)
+            next(iter(obstore.list(self._looking, "jobs", chunk_size=1)), None)
         except BaseError as error:
             return str(self._unusable(error))
         return None

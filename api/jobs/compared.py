@@ -11,7 +11,7 @@ Errors:
     NetworkLost (Exception)   the network is no longer this worker's: stop, and leave it alone
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +44,14 @@ class NetworkLease:
     worker: str
 
 
-def job_with_work(session: Session, here: Mapping[str, Any]) -> str | None:
+def job_with_work(session: Session, here: Mapping[str, Any], *, last: Collection[str] = ()) -> str | None:
     """The running job of the highest priority that has a network for a worker which runs in the environment `here`
-    (without threads, which a job fixes): one that is recorded in another would give other bits.
+    (without threads, which a job fixes): one that is recorded in another would give other bits. One of those that come
+    `last` where no other has.
     """
     found = session.scalars(select(SearchJob).where(has_work()).order_by(SearchJob.priority.desc(), SearchJob.id))
-    return next((job.id for job in found if _runs_in(session, job, here)), None)
+    fitting = [job.id for job in found if _runs_in(session, job, here)]
+    return next(iter(sorted(fitting, key=lambda job_id: job_id in last)), None)
 
 
 def claim(

@@ -4,6 +4,7 @@ import hashlib
 import re
 import resource
 import signal
+import socket
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -124,6 +125,18 @@ def test_a_bucket_that_does_not_answer_is_away_and_a_file_that_is_not_there_is_n
     for call in (away.read, away.delete, lambda path: away.put(path, b"x", media_type="x"), lambda _: [*away.found()]):
         with pytest.raises(StoreAway, match="cannot be used"):
             call("jobs/a/1/x")
+
+
+def test_a_probe_of_a_bucket_that_says_nothing_ends_soon(bucket_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.artifacts.bucket.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("api.artifacts.bucket.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("api.artifacts.bucket.RETRY_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = re.sub("endpoint_url=.*", f"endpoint_url=http://127.0.0.1:{silent.getsockname()[1]}", bucket_url)
+        store = ArtifactStore(url)
+        assert "cannot be used" in str(store.fault())
+        with pytest.raises(StoreAway, match="cannot be used"):
+            store.put("jobs/a/1/x", b"x", media_type="x")
 
 
 def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tmp_path: Path) -> None:

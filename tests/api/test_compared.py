@@ -98,6 +98,17 @@ def test_of_many_workers_each_takes_another_network_and_the_jobs_own_is_for_its_
     assert rows(client, job, "environment")[1] == {**HERE, "threads": 1}
 
 
+def test_a_job_that_a_worker_could_not_help_comes_behind_others(
+    database: Database, share: Share, client: TestClient, job: str
+) -> None:
+    other = submit(client)
+    share(job_id=job)
+    share(job_id=other)
+    with database.read() as session:
+        found = [compared.job_with_work(session, HERE, last=last) for last in ((), (job,), (other,), (job, other))]
+    assert found == [job, other, job, job]
+
+
 def test_the_attempt_takes_in_what_others_did_and_goes_on_with_the_network_it_had(
     database: Database, share: Share, client: TestClient, job: str
 ) -> None:

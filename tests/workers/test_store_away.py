@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.artifacts.store import ArtifactStore
+from api.artifacts.store import ArtifactStore, StoredFile
 from api.db.session import Database
 from api.jobs.lease import latest_checkpoint
 from api.jobs.models import SearchJob
@@ -151,6 +152,40 @@ def test_a_slow_load_earns_no_checkpoint(
     assert clock.now > settings.checkpoint_seconds
     with database.read() as session:
         assert latest_checkpoint(session, job) is None
+
+
+def test_a_checkpoint_that_takes_long_is_not_followed_by_another_at_the_next_step(
+    client: TestClient, database: Database, settings: Settings, own_data: str
+) -> None:
+    class Slow(ArtifactStore):
+        def put(self, path_in_store: str, source: Any, *, media_type: str, name: str | None = None) -> StoredFile:
+            clock.now += 2 * settings.checkpoint_seconds
+            kept.append(path_in_store)
+            return super().put(path_in_store, source, media_type=media_type, name=name)
+
+    job, clock = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"], Clock()
+    kept, looks = list[str](), list[None]()
+
+    def step() -> bool:
+        clock.now += settings.checkpoint_seconds / 4
+        looks.append(None)
+        return False
+
+    attempting.attempted(database, settings, job, clock, step, Slow(settings.artifacts))
+    assert attempts(client, job) == [("succeeded", None)]
+    checkpoints = [path for path in kept if "checkpoint" in path]
+    assert 1 <= len(checkpoints) <= len(looks) / 4
+
+
+def test_a_worker_whose_store_cannot_be_used_takes_no_job(
+    client: TestClient, database: Database, settings: Settings, own_data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "api.artifacts.bucket", None)  # as without the package for buckets
+    job = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"]
+    asked = iter([False])  # and then told to stop
+    bucket = settings.model_copy(update={"artifacts": "s3://bucket/prefix"})
+    run_job(job, bucket, drain=lambda: next(asked, True))
+    assert (client.get(f"/v1/search-jobs/{job}").json()["state"], attempts(client, job)) == ("queued", [])
 
 
 def test_a_file_that_is_gone_fails_its_job_by_name(
