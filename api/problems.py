@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.artifacts.files import StoreAway
+from api.artifacts.files import FULL, StoreAway
 from api.db.session import is_away
 from api.db.types import Unstorable
 from api.envelope import seal
@@ -63,6 +63,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(StoreAway, _unavailable)
+    app.add_exception_handler(OSError, _no_room)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -165,6 +166,19 @@ def _unavailable(request: Request, error: Exception) -> Response:
         detail=f"The {what} did not answer: try again.",
     )
     return respond(found, request.url.path, {"Retry-After": str(seconds)})
+
+
+def _no_room(request: Request, error: Exception) -> Response:
+    if not isinstance(error, OSError) or error.errno not in FULL:
+        raise error
+    _logger.error("there is no room", exc_info=error)
+    found = problem(
+        slug="store-full",
+        title="Store full",
+        status=507,
+        detail="There is no room here for what was sent: the operator has to make some. Then send it again.",
+    )
+    return respond(found, request.url.path)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

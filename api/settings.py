@@ -148,6 +148,9 @@ class Settings(BaseSettings):
     worker_niceness: Annotated[int, Field(ge=0, le=19)] = Field(
         5, description="How far a training gives way to other processes of its machine, such as the API: see nice(1)."
     )
+    max_event_streams: Annotated[int, Field(ge=1)] = Field(
+        500, description="Streams of events that one process of the API serves at once; each keeps a file open."
+    )
     worker_metrics_host: str = Field("127.0.0.1", description="Address that a worker's metrics are told at.")
 
     @model_validator(mode="after")

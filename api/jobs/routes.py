@@ -39,7 +39,7 @@ from api.jobs.schemas import (
     State,
     ValidationView,
 )
-from api.jobs.stream import PING_SECONDS, with_pings
+from api.jobs.stream import PING_SECONDS, check_room, with_pings
 from api.jobs.tailer import Tailer
 from api.pages import Page
 from api.problems import field_problems
@@ -247,6 +247,7 @@ def read_events(
         if not streams:
             return _made(reading.events(connection, caller.owner, job_id, after=after, limit=limit))
         reading.check_seen(connection, caller.owner, job_id)
+    check_room(service.tailer.readers, service.settings.max_event_streams)
     start = after if last_event_id is None else last_event_id
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 

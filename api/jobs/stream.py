@@ -1,12 +1,37 @@
-"""Signs of life in a quiet stream."""
+"""Streams of events: how many there may be, and signs of life in a quiet one.
+
+Errors:
+    TooManyStreams (DomainError)   503  too-many-streams: `retry_after_seconds`, and Retry-After
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeVar
 
+from api.errors import DomainError
+
 PING_SECONDS = 15.0
+BUSY_SECONDS = 10
 Item = TypeVar("Item")
+
+
+class TooManyStreams(DomainError):
+    """This process serves as many streams as it may."""
+
+    status = 503
+    slug = "too-many-streams"
+    title = "Too many streams"
+
+
+def check_room(streams: int, most: int) -> None:
+    """Raises TooManyStreams."""
+    if streams >= most:
+        raise TooManyStreams(
+            f"This process serves {most} streams of events, as many as it may (LUTNAS_MAX_EVENT_STREAMS): try again, "
+            "or ask for the events without `Accept: text/event-stream`.",
+            retry_after_seconds=BUSY_SECONDS,
+        )
 
 
 async def with_pings(source: AsyncIterator[Item], seconds: float = PING_SECONDS) -> AsyncIterator[Item | None]:

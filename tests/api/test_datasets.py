@@ -26,6 +26,7 @@ from api.db.session import Database
 from api.settings import Settings
 from tests.api.making import X, Y, a_zip, an_npz, row_counts
 from tests.api.uploading import GOOD, a_picture, a_tar, converted, pickled, renamed
+from tests.workers.attempting import small_disk
 
 
 def test_a_split_npz_is_kept_pixel_by_pixel(tmp_path: Path) -> None:
@@ -177,3 +178,17 @@ def test_the_same_data_sent_at_once_is_kept_once_and_counts_once(database: Datab
         assert not other.result()
     counts = row_counts(database)
     assert (counts["datasets"], counts["artifacts"]) == (1, 1)
+
+
+def test_an_upload_without_room_is_told_so_and_leaves_nothing(client: TestClient, settings: Settings) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64), np.uint8)
+    sent: dict[str, Any] = {"data": {"name": "large"}, "files": {"file": an_npz(x=noise, y=np.arange(40) % 2)}}
+    folder = Path(settings.artifacts)
+    folder.mkdir(exist_ok=True)
+    with small_disk(folder) as more_room:
+        refused = client.post("/v1/datasets", **sent)
+        assert (refused.status_code, refused.json()["type"]) == (507, "urn:lutnas:problem:store-full")
+        assert client.get("/v1/datasets/large").status_code == 404
+        assert [file for file in folder.rglob("*") if file.is_file()] == []
+        more_room()
+        assert client.post("/v1/datasets", **sent).status_code == 201

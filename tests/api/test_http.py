@@ -84,7 +84,7 @@ def test_every_kind_of_failure_is_a_problem(client: TestClient) -> None:
         ("GET", "/v1/audit?since=0001-01-01T00:00:00%2B14:00", None, 422),
         ("POST", "/v1/devices", b'{"name": "' + b"x" * (1 << 20) + b'"}', 413),
         ("POST", "/v1/tables/tbl_none/measurements", b'{"space": "' + b"x" * (2 << 20) + b'"}', 422),
-        ("POST", "/v1/tables/tbl_none/measurements", b'{"space": "' + b"x" * (8 << 20) + b'"}', 413),
+        ("POST", "/v1/tables/tbl_none/measurements", b'{"space": "' + b"x" * (16 << 20) + b'"}', 413),
     ):
         answer = client.request(method, path, content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == status, (path, answer.text[:200])

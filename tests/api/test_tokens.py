@@ -23,6 +23,7 @@ from api.jobs import lease as jobs_lease
 from api.settings import Settings
 from search.space import preset
 from tests.api.making import CSV, a_job, a_table_csv, an_architecture, stored, submit
+from tests.e2e.conftest import until
 
 Json = dict[str, Any]
 
@@ -262,6 +263,23 @@ def test_an_open_stream_ends_once_its_token_is_taken_back(
 
 
 # --- limits
+
+
+def test_a_process_serves_so_many_streams_of_events(settings: Settings, token: str, device: str) -> None:
+    few = settings.model_copy(update={"max_event_streams": 1})
+    app = create_app(few)
+    with TestClient(app, headers={"Authorization": f"Bearer {token}"}) as client:
+        path, live = f"/v1/search-jobs/{submit(client)}", {"Accept": "text/event-stream"}
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(client.get, f"{path}/events", headers=live)
+            until(lambda: app.state.service.tailer.readers == 1)
+            refused = client.get(f"{path}/events", headers=live)
+            assert (refused.status_code, refused.json()["type"]) == (503, "urn:lutnas:problem:too-many-streams")
+            assert int(refused.headers["Retry-After"]) > 0
+            assert client.get(f"{path}/events").status_code == 200
+            client.post(f"{path}/cancel").raise_for_status()
+            assert first.result(timeout=30).status_code == 200
+        assert client.get(f"{path}/events", headers=live).status_code == 200
 
 
 def test_an_owner_may_have_so_many_jobs_that_are_not_at_their_end(settings: Settings, token: str, device: str) -> None:
