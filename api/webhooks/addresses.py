@@ -9,7 +9,7 @@ Errors:
 
 import asyncio
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
@@ -18,6 +18,10 @@ _LOCAL = (  # which the standard library of Python 3.11 takes for public
     IPv6Network("fec0::/10"),  # RFC 3879: site-local
     IPv6Network("64:ff9b:1::/48"),  # RFC 8215: NAT64 of a network's own
     IPv6Network("::ffff:0:0:0/96"),  # RFC 6145: IPv4 translated
+)
+_INNER = (
+    IPv4Network("192.0.0.0/24"),  # RFC 6890, some clouds' metadata; Python 3.11.7 takes a part of it for public
+    IPv4Network("168.63.129.16/32"),  # what Azure's own services answer on within each of its networks
 )
 _ALLOW = "LUTNAS_WEBHOOK_PRIVATE=true allows it"
 
@@ -81,6 +85,8 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
             return is_public(inner)
         if any(address in network for network in _LOCAL):
             return False
+    elif any(address in network for network in _INNER):
+        return False
     return address.is_global and not address.is_multicast
 
 

@@ -6,8 +6,10 @@ the claim on each message keeps two processes apart.
 
 import asyncio
 import logging
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -23,6 +25,14 @@ AT_ONCE, TO_ONE = 20, 4  # messages in all, and of one webhook: a round takes as
 MARGIN_SECONDS = 60.0  # that a claim is good for beyond the time-out, to write how it ended
 USER_AGENT = "lutnas-webhooks/1"
 _logger = logging.getLogger(__name__)
+
+
+def new_client(tls: ssl.SSLContext) -> httpx.AsyncClient:
+    """For one round of messages: connections are not kept. The environment's proxies are not asked, as they would reach
+    what must not be reached, and cookies are not kept: receivers of several owners may share an address.
+    """
+    none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx.AsyncClient(verify=tls, trust_env=False, timeout=None, cookies=none)
 
 
 class Postman:
@@ -62,9 +72,7 @@ class Postman:
         return count
 
     async def _send_all(self, letters: list[Letter]) -> None:
-        # A client of its own each time: connections are not kept, and the environment's proxies are not asked, as they
-        # would reach what must not be reached.
-        async with httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=None) as client:
+        async with new_client(self._tls) as client:
             asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(AT_ONCE, "webhook-names"))
             ended = await asyncio.gather(*(self._deliver(client, letter) for letter in letters), return_exceptions=True)
         for one in ended:  # the others are not held up by it: it is sent again once its claim is over

@@ -26,6 +26,7 @@ class Receiver(ThreadingHTTPServer):
         self.arrived: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int | None] = []
         self.location = "/elsewhere"  # where a redirect leads
+        self.headers: dict[str, str] = {}  # of each answer, beside others
         self.hold = threading.Event()
         self.hold.set()
 
@@ -51,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer)
         if 300 <= answer < 400:
             self.send_header("Location", self.server.location)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

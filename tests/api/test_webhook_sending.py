@@ -1,5 +1,6 @@
 """Where messages to webhooks go: by name and certificate, and never to this machine unless a setting says so."""
 
+import asyncio
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from api.db.session import Database
 from api.settings import Settings
-from api.webhooks.postman import Postman
+from api.webhooks.postman import Postman, new_client
 from tests.api.receiving import Json, Receiver, deliveries, lead, queued
 
 
@@ -108,3 +109,16 @@ def test_a_url_that_nothing_is_sent_to_is_refused_with_why(client: TestClient, u
     answer = client.post("/v1/webhooks", json={"url": url})
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:lutnas:problem:webhook-url-refused")
     assert why in answer.json()["errors"][0]["detail"]
+
+
+def test_no_cookie_of_one_receiver_comes_to_another(receiver: Receiver) -> None:
+    """They may have one address, which the messages of a round go to."""
+    receiver.headers = {"Set-Cookie": "of=one"}
+
+    async def both() -> None:
+        async with new_client(ssl.create_default_context()) as client:
+            for _ in range(2):
+                await client.post(receiver.url, content=b"{}")
+
+    asyncio.run(both())
+    assert [headers.get("Cookie") for headers, _ in receiver.arrived] == [None, None]
