@@ -9,7 +9,7 @@ as a pickle, which is not read: save one device's mapping, `["fbnet"]["pixel3_la
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from latency.imports.collect import Collected, LayoutError
@@ -43,12 +43,24 @@ def read(document: Any, us: float, layers: Sequence[Mapping[str, Operator]], col
             _take(str(key), value * us, collected, ends)
         except OperatorError as error:
             raise LayoutError(f"{key}: {error}") from error
+    for part in _take_heads(ends, collected):
+        collected.leave_out(f"{part} without the others of a head")
+
+
+def _take_heads(ends: _Ends, collected: Collected) -> Iterator[str]:
+    """Gives the name of each part that is of no head."""
+    convolutions, pools, classifiers = (set(part) for part in ends)
     for (h, w, c_in, c_mid), convolution in ends.convolutions.items():
         pool = ends.pools.get((h, w, c_mid))
         for (features, classes), linear in ends.classifiers.items():
             if features == c_mid and pool is not None:
                 head = Operator("head", h, w, c_in, c_mid, classes)
                 collected.add(head, convolution + pool + linear, "ConvNorm, AvgP and FC")
+                convolutions.discard((h, w, c_in, c_mid))
+                pools.discard((h, w, c_mid))
+                classifiers.discard((features, classes))
+    for name, left in (("1x1 ConvNorm", convolutions), ("AvgP", pools), ("FC", classifiers)):
+        yield from [name] * len(left)
 
 
 def _take(key: str, latency_us: float, collected: Collected, ends: _Ends) -> None:

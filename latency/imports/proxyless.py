@@ -4,12 +4,13 @@ expanded_conv-input:112x112x16-output:56x56x24-expand:6-kernel:3-stride:2-idskip
 Conv-input:224x224x3-output:112x112x32      Conv_1-input:7x7x320-output:7x7x1280      Logits-input:7x7x1280-output:1000
 
 `expand` is a ratio; greater than 10 it is taken for the middle channels themselves, as later tables have it. Blocks
-with squeeze-and-excitation (`-se:1`) have no place here. Conv is the stem; Conv_1 and Logits together make the head.
+with squeeze-and-excitation (`-se:1`) or h-swish (`-hs:1`) have no place here. Conv is the stem; Conv_1 and Logits
+together make the head, where Logits reads what Conv_1 gives: once-for-all's MobileNetV3 has more between them.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from latency.imports.collect import Collected, LayoutError
 from latency.operator import Operator, OperatorError
@@ -30,19 +31,31 @@ def read(document: Any, us: float, layers: Sequence[Mapping[str, Operator]], col
     """`us` microseconds are the file's unit. Raises LayoutError."""
     if not isinstance(document, dict):
         raise LayoutError("the file is no mapping of operators to latencies")
-    ends: dict[str, tuple[tuple[int, ...], float]] = {}
+    ends = _Ends({}, {})
     for key, told in document.items():
         value = told.get("mean") if isinstance(told, dict) else told
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise LayoutError(f"{key}: {value!r} is no latency")
         _take(str(key), value * us, collected, ends)
-    if "last" in ends and "logits" in ends:
-        (h, w, c_in, *_, c_mid), convolution = ends["last"]
-        (*_, classes), linear = ends["logits"]
-        collected.add(Operator("head", h, w, c_in, c_mid, classes), convolution + linear, "Conv_1 and Logits")
+    paired = [(last, logits) for last in ends.last for logits in ends.logits if last[3:] == logits[:3]]
+    for last, logits in paired:
+        (h, w, c_in, *_, c_mid), classes = last, logits[3]
+        head = Operator("head", h, w, c_in, c_mid, classes)
+        collected.add(head, ends.last[last] + ends.logits[logits], "Conv_1 and Logits")
+    for _ in ends.last.keys() - {last for last, _ in paired}:
+        collected.leave_out("Conv_1 whose output no Logits reads")
+    for _ in ends.logits.keys() - {logits for _, logits in paired}:
+        collected.leave_out("Logits that read no output of a Conv_1")
 
 
-def _take(key: str, latency_us: float, collected: Collected, ends: dict[str, tuple[tuple[int, ...], float]]) -> None:
+class _Ends(NamedTuple):
+    """Parts of heads by their numbers: those of input and output."""
+
+    last: dict[tuple[int, ...], float]
+    logits: dict[tuple[int, ...], float]
+
+
+def _take(key: str, latency_us: float, collected: Collected, ends: _Ends) -> None:
     try:
         if match := BLOCK.fullmatch(key):
             _take_block(match, latency_us, collected)
@@ -51,9 +64,9 @@ def _take(key: str, latency_us: float, collected: Collected, ends: dict[str, tup
             stem = Operator("stem", h, int(match[2]), c_in, 0, c_out, -(-h // out_h), STEM_KERNEL)
             collected.add(stem, latency_us, key)
         elif match := LAST.fullmatch(key):
-            ends["last"] = tuple(map(int, match.groups())), latency_us
+            ends.last[tuple(map(int, match.groups()))] = latency_us
         elif match := LOGITS.fullmatch(key):
-            ends["logits"] = tuple(map(int, match.groups())), latency_us
+            ends.logits[tuple(map(int, match.groups()))] = latency_us
         else:
             collected.leave_out(f"{key.partition('-')[0]}: no operator of a table")
     except (OperatorError, ZeroDivisionError) as error:
@@ -69,6 +82,8 @@ def _take_block(match: re.Match[str], latency_us: float, collected: Collected) -
         raise LayoutError(f"{match[0]}: stride {stride} does not lead to {out_h}x{out_w}")
     if match[11] == "1":
         collected.leave_out("expanded_conv with squeeze-and-excitation")
+    elif match[12] == "1":
+        collected.leave_out("expanded_conv with h-swish")
     elif operator.keeps_shape != (match[10] == "1"):
         collected.leave_out("expanded_conv that keeps its shape without a residual sum")
     else:

@@ -108,6 +108,27 @@ def test_proxyless_keys_become_blocks_stem_and_head() -> None:
     }
 
 
+def test_a_head_is_made_of_what_fits_together_and_the_rest_is_counted() -> None:
+    document = {
+        "Conv_1-input:7x7x320-output:7x7x1280": 10,
+        "Logits-input:7x7x1280-output:1000": 100,
+        "Conv_1-input:7x7x160-output:7x7x960": 10,  # once-for-all pools here, and has a layer more
+        "Logits-input:1x1x1280-output:1000": 100,
+        MBCONV.format(6) + "-se:0-hs:1": 1.5,
+    }
+    entries, left_out = read("proxyless", document)
+    assert entries == {Operator("head", 7, 7, 320, 1280, 1000): Entry(110_000.0, provenance="published")}
+    assert left_out == {
+        "Conv_1 whose output no Logits reads": 1,
+        "Logits that read no output of a Conv_1": 1,
+        "expanded_conv with h-swish": 1,
+    }
+    block = {"ConvBlock_H8_W8_Cin16_Cout16_exp1_kernel3_stride1_group1": 1}
+    parts = {"ConvNorm_H7_W7_Cin64_Cout96_kernel1_stride1_group1": 3, "FC_Cin96_Cout10": 1}
+    _, left_out = read("hw-nas-bench", {**block, **parts})
+    assert left_out == {"1x1 ConvNorm without the others of a head": 1, "FC without the others of a head": 1}
+
+
 def test_yaml_is_read_and_runs_nothing() -> None:
     entries, _ = read("proxyless", f"{MBCONV.format(3)}:\n  mean: 1.5\n")
     assert entries == {Operator("mbconv", 112, 112, 16, 48, 24, 2, 3, 1): Entry(1500.0, provenance="published")}
