@@ -108,7 +108,7 @@ class Entry:
 
 
 def _written(value: float | None) -> str:
-    return "null" if value is None else repr(float(value))
+    return "null" if value is None else repr(float(value) + 0.0)  # -0.0 and 0.0 are one latency too
 
 
 class Change(NamedTuple):

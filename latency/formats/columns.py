@@ -30,6 +30,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _LARGEST = 2**31 - 1
 _SHOWN = 5
+FLOAT_BITS = 32
 
 
 def check_columns(columns: Sequence[str], errors: ErrorList, row: int | None) -> None:
@@ -89,10 +90,12 @@ class RowParser:
             pattern=_text("pattern", cell.get("pattern", "")),
         )
         needed = NEEDED[operator.kind]
-        if len(needed) < len(COUNTS) and operator.kind != "boundary":
+        if len(needed) < len(COUNTS):
             for name, count in counts.items():
                 if count and name not in needed:
                     raise FieldError(name, f"does not apply to a {operator.kind}: leave it blank")
+        if not needed or operator.kind == "boundary":
+            _check_bits(operator)
         if bool(operator.sparsity) != bool(operator.pattern):
             raise FieldError("pattern", "sparsity and pattern go together: fill in both, or leave both blank")
         return operator
@@ -115,6 +118,17 @@ class RowParser:
             provenance=cast(Provenance, _text("provenance", cell.get("provenance", "measured"))),  # Entry checks it
             energy_uj=times.get("energy_uj"),
         )
+
+
+def _check_bits(operator: Operator) -> None:
+    """Of what has no weights: another row would stand for the same thing. Raises FieldError."""
+    if operator.sparsity:
+        raise FieldError("sparsity", f"does not apply to a {operator.kind}: leave it blank")
+    if operator.weight_bits != FLOAT_BITS:
+        raise FieldError("weight_bits", f"does not apply to a {operator.kind}: leave it blank")
+    if operator.activation_bits not in (FLOAT_BITS, *((8,) if operator.kind == "boundary" else ())):
+        problem = "is 8 into integers, 32 or blank out of them" if operator.kind == "boundary" else "does not apply"
+        raise FieldError("activation_bits", f"{problem}: a {operator.kind} has no other")
 
 
 def cells_of(operator: Operator, entry: Entry) -> dict[str, Value]:
@@ -190,7 +204,7 @@ def _number(name: str, value: Value) -> float:
         raise FieldError(name, "is too large") from error
     if not math.isfinite(number):
         raise FieldError(name, f"{number} is not a finite number")
-    return number
+    return number + 0.0  # -0.0, as rounding leaves it, is 0: databases know no other
 
 
 def _count(name: str, value: Value) -> int:

@@ -14,7 +14,17 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from latency.formats.columns import COLUMNS, RowParser, Value, cells_of, check_columns, name_of, parse_info, show
+from latency.formats.columns import (
+    COLUMNS,
+    INFO_FIELDS,
+    RowParser,
+    Value,
+    cells_of,
+    check_columns,
+    name_of,
+    parse_info,
+    show,
+)
 from latency.formats.errors import ErrorList
 from latency.formats.stream import Cells, Row, TableStream, refuse
 from latency.table import LatencyTable, TableInfo, info_fields
@@ -54,6 +64,8 @@ def _note(text: str, known: dict[str, Value], errors: ErrorList, line: int) -> N
     key = key.strip().lower()
     if not colon:
         errors.add(line, "", f"{show(text)} says nothing about the table: write # key: value")
+    elif key not in INFO_FIELDS:  # said here, where its line is known, and it need not be kept
+        errors.add(line, name_of(key), f"is not known of a table; there are {', '.join(INFO_FIELDS)}")
     elif key in known:
         errors.add(line, name_of(key), "stands twice")
     else:

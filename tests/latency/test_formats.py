@@ -117,6 +117,7 @@ def test_a_file_that_a_spreadsheet_saved_is_read() -> None:
         ("skip,14,14,99999999999,,24,1,,,5,,", "c_in", "not a whole number"),
         ("skip,14,14,,,24,1,,,5,,", "c_in", "a skip needs it"),
         ("skip,14,14,16,,24,1,3,,5,,", "kernel", "does not apply to a skip: leave it blank"),
+        ("boundary,4,4,8,,8,,,,5,,", "c_out", "does not apply to a boundary: leave it blank"),
         ("conv,14,14,16,,24,1,3,,5,,", "kind", "'conv' is none of mbconv"),
         (",14,14,16,,24,1,3,,5,,", "kind", "'' is none of mbconv"),
         ("mbconv,14,14,16,48,24,1,3,1,99,,", "", "repeats mbconv 14x14 16-48-24 s1 k3, which stands first in line 6"),
@@ -286,3 +287,30 @@ def test_a_table_of_many_rows_stays_small_in_memory(kind: str) -> None:
         tracemalloc.stop()
     assert len(again) == rows + 2
     assert peak < rows * bytes_a_row
+
+
+BOUNDARY = {"kind": "boundary", "h": 4, "w": 4, "c_in": 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "detail"),
+    [
+        ({"kind": "base", "weight_bits": 8}, "weight_bits", "does not apply to a base: leave it blank"),
+        ({"kind": "base", "activation_bits": 8}, "activation_bits", "does not apply: a base has no other"),
+        ({**BOUNDARY, "weight_bits": 8}, "weight_bits", "does not apply to a boundary"),
+        ({**BOUNDARY, "activation_bits": 4}, "activation_bits", "is 8 into integers"),
+        ({"kind": "base", "sparsity": 0.5, "pattern": "2:4"}, "sparsity", "does not apply to a base: leave it blank"),
+    ],
+)
+def test_what_has_no_weights_has_no_bits_of_its_own(change: dict, field: str, detail: str) -> None:
+    """A row that says otherwise would match no operator, and look like one that does."""
+    (error,) = json_errors({**INFO, "rows": [{**change, "latency_us": 1.0}]}).errors
+    assert (error.row, error.field) == (0, field)
+    assert detail in error.detail
+
+
+def test_nothing_is_one_latency_whatever_its_sign() -> None:
+    minus, plus = (read_csv(csv_of(f"base,,,,,,,,,{value},,")) for value in ("-0.0", "0"))
+    assert str(minus.entries[BASE].latency_us) == "0.0"
+    assert minus.content_hash == plus.content_hash
+    assert LatencyTable(plus.info, {BASE: Entry(-0.0)}).content_hash == plus.content_hash

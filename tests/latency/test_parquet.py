@@ -89,6 +89,13 @@ def test_a_text_that_repeats_is_refused_before_it_is_unpacked() -> None:
         read_parquet(a_file(many))
 
 
+def test_texts_beyond_measure_are_refused_by_what_the_file_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latency.formats.parquet_file.MOST_TEXTS", 1000)
+    monkeypatch.setattr("latency.formats.parquet_file._longest", None)  # which looks at what is unpacked
+    with pytest.raises(TableErrors, match=r"kind: has .* bytes of text in a row group; 1000 are taken"):
+        read_parquet(a_file([{"kind": "x" * 40_000, "latency_us": 1.0}]))
+
+
 @pytest.mark.parametrize("type_", [pyarrow.timestamp("us"), pyarrow.duration("ms"), pyarrow.bool_()])
 def test_a_column_that_holds_no_numbers_or_texts_is_refused_before_a_row_is_read(type_: pyarrow.DataType) -> None:
     rows = [{"kind": "base", "latency_us": 2**62}]
