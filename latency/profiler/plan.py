@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from latency.operator import BASE, Kind, Operator, boundary, with_boundaries
+from latency.operator import BASE, Kind, Operator, OperatorError, boundary, with_boundaries
 from latency.profiler.errors import ProfilerError
 from latency.weights import shapes_of
 
@@ -53,6 +53,10 @@ def make_plan(operators: Sequence[Operator], *, seed: int) -> Plan:
         raise ProfilerError("there are no operators to time")
     for operator in timed:
         try:
+            if operator.kernel and operator.kernel % 2 == 0:
+                raise OperatorError("kernel", f"{operator.kernel} of {operator.key} is even, as in no network here")
+            if operator.sparsity and operator.kind != "mbconv":
+                raise OperatorError("sparsity", f"{operator.key} has no zeros, only an mbconv may have some")
             shapes_of(operator)
         except ValueError as error:
             raise ProfilerError(f"{error}: it cannot be timed") from error

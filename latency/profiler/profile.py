@@ -17,9 +17,10 @@ from latency.profiler.measure import Clocks, Patience, clocks, drift, pinned, se
 from latency.profiler.plan import Plan, make_plan, paid
 from latency.profiler.progress import Meter, Progress
 from latency.profiler.runtimes import DEFAULT, make_runtime
-from latency.table import Entry, LatencyTable, TableInfo
+from latency.table import Entry, FieldError, LatencyTable, TableInfo
 
 PATIENCE = Patience(least=8.0, most=30.0)
+LONGEST_NOTE = 1000
 DRIFTED = 0.02  # as far as a graph's own floor is known
 
 
@@ -42,7 +43,7 @@ def profile(
     Each row is the 10th percentile of thread CPU time (wall time with more threads), shared out from whole chains;
     p10 and p90 tell how far it moves when other chains are drawn. `progress` gets (done, total, seconds_left). A
     profile that was stopped goes on from `draft`, which the caller deletes once the table is kept. `core` is the one to
-    stay on. Raises ProfilerError.
+    stay on. Raises ProfilerError, and FieldError where `note`, of at most 1000 characters, or `device` is none.
     """
     plan, ran_by = make_plan(tuple(operators), seed=seed), make_runtime(runtime)
     for operator in plan.operators:
@@ -50,10 +51,12 @@ def profile(
     info = TableInfo(
         device=device, runtime=ran_by.name, runtime_version=ran_by.version, threads=threads, batch=1, note=note
     )  # refuses a bad name before minutes are spent
+    if len(note) > LONGEST_NOTE:  # what is told of the profile comes behind it
+        raise FieldError("note", f"has {len(note)} characters; {LONGEST_NOTE} are taken")
     timers = clocks(threads if ran_by.computes_here else None)
     if core is not None and threads > 1:
         raise ProfilerError(f"core {core}: {threads} threads would wait for one another there: take one thread")
-    fingerprint = plan.fingerprint(info, platform.node(), timers.name, core)
+    fingerprint = plan.fingerprint(replace(info, note=""), platform.node(), timers.name, core)
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
     bench = Bench(plan.graphs, ran_by, threads=threads, room=room())
     with pinned(core):

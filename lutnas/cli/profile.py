@@ -12,7 +12,8 @@ import click
 from rich.text import Text
 
 from latency.formats import write_csv
-from latency.operator import Operator, OperatorError
+from latency.formats.columns import RowParser
+from latency.operator import FIELDS, Operator, OperatorError
 from latency.table import FieldError, LatencyTable
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
@@ -210,12 +211,13 @@ def read_operators(file: Path) -> list[Operator]:
 
 
 def _operator(file: Path, number: int, row: Any) -> Operator:
-    try:
-        return Operator(**row)
-    except OperatorError as error:
-        refuse("--operators", f"{file}: operators[{number}].{error}")
-    except TypeError:
+    if not isinstance(row, dict) or not set(row) <= set(FIELDS):
         refuse("--operators", f"{file}: operators[{number}]: {json.dumps(row)} is no operator")
+    try:
+        operator, _ = RowParser([*row, "latency_us"]).parse([*row.values(), 0.0])  # as in a table that is to be made
+        return operator
+    except (OperatorError, FieldError) as error:
+        refuse("--operators", f"{file}: operators[{number}].{error}")
 
 
 def _draft(to: Path | None) -> Path | None:

@@ -89,6 +89,8 @@ def test_what_would_come_to_nothing_is_wrong_usage(service: Service, options: li
         ('{"space": "tiny"}', 'has no list "operators"'),
         (document({"kind": "mbconv", "h": 8}), "operators[0].w: a mbconv needs it"),
         (document(asdict(OPERATORS[0]), {"kind": "base", "depth": 3}), "operators[1]: "),
+        (document({**asdict(OPERATORS[0]), "h": 8.5}), "operators[0].h: 8.5 is not a whole number"),
+        (document({**asdict(OPERATORS[0]), "kernel": 3}), "operators[0].kernel: does not apply to a base"),
     ],
 )
 def test_an_operators_file_that_is_wrong_is_named_by_its_place(

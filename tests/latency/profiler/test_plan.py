@@ -101,6 +101,8 @@ def test_chains_end_where_shapes_come_round_again() -> None:
         ((), "there are no operators to time"),
         ((BASE, Operator("skip", 5, 5, 4, 0, 4, 1)), "there are no operators to time"),
         ((Operator("boundary", 5, 5, 4),), "there are no operators to time"),
+        ((Operator("mbconv", 5, 5, 4, 8, 4, 1, 4, 1),), "kernel: 4 of mbconv 5x5 4-8-4 s1 k4 is even"),
+        ((Operator("skip", 5, 5, 4, 0, 8, 1, sparsity=0.5, pattern="2:4"),), "sparsity: skip 5x5 .* has no zeros"),
         ((Operator("boundary", 5, 5, 4), OPERATORS[1]), "5x5 4 to a32: no two of the operators to time need it"),
     ],
 )

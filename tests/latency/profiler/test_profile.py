@@ -17,7 +17,7 @@ from latency.operator import BASE, Operator, with_boundaries
 from latency.profiler import ProfilerError, measure_model, profile
 from latency.profiler.measure import LEAST_ROUNDS, Patience
 from latency.profiler.plan import make_plan
-from latency.table import LatencyTable
+from latency.table import FieldError, LatencyTable
 from latency.weights import random_weights
 
 STEM = Operator("stem", 16, 16, 1, 0, 16, 2, 3)
@@ -84,7 +84,10 @@ def test_a_stopped_profile_goes_on_from_its_draft_which_stays(tmp_path: Path) ->
     with draft.open("a") as file:
         file.write("3,123")  # cut off by the end of the power
     counted: list[int] = []
-    table = short_profile(draft=draft, progress=lambda done, total, left: counted.append(total))
+    with pytest.raises(FieldError, match="1001 characters; 1000 are taken"):
+        short_profile(draft=draft, note="x" * 1001)
+    table = short_profile(draft=draft, note="quiet", progress=lambda done, total, left: counted.append(total))
+    assert table.info.note.startswith("quiet; 10th percentile")
     graphs = len(make_plan(OPERATORS, seed=0).graphs)
     assert table.missing(OPERATORS) == []
     assert counted[-1] >= graphs * LEAST_ROUNDS - 100
