@@ -81,10 +81,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: int) -> Workload:
+def workload(
+    spec: SearchSpec, space: Space, *, examples: int, test_examples: int, trains_only: bool = False
+) -> Workload:
     """What `spec` takes on `space` with so many training and test pictures. Which network will be trained is not known:
-    its multiply-adds are those of average choices, its memory that of the largest ones.
+    its multiply-adds are those of average choices, its memory that of the largest ones. One that `trains_only` does the
+    finish of `spec` and nothing before it.
     """
+    if trains_only:
+        return _training(spec, space, examples)
     finish = spec.finish
     pixels = space.input.channels * space.input.height * space.input.width
     batches = max(1, examples // finish.batch_size)
@@ -120,6 +125,18 @@ def workload(spec: SearchSpec, space: Space, *, examples: int, test_examples: in
             + kept
         ),
     )
+
+
+def _training(spec: SearchSpec, space: Space, examples: int) -> Workload:
+    finish, pixels = spec.finish, space.input.channels * space.input.height * space.input.width
+    average = TRAINING * _average_macs(space) * finish.batch_size
+    tensors = max(RESIDENT_SHARE * _tensor_bytes(_largest(space), finish.batch_size), _passing_bytes(space, 0))
+    steps = finish.epochs * max(1, examples // finish.batch_size)
+    return Workload(
+        search_steps=0, trial_steps=0, teach_steps=0, finish_steps=steps, compare_steps=0, search_step_macs=0.0,
+        plain_step_macs=average, finish_step_macs=average, warm_start_macs=0.0, scoring_macs=0.0, judging_macs=0.0,
+        memory_bytes=round(PROCESS_BYTES + tensors + 2 * examples * pixels),
+    )  # fmt: skip
 
 
 def _passing_bytes(space: Space, scored: int) -> float:

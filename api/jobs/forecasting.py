@@ -1,6 +1,5 @@
 """What a job is expected to take, at the pace that finished jobs of this service had."""
 
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -21,11 +20,7 @@ def forecast(
     session: Session, spec: SearchSpec, space: Space, *, examples: Examples, threads: int, trains_only: bool = False
 ) -> dict[str, Any]:
     """A `ForecastView` as JSON. A job that `trains_only` does no more than the finish of `spec`."""
-    work = workload(spec, space, examples=examples.train, test_examples=examples.test)
-    if trains_only:
-        work = replace(
-            work, search_steps=0, trial_steps=0, teach_steps=0, compare_steps=0, warm_start_macs=0.0, scoring_macs=0.0
-        )
+    work = workload(spec, space, examples=examples.train, test_examples=examples.test, trains_only=trains_only)
     pace = pace_of_service(session, threads)
     return {
         "expected_seconds": round(work.seconds(pace), 1), "expected_memory_bytes": work.memory_bytes,

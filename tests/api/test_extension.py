@@ -52,7 +52,8 @@ def test_the_new_job_trains_alone_with_the_inputs_of_the_first(
     steps = {name: count for name, count in new["forecast"].items() if name.endswith("_steps")}
     assert steps.pop("finish_steps") > 0
     assert set(steps.values()) == {0}
-    assert new["forecast"]["expected_seconds"] < first["forecast"]["expected_seconds"]
+    for what in ("expected_seconds", "expected_memory_bytes"):
+        assert new["forecast"][what] < first["forecast"][what]
     with database.read() as session:
         inputs, weights = load(session, new["id"]), select(Artifact).where(Artifact.name == "weights.safetensors")
         assert inputs.extended is not None
