@@ -144,7 +144,7 @@ class Choice(NamedTuple):
 
 
 class Sparsity(Document):
-    """Shares of zeros that a layer may choose from, in one pattern. 0 is dense."""
+    """Shares of zeros that a layer may choose from, in one pattern: unstructured, 1:4, 2:4 or 4:8. 0 is dense."""
 
     pattern: str = "unstructured"
     levels: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1, max_length=MOST_OPTIONS)] = (
@@ -193,7 +193,7 @@ class Choices(Document):
 
     `width` are shares of the candidates' middle channels, rounded to `width_multiple` (what the device computes in one
     go: 16 on x86, 8 on ARM). Grouped candidates keep their width: the shuffle would tear prefixes apart. `ends` is the
-    precision of stem and head.
+    precision of stem and head. A precision is fp32, or bits of weights and activations from 2 to 8, as in w4a8.
     """
 
     precision: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_OPTIONS)] = ("fp32",)

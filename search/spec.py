@@ -44,7 +44,9 @@ class Temperature(Document):
 
 
 class Search(Document):
-    """How the supernet is trained. The first `warmup_epochs` train weights alone.
+    """How the supernet is trained. The first `warmup_epochs` train weights alone. `examples` is how many of the training
+    pictures the search takes, all where it is null (the finish takes all at any rate); `theta_share` the part of them
+    that architecture steps and scores have to themselves.
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
@@ -260,12 +262,15 @@ class OnDevice(Document):
 class SearchSpec(Document):
     """A search job as people write it. All but `space`, `dataset` and `constraints` have defaults.
 
-    `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities. So
-    many `finalists`, architectures that hold the constraints and are best by theta or by what choices contributed to
-    scores, each kind of bits alone among them from two finalists for each on (search.finalists), are scored on the
-    supernet; the best is trained, or the best of those that are tried before (`trials`), once it holds the budgets on
-    the devices too where the job says so (`on_device`). `baselines` (search.baselines) are trained as it is, within the
-    same budgets.
+    `strategy` hawq takes blocks as given (`hawq`) and trains no supernet: bits and zeros follow from sensitivities.
+    `finalists` is how many architectures are scored on the supernet. All hold the constraints; half are best by theta,
+    half by what choices contributed to scores. Where the space offers several kinds of bits, and there are two
+    finalists or more for each, up to half of the places are for the best of each kind alone (search.finalists). The one
+    that scores best is trained, or the best of those that are tried before (`trials`), once it holds the budgets on the
+    devices too where the job says so (`on_device`). `baselines` are trained as it is, within the same budgets: any of
+    random, uniform-magnitude, uniform-int8, hawq, magnitude-global, magnitude-gradient, variational-dropout,
+    hard-concrete, lottery-ticket, scratch, scratch-2x (search.baselines). `labels` are up to 64, as in {"team": "cam"}:
+    names of a-z, 0-9 and ._/-, and texts of up to 200 characters.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)] = "search"
