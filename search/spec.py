@@ -44,9 +44,9 @@ class Temperature(Document):
 
 
 class Search(Document):
-    """How the supernet is trained. The first `warmup_epochs` train weights alone. `examples` is how many of the training
-    pictures the search takes, all where it is null (the finish takes all at any rate); `theta_share` the part of them
-    that architecture steps and scores have to themselves.
+    """How the supernet is trained. The first `warmup_epochs` train weights alone. `examples` is how many of the
+    training pictures the search takes, all where it is null (the finish takes all at any rate); `theta_share` the part
+    of them that architecture steps and scores have to themselves.
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
