@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from latency.operator import Operator
 from search.budget import Boundaries, Budget, Indices, Matrix
 from search.choices import Choice, Precision
 from search.costs import macs
@@ -19,6 +20,8 @@ from search.evidence import Evidence
 from search.space import Layer, Space
 
 ERROR = 0.02  # by which a good table errs about networks (README): what a budget larger by so much holds counts too
+LEAST_APART = 0.01  # where a layer's choices are all worth the same
+HARDLY = 1e-3  # of what the choices of a layer are worth apart: who is worth as much may not come first for nothing
 
 
 class Part:
@@ -68,10 +71,20 @@ class Part:
         costs_LK = [[row[index] for index in kept] for row, kept in zip(budget.costs_LK, self._whole_LK, strict=True)]
         return replace(budget, costs_LK=costs_LK, boundaries=boundaries)
 
-    def evidence(self, evidence: Evidence) -> Evidence:
-        """Evidence over the part, over the whole space: what is as accurate is worth the same, whatever device asks."""
-        worth_LK = [[row[index] for index in own] for row, own in zip(evidence.worth, self._own_LK, strict=True)]
-        return evidence.model_copy(update={"space": self.whole, "worth": tuple(map(tuple, worth_LK))})
+    def evidence(self, evidence: Evidence, *, hardly: float = HARDLY) -> Evidence:
+        """Evidence over the part, over the whole space: what was left out is worth as much as what is as accurate, but
+        for `hardly` that share of what the choices of a layer are apart. So it is taken where a device has something of
+        it; with more than the number of layers, where nothing else holds the budgets.
+        """
+        rows = zip(self.whole.layers, self.space.layers, evidence.worth, self._own_LK, strict=True)
+        worth_LK = [
+            tuple(
+                row[index] - (0.0 if part.choices[index] == choice else hardly * (max(row) - min(row) + LEAST_APART))
+                for choice, index in zip(layer.choices, own, strict=True)
+            )
+            for layer, part, row, own in rows
+        ]
+        return Evidence.model_validate({**evidence.model_dump(), "space": self.whole, "worth": worth_LK})
 
     def distribution(self, found: Mapping[str, list[list[float]]]) -> dict[str, list[list[float]]]:
         """Probabilities by categorical over the part, over the whole space: what is left out has none."""
@@ -82,16 +95,21 @@ class Part:
 
 def needed(space: Space, budgets: Sequence[Budget]) -> Part:
     """The part of `space` that a search under `budgets` needs: without floats, or without 8 bits, where the others hold
-    as much. How much fits is the greatest sum over layers of log(1 + multiply-adds), of networks of that kind of bits
-    alone, as accuracy grows with them; of two that hold as much floats are kept. A space where nothing else is to be
-    chosen stays whole.
+    as much, by themselves and beside the precisions of few bits. How much fits is the greatest sum over layers of
+    log(1 + multiply-adds that are not by zero), which accuracy grows with; of two that hold as much floats are kept. A
+    space where nothing else is to be chosen stays whole.
     """
     alike = sorted((p for p in space.choices.precisions if not p.has_few_bits), reverse=True)  # floats first
-    if len(alike) > 1 and (most := _fits(space, budgets, alike)) > -math.inf:
+    few = [p for p in space.choices.precisions if p.has_few_bits]
+    if len(alike) > 1:
         best = max(alike, key=lambda precision: _fits(space, budgets, [precision]))
+        part = _offering(space, [p for p in space.choices.precisions if p == best or p in few])
         wider = [replace(budget, maximum=budget.maximum * (1 + ERROR)) for budget in budgets]
-        part = _offering(space, [p for p in space.choices.precisions if p == best or p.has_few_bits])
-        if part.space.size > 1 and _fits(space, wider, [best]) >= most:
+        is_enough = _fits(space, budgets, [best]) > -math.inf and all(
+            _fits(space, wider, [best, *others]) >= _fits(space, budgets, [*alike, *others])
+            for others in ([], few)[: 1 + bool(few)]
+        )
+        if part.space.size > 1 and is_enough:
             return part
     return Part(space, space)
 
@@ -105,12 +123,22 @@ def _fits(space: Space, budgets: Sequence[Budget], precisions: Sequence[Precisio
     """-inf where nothing does."""
     part = _offering(space, precisions)
     worth_LK: Matrix = [
-        [math.log1p(macs(layer.operator(choice))) for choice in layer.choices] for layer in part.space.layers
+        [math.log1p(_macs_not_by_zero(layer.operator(choice))) for choice in layer.choices]
+        for layer in part.space.layers
     ]
     try:
         return worth_of(worth_LK, solve(worth_LK, [part.budget(budget) for budget in budgets]))
     except Unreachable:
         return -math.inf
+
+
+def _macs_not_by_zero(operator: Operator) -> float:
+    """Those of the depthwise convolution, which stays dense, and of what zeros leave of the others."""
+    if not operator.sparsity:
+        return macs(operator)
+    out_h, out_w = operator.out_hw
+    depthwise = out_h * out_w * operator.c_mid * operator.kernel**2
+    return depthwise + (1 - operator.sparsity) * (macs(operator) - depthwise)
 
 
 def _own(part: Layer, choice: Choice, space: Space) -> int:

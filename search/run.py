@@ -125,13 +125,15 @@ class SearchRun:
 
     @property
     def searcher(self) -> Searcher:
-        """Of the differentiable strategy."""
+        """Of the differentiable strategy. Its space, and the indices it gives, are those of `strategy.part`, which may
+        offer fewer precisions than the job's space (search.alike).
+        """
         assert isinstance(self.strategy, Differentiable), "no supernet is searched"
         return self.strategy.searcher
 
     @property
     def choosing(self) -> Choosing:
-        """Of the differentiable strategy."""
+        """Of the differentiable strategy, over the same space as `searcher`."""
         assert isinstance(self.strategy, Differentiable), "no finalists are chosen among"
         return self.strategy.choosing
 
@@ -157,7 +159,8 @@ class SearchRun:
         return Architecture.from_indices(self.space, indices)
 
     def _start_comparing(self, own: Trainer) -> Comparison:
-        learnt = Learnt(self._evidence(), self._to_train, self.strategy.inherit, self._new)
+        assert self.strategy.evidence_of_own is not None
+        learnt = Learnt(self.strategy.evidence_of_own, self._to_train, self.strategy.inherit, self._new)
         return Comparison(self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task)
 
     def _evidence(self) -> Evidence:

@@ -21,6 +21,10 @@ class Strategy(Protocol):
         """The worth of every choice; None before it is known."""
 
     @property
+    def evidence_of_own(self) -> Evidence | None:
+        """By which networks are chosen that stand for it in a comparison: of what it chose among."""
+
+    @property
     def steps(self) -> int:
         """Steps of its training."""
 

@@ -36,7 +36,7 @@ class Differentiable:
         self, spec: SearchSpec, *, space: Space, data: ImageData, budgets: Sequence[Budget], task: Task,
         measure: Measure | None, pretrained: Mapping[str, Tensor] | None,
     ) -> None:  # fmt: skip
-        self.part = _part(spec, space, budgets)
+        self.part = _part(spec, space, budgets, is_measured=measure is not None)
         budgets = [self.part.budget(budget) for budget in budgets]
         self.searcher = Searcher(
             self.part.space, data=data, budgets=budgets, settings=spec.search, seed=spec.seed, task=task,
@@ -48,6 +48,12 @@ class Differentiable:
     def evidence(self) -> Evidence | None:
         """From scores of sub-networks and from theta."""
         return None if self.choosing.evidence is None else self.part.evidence(self.choosing.evidence)
+
+    @property
+    def evidence_of_own(self) -> Evidence | None:
+        """As `evidence`, with what was left out far behind all else."""
+        evidence = self.choosing.evidence
+        return None if evidence is None else self.part.evidence(evidence, hardly=1.0 + len(self.part.space.layers))
 
     @property
     def steps(self) -> int:
@@ -128,8 +134,13 @@ class Differentiable:
         self.choosing.evidence = Evidence.model_validate_json(state["evidence"])
 
 
-def _part(spec: SearchSpec, space: Space, budgets: Sequence[Budget]) -> Part:
-    """The whole where the job wants it so, or where a warm start needs what would be left out."""
-    part, warm_start = needed(space, budgets), spec.search.warm_start
-    is_whole = not spec.search.leave_out or (warm_start is not None and misfit(warm_start, part.space))
+def _part(spec: SearchSpec, space: Space, budgets: Sequence[Budget], *, is_measured: bool) -> Part:
+    """The whole where the job wants it so; where budgets may be tightened by what a device says; where weights of the
+    reference form, which has some for each choice, are to fit other searches; where a warm start needs all.
+    """
+    search = spec.search
+    if not search.leave_out or is_measured or search.supernet == "reference":
+        return Part(space, space)
+    part = needed(space, budgets)
+    is_whole = search.warm_start is not None and misfit(search.warm_start, part.space)
     return Part(space, space) if is_whole else part

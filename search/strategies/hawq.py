@@ -74,6 +74,11 @@ class HawqSearch:
         return self._evidence
 
     @property
+    def evidence_of_own(self) -> Evidence | None:
+        """The same."""
+        return self._evidence
+
+    @property
     def steps(self) -> int:
         """Steps of the float network, and vectors."""
         return self.floats.steps

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +13,11 @@ from latency.operator import Operator
 from search.alike import needed
 from search.architecture import Architecture
 from search.budgets import sum_budget
-from search.choices import Choices
+from search.choices import FP32, Choices, Sparsity
 from search.costs import macs
 from search.datasets.data import ImageData
-from search.derive import Budget, reach
+from search.derive import Budget, can_be_held, reach
+from search.finalists import EIGHT
 from search.run import SearchRun
 from search.space import Space
 from tests.search.builders import mixed_space, tiny_space, tiny_spec
@@ -76,6 +79,45 @@ def test_a_mix_that_saves_less_than_tables_err_by_is_none(share: float, monkeypa
     assert needed(space, budgets).left_out == ()
 
 
+def test_budgets_that_only_a_mix_holds_keep_both() -> None:
+    """Floats alone hold one that is larger by less than tables err by."""
+    space = tiny_space(candidates=("k3_e1", "k3_e3", "k5_e3"), choices=Choices(precision=BOTH, ends="w8a8"))
+    cost = int8_takes(2.0, early=0.9)
+    (budget,) = within(space, cost, 0.0)
+    tight = replace(budget, maximum=budget.maximum * 1.001)
+    part = needed(space, [tight])
+    assert (part.left_out, can_be_held([part.budget(tight)])) == ((), True)
+
+
+def test_zeros_count_for_nothing_where_networks_are_as_large() -> None:
+    """Else floats of which three quarters are zeros would do for dense integers."""
+    levels = Sparsity(levels=(0.0, 0.5, 0.75))
+    space = tiny_space(choices=Choices(precision=BOTH, ends="w8a8", sparsity=levels))
+
+    def cost(operator: Operator) -> float:
+        return int8_takes(0.5)(operator) * (1 - operator.sparsity)
+
+    dense = space.offering(Choices(precision=("w8a8",), ends="w8a8"))
+    greatest = reach(sum_budget("pi4", dense, cost, 1e9)).greatest
+    assert needed(space, [sum_budget("pi4", space, cost, greatest)]).left_out == ("fp32",)
+
+
+def test_few_bits_that_pay_for_a_change_beside_floats_keep_8_bits() -> None:
+    """w4a8 computes integers: beside floats it pays for what beside w8a8 is free. It is slow in the first layer."""
+
+    def cost(operator: Operator) -> float:
+        if operator.kind == "boundary":
+            return 5.0
+        four = 3.0 if operator.c_out <= 8 else 0.7
+        share = four if operator.weight_bits == 4 else 0.9 if operator.is_integer else 1.0
+        return int8_takes(1.0)(operator) * share
+
+    space, without = offering("fp32", "w8a8", "w4a8", ends="fp32"), offering("fp32", "w8a8", ends="fp32")
+    (budget,) = within(without, cost, 0.6)
+    assert needed(without, [budget]).left_out == ("w8a8",)
+    assert needed(space, [sum_budget("pi4", space, cost, budget.maximum)]).left_out == ()
+
+
 def test_precisions_of_few_bits_stay_and_so_does_a_space_with_nothing_else_to_choose() -> None:
     space = offering("w4a8", "fp32", "w2a2", "w8a8")
     assert needed(space, within(space, int8_takes(0.4))).space.choices.precision == ("w4a8", "w2a2", "w8a8")
@@ -132,8 +174,13 @@ def test_evidence_and_reports_of_such_a_search_are_over_the_whole_space(digits: 
     assert evidence.space == offering(*BOTH)
     for layer, row in zip(layers, evidence.worth, strict=True):
         worth = dict(zip(layer.choices, row, strict=True))
-        assert all(value == worth[choice._replace(precision=layer.choices[0].precision)] or not choice.candidate.kernel
-                   for choice, value in worth.items())  # fmt: skip
+        floats = [choice for choice in layer.choices if choice.precision == FP32 and choice.candidate.kernel]
+        apart = {worth[choice._replace(precision=EIGHT)] - worth[choice] for choice in floats}
+        assert all(0 < behind < 0.01 * (max(row) - min(row) + 0.1) for behind in apart)
+    own = run.strategy.evidence_of_own
+    assert own is not None
+    assert {layer.precision for layer in own.derive(run.budgets)[0].layers} == {"w8a8"}
+    assert {layer.precision for layer in evidence.derive(run.budgets)[0].layers} == {"w8a8"}
     fresh = SearchRun(run.spec, space=run.space, data=digits, budgets=run.budgets)
     shares = next(report.distribution for report in fresh if report.distribution)
     assert shares["precision"] == [[0.0, 1.0]] * len(layers)
@@ -159,3 +206,15 @@ def test_a_job_may_want_all_of_them_searched(digits: ImageData, tmp_path: Path) 
     run, _ = searched(digits, BOTH, tmp_path, leave_out=False)
     assert run.searcher.space == run.space
     assert run.strategy.notes() == ()
+
+
+def test_nothing_is_left_out_where_budgets_may_be_tightened_or_weights_have_to_fit_others(digits: ImageData) -> None:
+    space = offering(*BOTH)
+    given: dict[str, Any] = {"space": space, "data": digits, "budgets": within(space, int8_takes(0.4))}
+    kept = [
+        SearchRun(tiny_spec(), **given, measure=lambda _: {"pi4": 1.0}),
+        SearchRun(tiny_spec(supernet="reference"), **given),
+        SearchRun(tiny_spec(warm_start="hawq"), **given),
+    ]
+    assert [run.searcher.space for run in kept] == [space] * 3
+    assert SearchRun(tiny_spec(), **given).searcher.space == offering("w8a8")
