@@ -89,10 +89,10 @@ def test_a_text_that_repeats_is_refused_before_it_is_unpacked() -> None:
         read_parquet(a_file(many))
 
 
-def test_texts_beyond_measure_are_refused_by_what_the_file_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latency.formats.parquet_file.MOST_TEXTS", 1000)
+def test_a_row_group_beyond_measure_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latency.formats.parquet_file.LARGEST_GROUP", 1000)
     monkeypatch.setattr("latency.formats.parquet_file._longest", None)  # which looks at what is unpacked
-    with pytest.raises(TableErrors, match=r"kind: has .* bytes of text in a row group; 1000 are taken"):
+    with pytest.raises(TableErrors, match=r"a row group of \d+ bytes once unpacked; 1000 are taken"):
         read_parquet(a_file([{"kind": "x" * 40_000, "latency_us": 1.0}]))
 
 
