@@ -21,11 +21,13 @@ from api.artifacts.place import Bucket
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult
-    from obstore.store import S3Config
+    from obstore.store import ClientConfig, S3Config
 
-# A bucket that says nothing is given up within a minute: who waits for it hears nothing else, and may be told to stop.
-ANSWER_SECONDS = 30.0  # for one request, such as a part of a file
-RETRY_SECONDS = 20.0  # behind which none is repeated
+# Who writes to a bucket that says nothing gives it up within a minute or so: it hears nothing else meanwhile, and may
+# be told to stop. Who reads has more time, in which what broke off is gone on with.
+SILENT_SECONDS = 30.0  # that one request may wait for the next bytes, or for its answer
+WRITE_SECONDS, READ_SECONDS = 40.0, 180.0  # behind which a request is not repeated
+LONGEST_SECONDS = 3600.0  # of one request, as long as bytes come
 LOOK_SECONDS = 5.0  # for a probe
 
 
@@ -42,10 +44,12 @@ class BucketFiles:
             config["region"] = bucket.region
         plain = (bucket.endpoint_url or "").startswith("http://")
         make = partial(S3Store, bucket.name, prefix=bucket.prefix or None, config=config)
-        self._store = make(
-            client_options={"allow_http": plain, "timeout": timedelta(seconds=ANSWER_SECONDS)},
-            retry_config={"retry_timeout": timedelta(seconds=RETRY_SECONDS)},
-        )
+        patient: ClientConfig = {
+            "allow_http": plain, "timeout": timedelta(seconds=LONGEST_SECONDS),
+            "read_timeout": timedelta(seconds=SILENT_SECONDS),
+        }  # fmt: skip
+        self._store = make(client_options=patient, retry_config={"retry_timeout": timedelta(seconds=WRITE_SECONDS)})
+        self._reading = make(client_options=patient, retry_config={"retry_timeout": timedelta(seconds=READ_SECONDS)})
         self._looking = make(
             client_options={"allow_http": plain, "timeout": timedelta(seconds=LOOK_SECONDS)},
             retry_config={"max_retries": 0},
@@ -67,7 +71,7 @@ class BucketFiles:
         if (start, end) != (0, None):
             asked = {"range": {"offset": start} if end is None else (start, end)}
         try:
-            found = obstore.get(self._store, path, options=asked)
+            found = obstore.get(self._reading, path, options=asked)
         except FileNotFoundError as error:
             raise self._gone(path) from error
         except BaseError as error:

@@ -5,7 +5,10 @@ import re
 import resource
 import signal
 import socket
+import threading
+import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -129,14 +132,48 @@ def test_a_bucket_that_does_not_answer_is_away_and_a_file_that_is_not_there_is_n
 
 def test_a_probe_of_a_bucket_that_says_nothing_ends_soon(bucket_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.artifacts.bucket.LOOK_SECONDS", 0.2)
-    monkeypatch.setattr("api.artifacts.bucket.ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr("api.artifacts.bucket.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("api.artifacts.bucket.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("api.artifacts.bucket.WRITE_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = re.sub("endpoint_url=.*", f"endpoint_url=http://127.0.0.1:{silent.getsockname()[1]}", bucket_url)
         store = ArtifactStore(url)
         assert "cannot be used" in str(store.fault())
         with pytest.raises(StoreAway, match="cannot be used"):
             store.put("jobs/a/1/x", b"x", media_type="x")
+
+
+class _Drips(BaseHTTPRequestHandler):
+    """A bucket behind a slow line: one object, a piece at a time."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        headers = {"Content-Length": "40", "ETag": '"x"', "Last-Modified": "Mon, 30 Nov 2026 07:00:00 GMT"}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for _ in range(4):
+            time.sleep(0.3)
+            self.wfile.write(b"0123456789")
+            self.wfile.flush()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not on the test's output."""
+
+
+def test_a_file_that_takes_longer_than_an_answer_may_is_read_whole(
+    bucket_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.artifacts.bucket.SILENT_SECONDS", 0.8)
+    monkeypatch.setattr("api.artifacts.bucket.READ_SECONDS", 0.1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Drips) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = re.sub("endpoint_url=.*", f"endpoint_url=http://127.0.0.1:{server.server_address[1]}", bucket_url)
+        try:
+            assert ArtifactStore(url).read("jobs/a/1/x") == b"0123456789" * 4
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_share_that_is_away_or_fails_is_told_apart_from_a_file_that_is_gone(tmp_path: Path) -> None:
