@@ -63,7 +63,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(StoreAway, _unavailable)
-    app.add_exception_handler(OSError, _no_room)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -168,27 +167,22 @@ def _unavailable(request: Request, error: Exception) -> Response:
     return respond(found, request.url.path, {"Retry-After": str(seconds)})
 
 
-def _no_room(request: Request, error: Exception) -> Response:
-    if not isinstance(error, OSError) or error.errno not in FULL:
-        raise error
-    _logger.error("there is no room", exc_info=error)
-    found = problem(
-        slug="store-full",
-        title="Store full",
-        status=507,
-        detail="There is no room here for what was sent: the operator has to make some. Then send it again.",
-    )
-    return respond(found, request.url.path)
-
-
 def _unexpected(request: Request, error: Exception) -> Response:
     _logger.error("%s %s failed (%s)", request.method, request.url.path, request.scope["request_id"], exc_info=error)
-    found = problem(
-        slug="internal",
-        title="Internal error",
-        status=500,
-        detail="Something went wrong here: the log of the API says what.",
-    )
+    if isinstance(error, OSError) and error.errno in FULL:
+        found = problem(
+            slug="store-full",
+            title="Store full",
+            status=507,
+            detail="There is no room here for what was sent: the operator has to make some. Then send it again.",
+        )
+    else:
+        found = problem(
+            slug="internal",
+            title="Internal error",
+            status=500,
+            detail="Something went wrong here: the log of the API says what.",
+        )
     response = respond(found, request.url.path)
     seal(request.scope, response.headers)  # this answer comes from outside of all middleware
     return response

@@ -118,11 +118,12 @@ def let_go(session: Session, job: SearchJob) -> None:
 
 
 def expire(session: Session, job: SearchJob, now: int, *, max_attempts: int) -> None:
-    """Takes networks of a locked job from other workers that fell silent. One that took `max_attempts` of them is for
-    the job's own attempt alone: that keeps checkpoints, and fails the job where the network takes it too.
+    """Takes networks of a locked job from other workers that fell silent, but for those whose row is held. One that
+    took `max_attempts` of them is for the job's own attempt alone: that keeps checkpoints, and fails the job where the
+    network takes it too.
     """
     ran_out = _of_job(job.id).where(ComparedNetwork.state == RUNNING, ComparedNetwork.lease_expires_us <= now)
-    for row in session.scalars(ran_out.with_for_update(), execution_options=_LOCK):
+    for row in session.scalars(ran_out.with_for_update(skip_locked=True), execution_options=_LOCK):
         after_commit(session, LEASE_EXPIRIES.labels(kind="compared-network").inc)
         row.lost += 1
         if row.lost >= max_attempts:

@@ -60,8 +60,10 @@ def held_back(session: Session, now: int | None = None, *, requeue_seconds: floa
 
 
 def ring_now(session: Session, job_ids: Sequence[str]) -> None:
-    """Has the next sweep ring for those of them that still wait, and the back-off begin anew."""
-    session.execute(update(SearchJob).where(SearchJob.id.in_(job_ids), _waits()).values(rings=0, next_ring_us=0))
+    """Has the next sweep ring for those of them that still wait, and the back-off begin anew; not for held rows."""
+    waiting = select(SearchJob.id).where(SearchJob.id.in_(job_ids), _waits()).with_for_update(skip_locked=True)
+    free = session.scalars(waiting).all()
+    session.execute(update(SearchJob).where(SearchJob.id.in_(free)).values(rings=0, next_ring_us=0))
 
 
 def runnable_jobs(session: Session, now: int | None = None) -> list[str]:
