@@ -19,8 +19,8 @@ class Health(BaseModel):
 
 
 @router.get("/healthz")
-async def read_health() -> Health:
-    """The process answers."""  # async: it needs none of the threads that others may wait in
+async def read_health() -> Health:  # async: it needs none of the threads that others may wait in
+    """The process answers."""
     return Health(ok=True, checks={})
 
 

@@ -20,8 +20,8 @@ from search.evidence import Evidence
 from search.space import Layer, Space
 
 ERROR = 0.02  # by which a good table errs about networks (README): what a budget larger by so much holds counts too
-LEAST_APART = 0.01  # where a layer's choices are all worth the same
 HARDLY = 1e-3  # of what the choices of a layer are worth apart: who is worth as much may not come first for nothing
+LEAST_APART = 0.01  # where they are all worth the same
 
 
 class Part:
@@ -71,18 +71,20 @@ class Part:
         costs_LK = [[row[index] for index in kept] for row, kept in zip(budget.costs_LK, self._whole_LK, strict=True)]
         return replace(budget, costs_LK=costs_LK, boundaries=boundaries)
 
-    def evidence(self, evidence: Evidence, *, hardly: float = HARDLY) -> Evidence:
+    def evidence(self, evidence: Evidence, *, at_last: bool = False) -> Evidence:
         """Evidence over the part, over the whole space: what was left out is worth as much as what is as accurate, but
-        for `hardly` that share of what the choices of a layer are apart. So it is taken where a device has something of
-        it; with more than the number of layers, where nothing else holds the budgets.
+        for HARDLY, so that it is taken where a device has something of it; `at_last`, where nothing else holds the
+        budgets.
         """
-        rows = zip(self.whole.layers, self.space.layers, evidence.worth, self._own_LK, strict=True)
+        apart_L = [max(row) - min(row) + LEAST_APART for row in evidence.worth]
+        behind_L = [sum(apart_L) if at_last else HARDLY * apart for apart in apart_L]
+        rows = zip(self.whole.layers, self.space.layers, evidence.worth, self._own_LK, behind_L, strict=True)
         worth_LK = [
-            tuple(
-                row[index] - (0.0 if part.choices[index] == choice else hardly * (max(row) - min(row) + LEAST_APART))
+            [
+                row[index] - (0.0 if part.choices[index] == choice else behind)
                 for choice, index in zip(layer.choices, own, strict=True)
-            )
-            for layer, part, row, own in rows
+            ]
+            for layer, part, row, own, behind in rows
         ]
         return Evidence.model_validate({**evidence.model_dump(), "space": self.whole, "worth": worth_LK})
 
@@ -107,7 +109,7 @@ def needed(space: Space, budgets: Sequence[Budget]) -> Part:
         wider = [replace(budget, maximum=budget.maximum * (1 + ERROR)) for budget in budgets]
         is_enough = _fits(space, budgets, [best]) > -math.inf and all(
             _fits(space, wider, [best, *others]) >= _fits(space, budgets, [*alike, *others])
-            for others in ([], few)[: 1 + bool(few)]
+            for others in {(), tuple(few)}
         )
         if part.space.size > 1 and is_enough:
             return part

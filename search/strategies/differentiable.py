@@ -51,9 +51,9 @@ class Differentiable:
 
     @property
     def evidence_of_own(self) -> Evidence | None:
-        """As `evidence`, with what was left out far behind all else."""
+        """As `evidence`, with what was left out behind all else."""
         evidence = self.choosing.evidence
-        return None if evidence is None else self.part.evidence(evidence, hardly=1.0 + len(self.part.space.layers))
+        return None if evidence is None else self.part.evidence(evidence, at_last=True)
 
     @property
     def steps(self) -> int:
