@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, cast
 
 from latency.formats.errors import ErrorList
-from latency.operator import COUNTS, FIELDS, NEEDED, Operator
+from latency.operator import COUNTS, FIELDS, KINDS, NEEDED, Operator
 from latency.table import Entry, FieldError, Provenance, TableInfo
 
 UNITS_US = {"latency_us": 1.0, "latency_ms": 1000.0}
@@ -81,8 +81,11 @@ class RowParser:
                     "expansion", f"makes c_mid {c_mid}, but c_mid is {counts['c_mid']}: write one of the two"
                 )
         sparsity = _number("sparsity", cell.get("sparsity", 0.0))
+        kind = _text("kind", cell.get("kind", ""))
+        if kind not in KINDS:  # Operator would quote all of it, however long
+            raise FieldError("kind", f"{show(kind)} is none of {', '.join(KINDS)}")
         operator = Operator(
-            kind=cast(Any, _text("kind", cell.get("kind", ""))),  # Operator checks it
+            kind=cast(Any, kind),
             **counts,
             weight_bits=_count("weight_bits", cell.get("weight_bits", 32)),
             activation_bits=_count("activation_bits", cell.get("activation_bits", 32)),

@@ -120,6 +120,7 @@ def test_a_file_that_a_spreadsheet_saved_is_read() -> None:
         ("boundary,4,4,8,,8,,,,5,,", "c_out", "does not apply to a boundary: leave it blank"),
         ("conv,14,14,16,,24,1,3,,5,,", "kind", "'conv' is none of mbconv"),
         (",14,14,16,,24,1,3,,5,,", "kind", "'' is none of mbconv"),
+        (f"{'x' * 9000},14,14,16,,24,1,3,,5,,", "kind", "xxx... is none of mbconv"),
         ("mbconv,14,14,16,48,24,1,3,1,99,,", "", "repeats mbconv 14x14 16-48-24 s1 k3, which stands first in line 6"),
         ("mbconv,14,14,16,48,24,1,3,1,99", "", "has 10 cells, the header 12"),
         ('skip,14,14,16,,24,1,,,"5', "", "is no CSV"),
