@@ -104,10 +104,11 @@ def needed(space: Space, budgets: Sequence[Budget]) -> Part:
     alike = sorted((p for p in space.choices.precisions if not p.has_few_bits), reverse=True)  # floats first
     few = [p for p in space.choices.precisions if p.has_few_bits]
     if len(alike) > 1:
-        best = max(alike, key=lambda precision: _fits(space, budgets, [precision]))
+        alone = {precision: _fits(space, budgets, [precision]) for precision in alike}
+        best = max(alike, key=alone.__getitem__)
         part = _offering(space, [p for p in space.choices.precisions if p == best or p in few])
         wider = [replace(budget, maximum=budget.maximum * (1 + ERROR)) for budget in budgets]
-        is_enough = _fits(space, budgets, [best]) > -math.inf and all(
+        is_enough = alone[best] > -math.inf and all(
             _fits(space, wider, [best, *others]) >= _fits(space, budgets, [*alike, *others])
             for others in {(), tuple(few)}
         )

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, cast
 
 from latency.formats.errors import ErrorList
-from latency.operator import COUNTS, FIELDS, KINDS, NEEDED, Operator
+from latency.operator import BASE, COUNTS, FIELDS, KINDS, NEEDED, Operator
 from latency.table import Entry, FieldError, Provenance, TableInfo
 
 UNITS_US = {"latency_us": 1.0, "latency_ms": 1000.0}
@@ -30,7 +30,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _LARGEST = 2**31 - 1
 _SHOWN = 5
-FLOAT_BITS = 32
 
 
 def check_columns(columns: Sequence[str], errors: ErrorList, row: int | None) -> None:
@@ -127,9 +126,9 @@ def _check_bits(operator: Operator) -> None:
     """Of what has no weights: another row would stand for the same thing. Raises FieldError."""
     if operator.sparsity:
         raise FieldError("sparsity", f"does not apply to a {operator.kind}: leave it blank")
-    if operator.weight_bits != FLOAT_BITS:
+    if operator.weight_bits != BASE.weight_bits:
         raise FieldError("weight_bits", f"does not apply to a {operator.kind}: leave it blank")
-    if operator.activation_bits not in (FLOAT_BITS, *((8,) if operator.kind == "boundary" else ())):
+    if operator.activation_bits not in (BASE.activation_bits, *((8,) if operator.kind == "boundary" else ())):
         problem = "is 8 into integers, 32 or blank out of them" if operator.kind == "boundary" else "does not apply"
         raise FieldError("activation_bits", f"{problem}: a {operator.kind} has no other")
 

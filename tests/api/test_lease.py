@@ -273,6 +273,11 @@ def test_jobs_of_one_sweep_are_all_rung_for(client: TestClient, database: Databa
     assert set(swept(database, seconds=31)) == submitted
 
 
+# SQLite has one writer at a time, and a machine that is gone takes its database along.
+on_postgres = pytest.mark.parametrize("migrated_url", ["postgres"], indirect=True)
+
+
+@on_postgres
 def test_a_row_that_another_holds_keeps_no_other_job_from_being_swept(
     client: TestClient, database: Database, device: str
 ) -> None:
@@ -281,8 +286,6 @@ def test_a_row_that_another_holds_keeps_no_other_job_from_being_swept(
     for job_id in jobs[:2]:
         taken(database, job_id)
         run_out(database, job_id)
-    if database.engine.dialect.name == "sqlite":
-        pytest.skip("has one writer at a time, and a machine that is gone takes the database along")
     with database.write() as holder:
         events.locked(holder, jobs[0])
         assert jobs[2] in swept(database, seconds=31)
@@ -295,8 +298,7 @@ def test_a_row_that_another_holds_keeps_no_other_job_from_being_swept(
     assert job_row(database, jobs[0]).state == "queued"
 
 
-def test_postgres_ends_a_transaction_that_has_been_silent_for_minutes(database: Database) -> None:
-    if database.engine.dialect.name == "sqlite":
-        pytest.skip("Postgres alone")
+@on_postgres
+def test_a_transaction_that_has_been_silent_for_minutes_is_ended(database: Database) -> None:
     with database.read() as session:
         assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "5min"
