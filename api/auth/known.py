@@ -1,7 +1,7 @@
 """Tokens that were good a moment ago: asking the database at every request would be half of the work of a small one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from threading import Lock
 
@@ -35,7 +35,7 @@ class KnownCallers:
                     self._callers.clear()
                 self._callers[token_hash] = (caller, self._clock() + self._seconds)
 
-    def forget(self, token_id: str) -> None:
-        """Asks the database at the next request: the token was taken back."""
+    def forget(self, token_ids: Collection[str]) -> None:
+        """Asks the database at the next request: the tokens were taken back."""
         with self._lock:
-            self._callers = {key: kept for key, kept in self._callers.items() if kept[0].token_id != token_id}
+            self._callers = {key: kept for key, kept in self._callers.items() if kept[0].token_id not in token_ids}

@@ -37,8 +37,10 @@ def read_own_token(caller: Authenticated, service: Parts) -> TokenView:
 
 
 @router.delete("/{token_id}", status_code=204)
-def revoke_token(token_id: str, caller: Authenticated, service: Parts) -> None:
-    """Take a token back, at once and for ever: one's own, or one that may do no more than this one."""
+def revoke_token(token_id: str, caller: Authenticated, service: Parts, with_made: bool = False) -> None:
+    """Take a token back, at once and for ever: one's own, or one that may do no more than this one. `with_made` takes
+    back those as well that it made, and that these made in turn.
+    """
     with service.database.write() as session:
-        row = tokens.revoke(session, caller, token_id)
-    service.known.forget(row.id)
+        revoked = {row.id for row in tokens.revoke(session, caller, token_id, with_made=with_made)}
+    service.known.forget(revoked)

@@ -1,6 +1,6 @@
 """Tokens on the side of those who make them for others: nobody makes one that may do more than their own.
 
-Errors: Forbidden, TokenUnknown (`api.auth.errors`), and
+Errors: Forbidden, TokenUnknown, TokenRevoked (`api.auth.errors`), and
     DeviceUnknown (NotFound)   404  see api.devices.service
 """
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.audit.trail import about
 from api.auth.callers import Caller, Owner
-from api.auth.errors import Forbidden, TokenUnknown
+from api.auth.errors import Forbidden, TokenRevoked, TokenUnknown
 from api.auth.models import Token
 from api.auth.schemas import NewToken, TokenView
 from api.auth.service import new_secret, token_row
@@ -21,10 +21,11 @@ from api.paging import page
 
 
 def create(session: Session, maker: Caller, new: NewToken) -> tuple[Token, str]:
-    """A token that may do no more than its maker's, and its secret. Raises Forbidden, DeviceUnknown.
+    """A token that may do no more than its maker's, and its secret. Raises Forbidden, DeviceUnknown, TokenRevoked.
 
     Without `owner` it is of the maker's owner; without `expires_at` it ends with the maker's token.
     """
+    _check_still_good(session, maker)
     owner = new.owner or maker.token_owner
     _check(maker, owner, new)
     device = None if new.device is None else devices.get(session, Owner(owner), new.device)
@@ -39,15 +40,23 @@ def create(session: Session, maker: Caller, new: NewToken) -> tuple[Token, str]:
     return row, secret
 
 
-def revoke(session: Session, caller: Caller, token_id: str) -> Token:
-    """Takes a token back, for ever: one's own, or one that one may have made. Raises TokenUnknown, Forbidden."""
+def revoke(session: Session, caller: Caller, token_id: str, *, with_made: bool) -> list[Token]:
+    """Takes a token back, for ever: one's own, or one that one may have made; `with_made` those as well that it made,
+    that these made, and so on, which may do no more than it. Gives them all. Raises TokenUnknown, Forbidden.
+    """
     row = session.get(Token, token_id, with_for_update=True)
     if row is None or not (caller.is_admin or row.owner == caller.token_owner):
         raise TokenUnknown(f"There is no token {token_id!r}: `GET /v1/tokens` lists yours.")
     if row.id != caller.token_id and not _covers(caller, row):
         raise Forbidden(f"The token {row.id} may do more than this one, which cannot take it back.")
-    row.revoked_at = row.revoked_at or datetime.now(UTC)
-    return row
+    found = generation = [row]
+    while with_made and generation:
+        made = select(Token).where(Token.made_by.in_([one.id for one in generation])).order_by(Token.id)
+        generation = list(session.scalars(made.with_for_update()))
+        found = [*found, *generation]
+    for one in found:
+        one.revoked_at = one.revoked_at or datetime.now(UTC)
+    return found
 
 
 def list_page(session: Session, caller: Caller, *, cursor: str | None, limit: int) -> tuple[list[Token], str | None]:
@@ -63,6 +72,13 @@ def view(session: Session, row: Token) -> TokenView:
     device = None if row.device_id is None else session.get_one(Device, row.device_id).name
     names = set(TokenView.model_fields) - {"device"}
     return TokenView(device=device, **{name: getattr(row, name) for name in names})
+
+
+def _check_still_good(session: Session, maker: Caller) -> None:
+    """Holds the maker's token as it is until this unit of work ends: who takes it back with what it made sees all."""
+    row = session.get_one(Token, maker.token_id, with_for_update={"read": True})
+    if row.revoked_at is not None:
+        raise TokenRevoked(f"The token {row.id} was revoked: ask for another.")
 
 
 def _check(maker: Caller, owner: str, new: NewToken) -> None:

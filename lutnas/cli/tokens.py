@@ -57,8 +57,13 @@ def list_tokens(client: Client, output: Output) -> None:
 
 @tokens.command("revoke")
 @click.argument("token_id")
+@click.option("--with-made", is_flag=True, help="Take back those as well that it made, and that these made in turn.")
 @connected
-def revoke_token(client: Client, output: Output, token_id: str) -> None:
-    """Take a token back by its id, at once and for ever."""
-    client.tokens.revoke(token_id)
-    output.document({"token": token_id, "revoked": True}, f"{token_id} opens nothing any more")
+def revoke_token(client: Client, output: Output, token_id: str, with_made: bool) -> None:
+    """Take a token back by its id, at once and for ever.
+
+    Tokens that it made stay good, as when it is replaced. Where a stranger may have had it, take them back too.
+    """
+    client.tokens.revoke(token_id, with_made=with_made)
+    told = f"{token_id} and all that it made open" if with_made else f"{token_id} opens"
+    output.document({"token": token_id, "revoked": True, "with_made": with_made}, f"{told} nothing any more")

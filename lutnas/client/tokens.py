@@ -28,6 +28,9 @@ class Tokens:
         """All tokens of one's owner, for an admin those of all owners, newest first."""
         return self._transport.items("/v1/tokens")
 
-    def revoke(self, token: str) -> None:
-        """Takes the token of an id back, for ever. Once more does no harm."""
-        self._transport.request("DELETE", path_of("tokens", token), idempotent=True)
+    def revoke(self, token: str, *, with_made: bool = False) -> None:
+        """Takes the token of an id back, for ever, `with_made` also those that it made, and that these made in turn.
+        Once more does no harm.
+        """
+        params = {"with_made": with_made}
+        self._transport.request("DELETE", path_of("tokens", token), params=params, idempotent=True)

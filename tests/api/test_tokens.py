@@ -99,6 +99,39 @@ def test_a_revoked_token_opens_nothing_and_revoking_is_not_above_ones_own(client
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:lutnas:problem:token-revoked")
 
 
+def test_a_token_is_revoked_with_those_it_made_where_that_is_asked(client: TestClient) -> None:
+    parent, by = made(client, "read", "submit")
+    child, by_child = made(client, "read", by=by)
+    _, by_grandchild = made(client, "read", by=by_child)
+    _, by_other = made(client, "read")
+    assert client.delete(f"/v1/tokens/{parent['id']}").status_code == 204
+    assert _opens(client, by, by_child, by_grandchild, by_other) == [False, True, True, True]
+    assert client.delete(f"/v1/tokens/{parent['id']}?with_made=true", headers=by_other).status_code == 403
+    assert _opens(client, by_child, by_grandchild) == [True, True]
+    assert client.delete(f"/v1/tokens/{parent['id']}?with_made=true").status_code == 204
+    assert _opens(client, by, by_child, by_grandchild, by_other) == [False, False, False, True]
+    first = client.get("/v1/tokens").json()["items"]
+    assert client.delete(f"/v1/tokens/{child['id']}?with_made=true").status_code == 204
+    assert client.get("/v1/tokens").json()["items"] == first  # when they were taken back stands
+
+
+def _opens(client: TestClient, *headers: httpx.Headers) -> list[bool]:
+    return [client.get("/v1/tokens/self", headers=one).status_code == 200 for one in headers]
+
+
+def test_a_token_that_was_revoked_a_moment_ago_makes_none(settings: Settings, database: Database) -> None:
+    remembering = settings.model_copy(update={"known_token_seconds": 60.0})
+    with database.write() as session:
+        secret = make_token(session, owner="main", name="here", scopes=["admin"])
+    with TestClient(create_app(remembering), headers={"Authorization": f"Bearer {secret}"}) as client:
+        for _ in range(2):  # the first one notes its use, the second is remembered
+            own = client.get("/v1/tokens/self").json()["id"]
+        with database.write() as session:  # as another process does
+            session.execute(update(Token).where(Token.id == own).values(revoked_at=datetime.now(UTC)))
+        answer = client.post("/v1/tokens", json={"name": "x", "scopes": ["read"]})
+        assert (answer.status_code, answer.json()["type"]) == (401, "urn:lutnas:problem:token-revoked")
+
+
 def test_the_token_of_the_home_once_revoked_is_not_taken_up_again(
     client: TestClient, settings: Settings, database: Database
 ) -> None:

@@ -18,10 +18,19 @@ def test_a_token_is_made_listed_and_revoked(service: Service) -> None:
     assert service.data("devices", "list", "--token", made["secret"]) is not None
     refused = service.lutnas("devices", "create", "x", "--token", made["secret"])
     assert (refused.exit_code, "profile" in refused.stderr) == (1, True)
-    assert service.data("tokens", "revoke", made["id"]) == {"token": made["id"], "revoked": True}
+    told = {"token": made["id"], "revoked": True, "with_made": False}
+    assert service.data("tokens", "revoke", made["id"]) == told
     closed = service.lutnas("devices", "list", "--token", made["secret"])
     assert closed.exit_code == 1
     assert "hint: `lutnas tokens create`" in closed.stderr
+
+
+def test_a_token_is_revoked_with_those_it_made(service: Service) -> None:
+    made = service.data("tokens", "create", "ci", "--scope", "read")
+    child = service.data("tokens", "create", "child", "--scope", "read", "--token", made["secret"])
+    done = service.lutnas("tokens", "revoke", "--with-made", made["id"])
+    assert done.stdout == f"{made['id']} and all that it made open nothing any more\n"
+    assert service.lutnas("devices", "list", "--token", child["secret"]).exit_code == 1
 
 
 def test_people_see_the_secret_once_and_are_told_so(service: Service) -> None:
