@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from latency.formats.errors import ErrorList
 from latency.operator import BASE, COUNTS, FIELDS, KINDS, NEEDED, Operator
-from latency.table import Entry, FieldError, Provenance, TableInfo
+from latency.table import GREATEST, LEAST, Entry, FieldError, Provenance, TableInfo
 
 UNITS_US = {"latency_us": 1.0, "latency_ms": 1000.0}
 ENTRY_COLUMNS = ("p10", "p90", "samples", "provenance", "energy_uj")
@@ -106,9 +106,13 @@ class RowParser:
         if self._latency not in cell:
             raise FieldError(self._latency, "is missing")
         times = {name: _number(name, cell[name]) for name in (self._latency, "p10", "p90", "energy_uj") if name in cell}
-        for name, value in times.items():
+        for name, value in times.items():  # Entry would name its own fields, in microseconds
             if value < 0:
                 raise FieldError(name, f"{value} is negative")
+            scale = 1 if name == "energy_uj" else self._scale
+            if value and not LEAST <= value * scale <= GREATEST:
+                least, greatest = LEAST / scale, GREATEST / scale
+                raise FieldError(name, f"{value} is not between {least:g} and {greatest:g}, as on any device")
         p10, p90 = times.get("p10"), times.get("p90")
         if p10 is not None and p90 is not None and p10 > p90:
             raise FieldError("p10", f"{p10} is above p90 {p90}")

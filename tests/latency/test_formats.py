@@ -83,6 +83,16 @@ def test_milliseconds_become_microseconds_with_their_spread() -> None:
     assert row == (BASE, Entry(1500.0))
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [("1e13,,", "latency_ms: 10000000000000.0 is not between 1e-12 and 1e+12, as on any device"),
+     ("1,1e-13,2", "p10: 1e-13 is not between 1e-12 and 1e+12, as on any device")],
+)  # fmt: skip
+def test_what_no_device_takes_is_told_in_the_files_own_columns_and_unit(row: str, told: str) -> None:
+    (error,) = csv_errors(f"base,{row}", header="kind,latency_ms,p10,p90").errors
+    assert f"{error.field}: {error.detail}" == told
+
+
 def test_expansion_is_taken_for_c_mid() -> None:
     header = "kind,h,w,c_in,expansion,c_out,stride,kernel,groups,latency_us"
     table = read_csv(csv_of("mbconv,14,14,16,3,24,1,3,1,5", header=header))
