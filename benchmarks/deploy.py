@@ -19,6 +19,7 @@ import torch
 from benchmarks._reporting import parser, say, show
 from benchmarks._searches import latency_budgets
 from benchmarks.truth import pictures
+from latency.onnx_session import session
 from latency.profiler import measure_model, profile
 from search.architecture import Architecture
 from search.choices import Choices
@@ -123,10 +124,7 @@ def main() -> None:
 
 def by_onnxruntime(content: bytes, x_NCHW: np.ndarray) -> np.ndarray:
     """Logits of the exported file."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"input": x_NCHW})[0])
+    return np.asarray(session(content).run(None, {"input": x_NCHW})[0])
 
 
 if __name__ == "__main__":

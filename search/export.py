@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from latency.graph import chain
+from latency.onnx_session import session
 from latency.weights import grid_places
 from search.executor import Executor
 from search.network import Network
@@ -142,9 +143,7 @@ def judge(name: str, ours: np.ndarray, theirs: np.ndarray, *, runtime: str, besi
 
 def _run(content: bytes, x_NCHW: Tensor) -> dict[str, np.ndarray]:
     """The outputs of an ONNX file by name."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    found = session.run(names, {"input": x_NCHW.contiguous().numpy()})
+    opened = session(content)
+    names = [output.name for output in opened.get_outputs()]
+    found = opened.run(names, {"input": x_NCHW.contiguous().numpy()})
     return {name: np.asarray(value) for name, value in zip(names, found, strict=True)}

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from latency.graph import chain
+from latency.onnx_session import session
 from latency.operator import Operator
 from latency.weights import random_weights, shapes_of
 
@@ -55,8 +55,8 @@ def mbconv(x: np.ndarray, o: Operator, w: dict[str, np.ndarray]) -> np.ndarray:
 
 def run(operators: list[Operator], weights: list[dict[str, np.ndarray]], x_NCHW: np.ndarray) -> np.ndarray:
     model = chain(operators, weights, [f"layer{i}" for i in range(len(operators))], batch="N")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"input": x_NCHW})[0])
+    opened = session(model.SerializeToString())
+    return np.asarray(opened.run(None, {"input": x_NCHW})[0])
 
 
 @pytest.mark.parametrize(

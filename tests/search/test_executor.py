@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from latency.onnx_session import session
 from search.architecture import Architecture
 from search.choices import Choices
 from search.executor import ROUNDINGS, Executor, NotExecutable, Rounding
@@ -68,8 +68,8 @@ def model_of(nodes: list[Any], constants: dict[str, Any], given: list[Any], want
 
 
 def by_onnxruntime(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+    opened = session(model.SerializeToString())
+    return np.asarray(opened.run(None, {opened.get_inputs()[0].name: x})[0])
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -96,8 +96,8 @@ def test_a_sum_equals_onnxruntimes_fused_one_in_every_element(seed: int) -> None
     tensors = [helper.make_tensor_value_info(name, TensorProto.UINT8, shape) for name in names]
     graph = helper.make_graph(nodes, "sum", tensors[:2], tensors[2:], stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    theirs = np.asarray(session.run(None, dict(zip(names, steps, strict=False)))[0])
+    opened = session(model.SerializeToString())
+    theirs = np.asarray(opened.run(None, dict(zip(names, steps, strict=False)))[0])
     pair = Pair(*(Stored(*one) for one in zip(steps, sizes, zeros, strict=False)))
     ours = np.clip(fused_sum(pair, sizes[2], zeros[2]) + zeros[2], 0, 255)
     np.testing.assert_array_equal(ours, theirs)

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+from latency.onnx_session import session
 from latency.operator import Operator
 from search.architecture import Architecture
 from search.blocks import MobileBlock
@@ -41,9 +42,9 @@ def trained(candidates: list[str]) -> Network:
 def test_onnxruntime_gives_torchs_logits_for_any_batch(candidates: list[str], tmp_path: Path) -> None:
     network = trained(candidates)
     assert write_onnx(network, tmp_path / "model.onnx", torch.from_numpy(pictures(8, tiny_space()))) < 1e-5
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    opened = session(tmp_path / "model.onnx")
     for count in (1, 5):
-        (logits,) = session.run(None, {"input": pictures(count, tiny_space())})
+        (logits,) = opened.run(None, {"input": pictures(count, tiny_space())})
         assert logits.shape == (count, 10)
 
 
@@ -107,8 +108,8 @@ def digits() -> torch.Tensor:
 def test_a_rounded_and_sparse_network_names_the_classes_that_torch_names(seed: int, tmp_path: Path) -> None:
     network, x = joint(seed), digits()
     write_onnx(network, tmp_path / "model.onnx", x)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    (theirs,) = session.run(None, {"input": x.numpy()})
+    opened = session(tmp_path / "model.onnx")
+    (theirs,) = opened.run(None, {"input": x.numpy()})
     with torch.no_grad():
         ours = network(x).numpy()
     assert ours.std(axis=0).mean() > 0.05

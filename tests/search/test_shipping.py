@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor
 
+from latency.onnx_session import session
 from latency.profiler import measure_model
 from latency.profiler.measure import Patience
 from latency.tflite_file import packed, parsed
@@ -63,8 +63,8 @@ def ship(network: Network, folder: Path) -> Models:
 
 
 def by_onnxruntime(path: Path, x_NCHW: Tensor) -> np.ndarray:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"input": x_NCHW.contiguous().numpy()})[0])
+    opened = session(path)
+    return np.asarray(opened.run(None, {"input": x_NCHW.contiguous().numpy()})[0])
 
 
 @pytest.mark.parametrize("number", range(len(PICKS)))

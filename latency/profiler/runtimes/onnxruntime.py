@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU, with the settings that it has when nobody changes them."""
+"""onnxruntime on the CPU, opened as `latency.onnx_session` does."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from latency.graph import chain
+from latency.onnx_session import session
 from latency.operator import Operator
 from latency.profiler.errors import ProfilerError
 from latency.profiler.runtimes import Call, refuse_simulated
 from latency.weights import Weights
 
-_QUIET = 3  # errors only: warnings about graphs of one operator help nobody
 _DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
@@ -28,7 +28,6 @@ class OnnxRuntime:
             import onnxruntime
         except ImportError as error:
             raise ProfilerError(f"{error.name} is not installed: pip install 'lutnas[profiler]'") from error
-        self._ort: Any = onnxruntime
         self.version: str = onnxruntime.__version__
 
     def refuse(self, operator: Operator) -> None:
@@ -45,19 +44,14 @@ class OnnxRuntime:
         return self._prepare(path, threads, seed)
 
     def _prepare(self, model: bytes | Path, threads: int, seed: int) -> Call:
-        options = self._ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _QUIET
-        source = model if isinstance(model, bytes) else str(model)
         try:
-            session = self._ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            opened = session(model, threads=threads)
         except Exception as error:  # onnxruntime's errors share no base of their own
             where = "a graph" if isinstance(model, bytes) else str(model)
             raise ProfilerError(f"{where}: onnxruntime {self.version} cannot load it: {error}") from error
         rng = np.random.default_rng(seed)
-        feed = {node.name: _pixels(node, rng) for node in session.get_inputs()}
-        run = session.run
+        feed = {node.name: _pixels(node, rng) for node in opened.get_inputs()}
+        run = opened.run
         return lambda: run(None, feed)
 
 
