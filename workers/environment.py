@@ -4,6 +4,7 @@ import platform
 from pathlib import Path
 
 import torch
+from llvmlite.binding import get_host_cpu_name
 
 
 def environment(threads: int) -> dict[str, str | int]:
@@ -17,7 +18,13 @@ def machine() -> dict[str, str | int]:
 
 
 def processor() -> str:
-    """The processor's name as the system tells it."""
+    """The processor's name as the system tells it, its kind as numba compiles for it, and the vector instructions that
+    torch takes: `AMD EPYC (znver3, AVX2)`. Of one name there are kinds that compute other bits.
+    """
+    return f"{_name()} ({get_host_cpu_name()}, {torch.backends.cpu.get_cpu_capability()})"
+
+
+def _name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():
