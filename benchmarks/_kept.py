@@ -3,6 +3,7 @@
 The first line says what the runs depend on and carries what was measured before them.
 """
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -13,18 +14,38 @@ ROOT = Path(__file__).parents[1]
 Run = dict[str, Any]
 
 
-def code() -> str:
-    """A digest of what trains and judges: runs that were kept belong to the code that made them."""
-    digest = hashlib.sha256()
-    for file in sorted(path for room in ("search", "latency", "benchmarks") for path in (ROOT / room).rglob("*.py")):
-        digest.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+def code(*benchmarks: str) -> str:
+    """A digest of what trains: of search, latency, and the files of benchmarks by these patterns. Runs that were kept
+    belong to the code that made them, but not to its comments and docstrings.
+    """
+    digest, files = hashlib.sha256(), [*(ROOT / "search").rglob("*.py"), *(ROOT / "latency").rglob("*.py")]
+    files += [file for pattern in benchmarks for file in (ROOT / "benchmarks").glob(pattern)]
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(ROOT)}\0{_meaning(file.read_text())}\0".encode())
     return digest.hexdigest()
 
 
+def _meaning(source: str) -> str:
+    """A module's syntax tree without what only people read."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [one for one in node.body if not _is_text(one)]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
 def read(file: Path) -> tuple[Mapping[str, Any], str, list[Run]]:
-    """What the runs in `file` depend on, what was measured before them, and those that were finished."""
-    lines = file.read_text().splitlines(keepends=True)
-    first, *runs = (json.loads(line) for line in lines if line.endswith("\n"))  # the last may have been cut off
+    """What the runs in `file` depend on, what was measured before them, and those that were finished. Raises
+    ValueError.
+    """
+    whole = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]  # not one cut off
+    if not whole:
+        raise ValueError(f"{file}: says not what its runs depend on: delete it")
+    first, *runs = map(json.loads, whole)
     return first["about"], first["measured"], runs
 
 

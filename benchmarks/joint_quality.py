@@ -7,153 +7,74 @@ derived network is trained in the same way from new weights, as FBNet trains its
 much its supernet trained it, which the supernet of a small space does best), TRAININGS times, and tested on 46,000
 pictures that no method sees. Its accuracy is the mean: one training says little of a narrow network of few bits.
 `gain_points` is joint minus baseline in points of accuracy, paired by seed and budget; `ci_low` the lower end of the
-mean's 95 % interval (Student's t). Pairs of one search share it, and may share a network, so the interval is too
-narrow. `training_points` is the standard deviation of one training, by metric. `machines` are those that runs are of.
+mean's 95 % interval (Student's t). Pairs of one search share it, and may share a network, so that interval is too
+narrow: `by_seed` has the means of each, `ci_low_by_seed` the lower end by those, which for three is very wide.
+`search_seconds` is the CPU time of a method, trials included, by metric: epochs are equal, seconds are not.
+`training_points` is the standard deviation of one training, by metric. `machines` are those that runs are of, `codes`
+how many are of which code.
 
     ./run bench joint_quality --json --keep joint.jsonl --processes 2
+    ./run bench joint_quality --json --keep joint.jsonl --cells size:16:joint size:16:uniform_int8
     ./run bench joint_quality --json --judge joint.jsonl [FILE ...]
 
 About three hours of CPU time a metric, and a minute more to profile this CPU. One thread a process. A
 file of kept runs may go on on another machine: each run tells its own, and the table is that of the first.
 """
 
-import io
 import statistics
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from scipy import stats
 
-from benchmarks._joint_methods import FINISH, METHODS, PICTURES, SEARCH, Tuning, trained
-from benchmarks._joint_pictures import pairs, untested
-from benchmarks._joint_task import BUDGET_SHARES, INT8, METRICS, PRECISIONS, WIDTHS, Task, cost_of, offering
-from benchmarks._kept import Kept, Run, code, read
-from benchmarks._processes import pool
-from benchmarks._reporting import parser, say, show
-from latency.formats import read_csv, write_csv
-from latency.profiler import profile
-from search.architecture import Architecture
-from search.finish import evaluated
+from benchmarks._joint_methods import METHODS, PICTURES
+from benchmarks._joint_pictures import pairs
+from benchmarks._joint_runs import POINTS, Cell, about, cell_named, cell_of, cells, run_all, this_cpu
+from benchmarks._joint_task import METRICS
+from benchmarks._kept import Kept, Run, read
+from benchmarks._reporting import parser, show
 from search.machine import use_threads
-from search.network import Network
-from workers.environment import environment
-
-POINTS = 100.0
-# Space, budgets and pictures were chosen with 0 to 5 in sight, the rate with 9, the batches with 1, the engine mended
-# with 6 to 8, 12, 13, 15 and, as far as floats and 8 bits go, with 16.
-FIRST_SEEDS = {"size": 16, "published": 16, "cpu": 19}
-TRAININGS, BETWEEN_SEEDS = 2, 100
 
 
-class Cell(NamedTuple):
-    """One method at all budgets of a metric."""
-
-    metric: str
-    seed: int
-    method: str
-
-
-def cells(metrics: Sequence[str], seeds: int) -> list[Cell]:
-    """All of them, pairs close together."""
-    numbered = [(FIRST_SEEDS[metric] + number, metric) for number in range(seeds) for metric in metrics]
-    return [Cell(metric, seed, method) for seed, metric in numbered for method in METHODS]
-
-
-def cell_of(run: Run) -> Cell:
-    """What a run was of."""
-    return Cell(*(run[name] for name in Cell._fields))
-
-
-def run(cell: Cell, table: str) -> Run:
-    """Derives a network for each budget, trains and tests it. `table`: the CSV of this CPU. Seconds are CPU time."""
-    cost = cost_of(cell.metric, read_csv(io.StringIO(table)) if cell.metric == "cpu" else None)
-    tasks = [Task(cell.metric, share, cost) for share in BUDGET_SHARES[cell.metric]]
-    begin = time.process_time()
-    architectures = list(METHODS[cell.method](tasks, Tuning(untested(pairs(PICTURES)), cell.seed)))
-    searched = time.process_time()
-    results, accuracies = [], dict[Architecture, list[float]]()
-    for task, architecture in zip(tasks, architectures, strict=True):
-        if architecture not in accuracies:  # one network may be the best within several budgets
-            accuracies[architecture] = [accuracy(architecture, seed) for seed in training_seeds(cell.seed)]
-        total = task.budget(architecture.space).total(architecture.indices)
-        assert total <= task.maximum, f"{cell} exceeds {task.maximum}"
-        results.append(
-            {
-                "budget_share": task.budget_share,
-                "used": round(total / task.maximum, 4),
-                "derived": [choice.name for choice in architecture.layers],
-                "accuracy": round(statistics.fmean(accuracies[architecture]), 5),
-                "accuracies": accuracies[architecture],
-            }
-        )
-    return {
-        **cell._asdict(),
-        "results": results,
-        "search_seconds": round(searched - begin, 1),
-        "finish_seconds": round((time.process_time() - searched) / len(accuracies) / TRAININGS, 1),
-        "environment": environment(1),
-    }
-
-
-def training_seeds(seed: int) -> list[int]:
-    """Those that what a search of `seed` derives is trained with. None is a search's, whose trials had that luck."""
-    return [seed + number * BETWEEN_SEEDS for number in range(1, TRAININGS + 1)]
-
-
-def accuracy(architecture: Architecture, seed: int) -> float:
-    """Of a network once it is trained."""
-    network = Network.new(architecture, seed)
-    trained(network, pairs(PICTURES), FINISH, seed)
-    return round(evaluated(network, pairs(PICTURES)), 5)
-
-
-def run_all(todo: Sequence[Cell], table: str, processes: int) -> Iterator[Run]:
-    """Runs in the order they finish; says how long the others take."""
-    begin = time.monotonic()
-    executor = pool(processes)
-    try:
-        running = {executor.submit(run, cell, table): cell for cell in todo}
-        failed = list[BaseException]()
-        for done, future in enumerate(as_completed(running), 1):
-            if error := future.exception():
-                failed.append(error)  # the others' runs are kept first
-                say(f"{' '.join(map(str, running[future]))} failed: {error}")
-                continue
-            yield (found := future.result())
-            minutes = (time.monotonic() - begin) / done * (len(todo) - done) / 60
-            accuracies = " ".join(f"{POINTS * result['accuracy']:.2f}" for result in found["results"])
-            say(
-                f"{done} of {len(todo)}: {' '.join(map(str, cell_of(found)))}: {accuracies}; {minutes:.0f} minutes left"
-            )
-        if failed:
-            raise BaseExceptionGroup("runs that failed", failed)
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
-    """Joint minus each baseline in points, over the pairs that are complete: mean and `ci_low` by metric."""
+def gains(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Joint minus each baseline in points, over the pairs that are complete, by metric."""
     accuracy = {
         (cell_of(one), result["budget_share"]): POINTS * result["accuracy"] for one in runs for result in one["results"]
     }
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for metric in METRICS:
         for method in METHODS:
-            both = [
-                (accuracy[cell._replace(method="joint"), share], of_baseline)
-                for (cell, share), of_baseline in accuracy.items()
-                if cell.metric == metric
-                and cell.method == method
-                and (cell._replace(method="joint"), share) in accuracy
-            ]
-            if method != "joint" and len(both) > 1:
-                differences = [ours - theirs for ours, theirs in both]
-                figures = {"mean": statistics.fmean(differences), "ci_low": ci_low(differences)}
-                found.setdefault(metric, {})[method] = {name: round(value, 3) for name, value in figures.items()}
+            differences: dict[int, list[float]] = {}
+            for (cell, share), of_baseline in accuracy.items():
+                ours = accuracy.get((cell._replace(method="joint"), share))
+                if (cell.metric, cell.method) == (metric, method) and method != "joint" and ours is not None:
+                    differences.setdefault(cell.seed, []).append(ours - of_baseline)
+            if differences:
+                found.setdefault(metric, {})[method] = _told(differences)
     return found
+
+
+def _told(differences: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+    """Of differences by seed."""
+    every = [one for row in differences.values() for one in row]
+    means = {str(seed): statistics.fmean(row) for seed, row in sorted(differences.items())}
+    return {
+        "pairs": len(every),
+        "mean": round(statistics.fmean(every), 3),
+        "ci_low": ci_low(every),
+        "by_seed": {seed: round(mean, 3) for seed, mean in means.items()},
+        "ci_low_by_seed": ci_low([*means.values()]),
+    }
+
+
+def search_seconds(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """CPU time of each method in the mean of its runs, by metric."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for one in runs:
+        found.setdefault(one["metric"], {}).setdefault(one["method"], []).append(one["search_seconds"])
+    return {metric: {m: round(statistics.fmean(s), 1) for m, s in row.items()} for metric, row in found.items()}
 
 
 def training_points(runs: Sequence[Run]) -> dict[str, float]:
@@ -168,40 +89,42 @@ def training_points(runs: Sequence[Run]) -> dict[str, float]:
     return {metric: round(POINTS * statistics.fmean(found.values()) ** 0.5, 3) for metric, found in variances.items()}
 
 
-def ci_low(differences: Sequence[float]) -> float:
-    """Lower end of the 95 % interval of a mean (Student's t)."""
+def ci_low(differences: Sequence[float]) -> float | None:
+    """Lower end of the 95 % interval of a mean (Student's t); None where one difference says nothing of it."""
+    if len(differences) < 2:
+        return None
     error = statistics.stdev(differences) / len(differences) ** 0.5
-    return statistics.fmean(differences) - float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return round(statistics.fmean(differences) - float(stats.t.ppf(0.975, len(differences) - 1)) * error, 3)
 
 
 def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """All that is told of runs."""
     machines = sorted({str(one["environment"]["processor"]) for one in runs})
-    return {"gain_points": gains(runs), "training_points": training_points(runs), "machines": machines, "runs": [*runs]}
-
-
-def this_cpu() -> str:
-    """The latencies of the space's operators, measured here, as CSV."""
-    say("profiling this CPU")
-    table = profile(list(offering(PRECISIONS["cpu"], WIDTHS).operators()), device="this-cpu")
-    say(table.info.note)
-    return "".join(write_csv(table.info, table.entries.items()))
-
-
-def about(metrics: Sequence[str]) -> dict[str, Any]:
-    """All that the accuracies depend on beside the table and the machine, which each run tells: runs of one benchmark
-    may be of several machines, the table of this CPU is of the first.
-    """
     return {
-        "space": offering([INT8.name], WIDTHS).model_dump(mode="json"),
-        "metrics": metrics,
-        "search": SEARCH.model_dump(mode="json"),
-        "finish": FINISH.model_dump(mode="json"),
-        "pictures": PICTURES,
-        "budgets": BUDGET_SHARES,
-        "trainings": TRAININGS,
-        "code": code(),
-    }
+        "gain_points": gains(runs), "training_points": training_points(runs), "search_seconds": search_seconds(runs),
+        "machines": machines, "runs": [*runs],
+    }  # fmt: skip
+
+
+def judged(files: Sequence[Path]) -> dict[str, Any]:
+    """Figures of the runs in several files. Raises ValueError where their runs cannot stand side by side."""
+    runs, codes, made_by, of_file = list[Run](), Counter[str](), dict[tuple[str, int], Any](), dict[Cell, Path]()
+    settings: dict[str, Any] = {}
+    for file in files:
+        theirs, measured, kept = read(file)
+        for name, value in theirs.items():
+            if name not in ("code", "metrics") and settings.setdefault(name, value) != value:
+                raise ValueError(f"{file}: its runs differ in {name} from those of {files[0]}: judge them apart")
+        for one in kept:
+            cell = cell_of(one)
+            if of_file.setdefault(cell, file) != file:
+                raise ValueError(f"{file}: the run {cell} stands in {of_file[cell]} as well")
+            how = theirs.get("code"), measured if cell.metric == "cpu" else ""
+            if made_by.setdefault((cell.metric, cell.seed), how) != how:
+                raise ValueError(f"{file}: {cell} is of other code, or another table, than what it is paired with")
+        runs += kept
+        codes[str(theirs.get("code"))] += len(kept)
+    return {"of_this_code": set(codes) == {about()["code"]}, "codes": dict(codes), **figures(runs)}
 
 
 def main() -> None:
@@ -209,6 +132,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--metrics", nargs="+", choices=METRICS, default=METRICS)
+    options.add_argument("--cells", type=cell_named, nargs="+", metavar="METRIC:SEED:METHOD", help="these runs alone")
     options.add_argument("--processes", type=int, default=1)
     options.add_argument("--keep", type=Path, metavar="FILE", help="finished runs, so that a stopped benchmark goes on")
     options.add_argument(
@@ -216,16 +140,14 @@ def main() -> None:
     )
     given = options.parse_args()
     if given.judge:
-        kept_runs = [read(file) for file in given.judge]
-        of_this_code = all(theirs["code"] == code() for theirs, _, _ in kept_runs)
-        runs = [one for _, _, those in kept_runs for one in those]
-        show({"of_this_code": of_this_code, **figures(runs)}, as_json=given.json)
+        show(judged(given.judge), as_json=given.json)
         return
     use_threads(1)
     pairs(PICTURES)  # fetched once, before the processes start
-    kept = Kept(given.keep, about(given.metrics), this_cpu if "cpu" in given.metrics else str)
+    wanted = given.cells or cells(given.metrics, given.seeds)
+    kept = Kept(given.keep, about(), this_cpu)
     done = {cell_of(one) for one in kept.runs}
-    todo = [cell for cell in cells(given.metrics, given.seeds) if cell not in done]
+    todo = [cell for cell in wanted if cell not in done]
     for found in run_all(todo, kept.measured, given.processes):
         kept.add(found)
     show(figures(kept.runs), as_json=given.json)

@@ -103,7 +103,8 @@ def main() -> None:
     use_threads(1)
     pictures()  # fetched once, before the processes start
     about: dict[str, Any] = {
-        "finish": FINISH.model_dump(mode="json"), "pictures": PICTURES, "environment": environment(1), "code": code(),
+        "finish": FINISH.model_dump(mode="json"), "pictures": PICTURES, "environment": environment(1),
+        "code": code("quantizers.py"),
     }  # fmt: skip
     kept = Kept(given.keep, about, str)
     done = {Cell(*(one[name] for name in Cell._fields)) for one in kept.runs}

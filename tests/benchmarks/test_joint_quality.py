@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks._joint_methods import METHODS, Tuning
 from benchmarks._joint_pictures import PAIRS, overlaid, untested
+from benchmarks._joint_runs import TRAININGS, Cell, about, cell_named, cells, training_seeds
 from benchmarks._joint_task import (
     BUDGET_SHARES,
     INT8,
@@ -20,7 +22,7 @@ from benchmarks._joint_task import (
     offering,
 )
 from benchmarks._kept import Kept
-from benchmarks.joint_quality import TRAININGS, Cell, about, cells, ci_low, gains, main, training_points, training_seeds
+from benchmarks.joint_quality import ci_low, gains, judged, main, training_points
 from latency.operator import Operator
 from latency.table import Entry, LatencyTable, TableInfo
 from search.budget import reach
@@ -101,28 +103,69 @@ def test_gains_are_paired_by_budget_and_seed() -> None:
         {**Cell("size", 0, "uniform_int8")._asdict(), "results": results(_1=0.79, _2=0.68)},
         {**Cell("size", 1, "uniform_int8")._asdict(), "results": results(_1=0.1)},
     ]
-    found, low = gains(runs), ci_low([1.0, 2.0])
-    assert found == {"size": {"uniform_int8": {"mean": 1.5, "ci_low": pytest.approx(low, abs=1e-3)}}}
-    assert low == pytest.approx(1.5 - 12.706 * 0.5, abs=1e-3)
+    low = pytest.approx(1.5 - 12.706 * 0.5, abs=1e-3)
+    told = {"pairs": 2, "mean": 1.5, "ci_low": low, "by_seed": {"0": 1.5}, "ci_low_by_seed": None}
+    assert gains(runs) == {"size": {"uniform_int8": told}}
+
+
+def test_a_gain_is_told_by_seed_as_well_since_pairs_of_one_search_share_it() -> None:
+    runs = [
+        {**Cell("size", seed, method)._asdict(), "results": results(_1=accuracy, _2=accuracy + 0.1)}
+        for seed, joint in ((0, 0.71), (1, 0.73))
+        for method, accuracy in (("joint", joint), ("uniform_int8", 0.70))
+    ]
+    told = gains(runs)["size"]["uniform_int8"]
+    assert told["by_seed"] == {"0": pytest.approx(1.0), "1": pytest.approx(3.0)}
+    assert told["ci_low_by_seed"] == ci_low([1.0, 3.0]) == pytest.approx(2.0 - 12.706, abs=1e-3)
+    assert told["ci_low"] == pytest.approx(2.0 - 3.182 * (4 / 3 / 4) ** 0.5, abs=1e-3)
 
 
 def test_kept_runs_are_judged_without_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept, other = (Kept(tmp_path / f"{name}.jsonl", {"code": "another"}, str) for name in ("runs", "other"))
+    kept, other = (kept_at(tmp_path / f"{name}.jsonl") for name in ("runs", "other"))
     for seed, method, accuracy in ((5, "joint", 0.7), (5, "uniform_int8", 0.68), (6, "joint", 0.8)):
         result = {"budget_share": 1.5, "derived": [method], "accuracy": accuracy, "accuracies": [accuracy] * 2}
         both = [result, {**result, "budget_share": 2.0}]
-        machine = {"environment": {"processor": f"of {method}"}}
+        machine = {"environment": {"processor": f"of {method}"}, "search_seconds": 10.0 * seed}
         file = kept if method == "joint" else other
         file.add({**Cell("size", seed, method)._asdict(), "results": both, **machine})
     monkeypatch.setattr("sys.argv", ["joint_quality", "--json", "--judge", str(kept.file), str(other.file)])
     main()
     told = json.loads(capsys.readouterr().out)
-    assert told["gain_points"] == {"size": {"uniform_int8": {"mean": 2.0, "ci_low": 2.0}}}
-    assert told["of_this_code"] is False
+    assert (told["gain_points"]["size"]["uniform_int8"]["mean"], told["of_this_code"]) == (2.0, False)
+    assert told["codes"] == {"another": 3}
+    assert told["search_seconds"] == {"size": {"joint": 55.0, "uniform_int8": 50.0}}
     assert told["machines"] == ["of joint", "of uniform_int8"]
     assert told["runs"] == [*kept.runs, *other.runs]
+
+
+def kept_at(file: Path, *, code: str = "another", epochs: int = 2, measured: str = "") -> Kept:
+    return Kept(file, {"code": code, "epochs": epochs}, lambda: measured)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [({"epochs": 3}, "differ in epochs"), ({"code": "third"}, "is of other code"),
+     ({"measured": "another table"}, "another table"), ({"method": "joint"}, "stands in")],
+)  # fmt: skip
+def test_runs_that_cannot_stand_side_by_side_are_not_paired(tmp_path: Path, how: dict[str, Any], told: str) -> None:
+    first = kept_at(tmp_path / "first.jsonl")
+    first.add({**Cell("cpu", 5, "joint")._asdict(), "results": []})
+    cell = Cell("cpu", 5, how.pop("method", "uniform_int8"))
+    second = kept_at(tmp_path / "second.jsonl", **how)
+    second.add({**cell._asdict(), "results": []})
+    assert first.file is not None
+    assert second.file is not None
+    with pytest.raises(ValueError, match=told):
+        judged([first.file, second.file])
+
+
+def test_a_run_is_named_by_metric_seed_and_method() -> None:
+    assert cell_named("cpu:19:joint") == Cell("cpu", 19, "joint")
+    for wrong in ("cpu:19", "gpu:19:joint", "cpu:19:random", "cpu:x:joint"):
+        with pytest.raises(ValueError, match=r"\w"):
+            cell_named(wrong)
 
 
 def test_the_spread_of_one_training_is_that_within_networks_each_counted_once() -> None:
@@ -191,7 +234,7 @@ def test_each_method_derives_what_it_may_within_every_budget(method: str) -> Non
 
 def test_kept_runs_depend_on_no_machine() -> None:
     """Each tells its own, so that the file goes on on another."""
-    assert "environment" not in about(METRICS)
+    assert "environment" not in about()
 
 
 def test_each_pair_has_all_methods() -> None:

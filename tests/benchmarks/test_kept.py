@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._kept import Kept
+from benchmarks import _kept
+from benchmarks._kept import Kept, read
 
 ABOUT = {"epochs": 2, "names": ("a", "b")}
 
@@ -24,6 +25,37 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
         out.write('{"seed": 1')
     Kept(file, ABOUT, str).add({"seed": 2})
     assert Kept(file, ABOUT, str).runs == [{"seed": 0}, {"seed": 2}]
+
+
+def test_a_file_whose_first_line_was_cut_off_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "kept.jsonl"
+    file.write_text('{"about": ')
+    with pytest.raises(ValueError, match="says not what its runs depend on"):
+        read(file)
+
+
+def test_runs_belong_to_the_code_that_made_them_and_not_to_its_comments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_kept, "ROOT", tmp_path)
+    for room in ("search", "latency", "benchmarks"):
+        (tmp_path / room).mkdir()
+    told = tmp_path / "benchmarks" / "told.py"
+    told.write_text("x = 1")
+    code = {name: _written(tmp_path / "search" / "a.py", source) for name, source in {
+        "first": 'def f():\n    """Why."""\n    return 1\n',
+        "reworded": '"""A module."""\n\n\ndef f():\n    return 1  # because\n',
+        "another": "def f():\n    return 2\n",
+    }.items()}  # fmt: skip
+    assert code["first"] == code["reworded"] != code["another"]
+    told.write_text("x = 2")
+    assert _kept.code() == code["another"]
+    assert _kept.code("told.py") != code["another"]
+
+
+def _written(file: Path, source: str) -> str:
+    file.write_text(source)
+    return _kept.code()
 
 
 def test_runs_made_in_another_way_are_refused(tmp_path: Path) -> None:
