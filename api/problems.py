@@ -21,6 +21,7 @@ from api.db.types import Unstorable
 from api.envelope import seal
 from api.errors import DomainError, FieldProblem, problem
 from api.requests.models import KINDS
+from search.budget import TooHard
 from search.constraints import METRICS
 
 MEDIA_TYPE = "application/problem+json"
@@ -63,6 +64,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(StoreAway, _unavailable)
+    app.add_exception_handler(TooHard, _too_hard)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -108,6 +110,11 @@ def _domain_error(request: Request, error: Exception) -> Response:
     if (seconds := error.extensions.get("retry_after_seconds")) is not None:
         headers["Retry-After"] = str(seconds)
     return respond(error.as_problem(), request.url.path, headers)
+
+
+def _too_hard(request: Request, error: Exception) -> Response:
+    found = problem(slug="too-hard", title="Too hard to derive", status=422, detail=f"constraints: {error}")
+    return respond(found, request.url.path)
 
 
 def _invalid_request(request: Request, error: Exception) -> Response:

@@ -7,13 +7,13 @@ only have noise to choose it by (docs/decisions/0010-alike-precisions.md).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from latency.operator import Operator
 from search.budget import Boundaries, Budget, Indices, Matrix
-from search.choices import Choice, Precision
+from search.choices import Precision
 from search.costs import macs
 from search.derive import Unreachable, solve, worth_of
 from search.evidence import Evidence
@@ -39,7 +39,7 @@ class Part:
     def _whole_LK(self) -> tuple[tuple[int, ...], ...]:
         """Which choice of the whole space each of the part is."""
         return tuple(
-            tuple(map(layer.choices.index, part.choices))
+            tuple(map({choice: index for index, choice in enumerate(layer.choices)}.__getitem__, part.choices))
             for layer, part in zip(self.whole.layers, self.space.layers, strict=True)
         )
 
@@ -47,7 +47,7 @@ class Part:
     def _own_LK(self) -> tuple[tuple[int, ...], ...]:
         """Which choice of the part each of the whole space is, or the one that is as accurate."""
         return tuple(
-            tuple(_own(part, choice, self.space) for choice in layer.choices)
+            tuple(_owned(layer, part, self.space))
             for layer, part in zip(self.whole.layers, self.space.layers, strict=True)
         )
 
@@ -144,8 +144,9 @@ def _macs_not_by_zero(operator: Operator) -> float:
     return depthwise + (1 - operator.sparsity) * (macs(operator) - depthwise)
 
 
-def _own(part: Layer, choice: Choice, space: Space) -> int:
-    if choice in part.choices:
-        return part.choices.index(choice)
-    (kept,) = (precision for precision in space.choices.precisions if not precision.has_few_bits)
-    return part.choices.index(choice._replace(precision=kept))
+def _owned(layer: Layer, part: Layer, space: Space) -> Iterator[int]:
+    """Of each choice of the whole space's layer, which of the part's it is, or is as accurate as."""
+    kept = next((precision for precision in space.choices.precisions if not precision.has_few_bits), None)
+    places = {choice: index for index, choice in enumerate(part.choices)}
+    for choice in layer.choices:
+        yield places[choice if choice in places or kept is None else choice._replace(precision=kept)]

@@ -7,6 +7,7 @@ more pictures; the best of them is derived. What all scores say of the choices a
 scores, err in different ways: the evidence is their mean.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from search.architecture import Architecture
 from search.axes import Axes, PerAxis
 from search.batches import Batches, pixels
 from search.budget import Indices, Matrix
 from search.contributions import FEWEST, contributed, features, held_out_correlation, joined, likeness, regression
 from search.evidence import Evidence, parts_scored
-from search.norms import Rounding
-from search.randomness import generator
+from search.network import running_norms
+from search.randomness import generator, seeded
 from search.reports import StepReport
 from search.state import State
 from search.supernet import Supernet, one_hot
@@ -99,12 +101,15 @@ class Assessor:
 
     def part_scores(self, indices: Sequence[int], parts: int | None = None) -> list[float]:
         """Negative loss of one sub-network on each of the first `parts`, BatchNorm by the statistics of these
-        very pictures.
+        very pictures. Raises FloatingPointError where one is no number.
         """
         sample, found = one_hot(self.supernet.axes, list(indices)), []
-        with torch.no_grad(), keeping_statistics(self.supernet):
+        with torch.no_grad(), keeping_statistics(self.supernet), seeded(self.seed, "noise of scores"):
             for x_NCHW, y_N in self.parts[:parts]:
                 found.append(-float(self.task.loss(self.supernet.train()(pixels(x_NCHW), sample), y_N)))
+        if not all(map(math.isfinite, found)):
+            names = ", ".join(choice.name for choice in Architecture.from_indices(self.supernet.space, indices).layers)
+            raise FloatingPointError(f"the sub-network {names} scores {found}: lower search.weight_lr")
         return found
 
     def score(self, indices: Sequence[int]) -> float:
@@ -185,7 +190,7 @@ class Assessor:
 @contextmanager
 def keeping_statistics(network: nn.Module) -> Iterator[None]:
     """Within it a forward pass in train mode leaves running statistics as they are."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]
+    norms = running_norms(network)
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

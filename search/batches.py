@@ -10,6 +10,7 @@ from torch import Tensor
 
 from search.datasets.data import ImageData
 from search.randomness import generator, permutation
+from search.space import Input
 
 JUDGED_AT_ONCE = 500  # pictures of a pass without gradients
 
@@ -45,8 +46,11 @@ def pixels(x_NCHW: Tensor) -> Tensor:
 
 
 def tensors(x_NCHW: np.ndarray, y_N: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Arrays of a data set as tensors of their own: arrays read from a file may be read-only."""
-    return torch.tensor(x_NCHW), torch.tensor(y_N)
+    """Arrays of a data set as tensors of the same memory, which nobody writes to; read-only ones are copied: torch has
+    none such.
+    """
+    x, y = (torch.from_numpy(a) if a.flags.writeable else torch.tensor(a) for a in (x_NCHW, y_N))
+    return x, y
 
 
 def split_for_search(
@@ -54,12 +58,12 @@ def split_for_search(
 ) -> tuple[Batches, Batches]:
     """Batches to train weights on and, from other pictures, batches to train theta on (FBNet: 80 % and 20 %).
 
-    Raises ValueError where the training data gives either less than one picture.
+    Raises ValueError where the training data gives either less than two pictures: BatchNorm needs as many.
     """
     count = min(examples or len(data.y_train), len(data.y_train))
     for_theta = round(count * theta_share)
-    if not 0 < for_theta < count:
-        raise ValueError(f"search.theta_share: {theta_share} of {count} examples leaves one side without any")
+    if not 2 <= for_theta <= count - 2:
+        raise ValueError(f"search.theta_share: {theta_share} of {count} examples leaves one side less than two")
     x, y = tensors(data.x_train, data.y_train)
     order = permutation(len(y), seed, "split")[:count]
     theta, weights = order[:for_theta], order[for_theta:]
@@ -86,12 +90,19 @@ def calibration(x_NCHW: Tensor, most: int = JUDGED_AT_ONCE) -> Iterator[Tensor]:
         yield pixels(part)
 
 
-def shifted(x_NCHW: Tensor, most: int, seed: int, index: int) -> Tensor:
-    """Each picture moved by up to `most` pixels either way, black beyond the edge: harmless for any kind of picture."""
+def harmless_shift(shape: Input) -> tuple[int, int]:
+    """By how many pixels pictures may move up or down, and across: a 14th of each."""
+    return shape.height // 14, shape.width // 14
+
+
+def shifted(x_NCHW: Tensor, most: tuple[int, int], seed: int, index: int) -> Tensor:
+    """Each picture moved by up to `most` pixels either way, down and across, black beyond the edge: harmless for any
+    kind of picture.
+    """
     n, _, h, w = x_NCHW.shape
-    offsets = torch.randint(0, 2 * most + 1, (2, n), generator=generator(seed, "shift", index))
-    padded = torch.nn.functional.pad(x_NCHW, [most] * 4)
-    rows = offsets[0].view(n, 1) + torch.arange(h)
-    columns = offsets[1].view(n, 1) + torch.arange(w)
+    drawn, (down, across) = generator(seed, "shift", index), most
+    offset_rows, offset_columns = (torch.randint(0, 2 * one + 1, (n, 1), generator=drawn) for one in most)
+    padded = torch.nn.functional.pad(x_NCHW, [across, across, down, down])
+    rows, columns = offset_rows + torch.arange(h), offset_columns + torch.arange(w)
     picked = padded[torch.arange(n).view(n, 1, 1), :, rows.view(n, h, 1), columns.view(n, 1, w)]  # (N, H, W, C)
     return picked.permute(0, 3, 1, 2)

@@ -3,12 +3,18 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Literal, NamedTuple
 
 Matrix = Sequence[Sequence[float]]
 Formats = Sequence[Sequence[int | None]]
 Indices = tuple[int, ...]
+LEAST_MAXIMUM = 1e-300
 NEAR = 0.95  # who spends this share of a budget is near it
+
+
+class TooHard(RuntimeError):
+    """What is best could not be proven in good time: many budgets at once make a hard problem."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Budget:
 
     `sum`:   fixed + sum costs_LK[l][choice] + what `boundaries` are paid; None: no change of format costs anything.
     `peak`:  max(fixed, the greatest costs_LK[l][choice]), as the memory of activations.
+
+    Raises ValueError on a maximum of 0 or no number.
     """
 
     name: str
@@ -65,6 +73,8 @@ class Budget:
     boundaries: Boundaries | None = None
 
     def __post_init__(self) -> None:
+        if math.isnan(self.maximum) or 0 <= self.maximum < LEAST_MAXIMUM:  # costs are taken as shares of it
+            raise ValueError(f"{self.name}: a maximum of {self.maximum} is none: give one above 0")
         if self.boundaries is None:
             return
         if self.kind == "peak":
@@ -104,6 +114,22 @@ class Reach(NamedTuple):
 
     least: float
     greatest: float
+
+    def __str__(self) -> str:
+        """`130.25 to 411.9`, such that both can be asked for as they are told."""
+        return f"{_told(self.least, ROUND_CEILING)} to {_told(self.greatest, ROUND_FLOOR)}"
+
+    @property
+    def told_least(self) -> str:
+        """The least, such that it can be asked for as it is told."""
+        return _told(self.least, ROUND_CEILING)
+
+
+def _told(value: float, rounding: str) -> str:
+    """Whole numbers in full, others with six digits."""
+    if not math.isfinite(value) or value == int(value):
+        return f"{value:.0f}"
+    return f"{Context(prec=6, rounding=rounding).create_decimal_from_float(value).normalize():f}"
 
 
 class _Path(NamedTuple):

@@ -147,7 +147,7 @@ class Comparison:
 
     def _setting(self, planned: Planned) -> Setting:
         """What the method has at hand; the search's own choice at share 1 is the job's, whatever came to it."""
-        worth, budgets = self.learnt.evidence.worth, planned.point.budgets
+        worth, budgets = self.learnt.evidence_of_own.worth, planned.point.budgets
         is_own = planned.point.share == 1.0
         indices = self.own.network.architecture.indices if is_own else best_near(worth, budgets).indices
         seed = self.spec.seed + planned.seed

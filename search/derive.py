@@ -7,6 +7,7 @@ on a peak forbids the choices above it. `search.program` states all this, `searc
 
 Errors:
     Unreachable (ValueError)   no architecture holds the budgets; `.reachable` gives least and greatest of each budget
+    TooHard (RuntimeError)     which is best was not proven in good time (search.budget)
 """
 
 import math
@@ -37,15 +38,15 @@ __all__ = [
 ]
 
 
+ALMOST_NOTHING = 1e-6  # of a budget, in place of none of it
+
+
 class Unreachable(ValueError):
     """No architecture holds the budgets."""
 
     def __init__(self, budgets: Sequence[Budget], reachable: Sequence[Reach]) -> None:
         self.reachable = {budget.name: reach for budget, reach in zip(budgets, reachable, strict=True)}
-        parts = (
-            f"{b.name}: {b.maximum:g} asked, {r.least:g} to {r.greatest:g} reachable"
-            for b, r in zip(budgets, reachable, strict=True)
-        )
+        parts = (f"{b.name}: {b.maximum:.10g} asked, {r} reachable" for b, r in zip(budgets, reachable, strict=True))
         alone = all(reach.least <= budget.maximum for budget, reach in zip(budgets, reachable, strict=True))
         super().__init__(
             ("the budgets cannot be held together: " if alone else "unreachable budget: ") + "; ".join(parts)
@@ -90,7 +91,7 @@ def _best(program: Program, count: int, most_steps: int = MOST_STEPS) -> list[In
         found.append(indices)
         program.cut(indices)
     # HiGHS ends within a hair of the best: what is closer than that may have come in either order.
-    return sorted(found, key=lambda indices: -program.worth(indices))
+    return sorted(found, key=lambda indices: (-program.worth(indices), indices))
 
 
 def pareto(worth_LK: Matrix, budgets: Sequence[Budget], *, points: int = 12) -> list[Solution]:
@@ -108,6 +109,7 @@ def pareto(worth_LK: Matrix, budgets: Sequence[Budget], *, points: int = 12) -> 
     steps = max(1, points - 1)
     front = list[Solution]()
     for maximum in dict.fromkeys([*(least + (most - least) * number / steps for number in range(steps)), most]):
+        maximum = maximum or ALMOST_NOTHING * (most or 1.0)  # some cost nothing
         program = Program(worth_LK, [replace(first, maximum=maximum), *others])
         for indices in _best(program, 1):  # none: beside the others, a peak's least may be out of reach
             worth = worth_of(worth_LK, indices)

@@ -14,8 +14,9 @@ from search.projection import Chain, Projection
 
 
 class ExpectedCost:
-    """Expected total of each budget under p_LK as a share of its maximum, (C,) and differentiable (FBNet, eq. 7, and
-    what changes of format are expected to cost); of a peak the greatest of the layers' expected costs, or what is
+    """Expected total of each budget under p_LK as a share of its maximum, (C,) and differentiable (as FBNet, eq. 7, for
+    the probabilities themselves where that has a step's Gumbel-softmax shares; and what changes of format are expected
+    to cost); of a peak the greatest of the layers' expected costs, or what is
     fixed. Exact for independent layers, and linear in each one's row of p_LK.
     """
 

@@ -1,7 +1,8 @@
 """A derived network trained for longer: from the weights that a job left, by the finish of `search.run` alone.
 
 The training is a new one (`search.finish.Trainer`): its own cosine from `finish.lr` to 0 with a warm-up, its momentum
-empty, as a warm restart has it (Loshchilov & Hutter 2017, SGDR). Zeros stay where they are. Pictures come in an order
+empty, as a warm restart has it (Loshchilov & Hutter 2017, SGDR). Zeros stay where they are, whatever
+`finish.pruning` says, and nobody teaches. Pictures come in an order
 that follows from the weights: the epochs of before are not gone through once more.
 
 Errors:
@@ -21,10 +22,10 @@ from search.loading import NotLoadable, load
 from search.outcome import Result, export_trained, predicted
 from search.reports import StepReport
 from search.space import Space
-from search.spec import SearchSpec
-from search.state import State, StateError
+from search.spec import Pruning, SearchSpec
+from search.state import State, StateError, copied
 
-FORMAT = 3  # of `state_dict`: another one was written by another version
+FORMAT = 4  # of `state_dict`: another one was written by another version
 
 
 class WeightsMisfit(ValueError):
@@ -49,7 +50,8 @@ class ExtensionRun:
             raise WeightsMisfit(f"{weights}: is a network of {network.architecture.space.name}, not of {space.name}")
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
         self.spec, self.data, self.budgets = spec, data, tuple(budgets)
-        self.trainer = Trainer(network, data=data, settings=spec.finish, seed=int(digest[:7], 16))
+        settings = spec.finish.model_copy(update={"pruning": Pruning(schedule="one-shot"), "distillation": None})
+        self.trainer = Trainer(network, data=data, settings=settings, seed=int(digest[:7], 16))
         self.before: Quality | None = None
         self.origin = (
             f"The network was trained before, into weights of sha256 {digest}; this training went on from them for "
@@ -84,18 +86,14 @@ class ExtensionRun:
         return export_trained(self.trainer, folder, budgets=self.budgets, before=self.before, notes=[self.origin])
 
     def state_dict(self) -> State:
-        """All that the remaining work depends on, beside the weights that it began from."""
+        """All that the remaining work depends on, beside the weights that it began from; copied."""
         assert self.before is not None, "no step was done yet"
-        return {
-            "format": FORMAT,
-            "phase": "extension",
-            "before": asdict(self.before),
-            "trainer": self.trainer.state_dict(),
-        }
+        trainer, before = self.trainer.state_dict(), asdict(self.before)
+        return copied({"format": FORMAT, "phase": "extension", "before": before, "trainer": trainer})
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit. Raises StateError on a state of another version."""
         if (state.get("phase"), state.get("format")) != ("extension", FORMAT):
             raise StateError("the checkpoint is of another version of lutnas: extend the job again")
         self.before = Quality(**state["before"])
-        self.trainer.load_state_dict(state["trainer"])
+        self.trainer.load_state_dict(copied(state["trainer"]))

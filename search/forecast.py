@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from latency.operator import Operator
 from search import warm_starts
+from search.baselines import SENSED
 from search.costs import macs, parameters
 from search.evidence import PICTURES, parts_scored
 from search.space import Space
@@ -24,6 +25,7 @@ SECOND_ORDER_TENSORS = 5  # bytes of it over those of a plain step, measured as 
 NOISE_TENSORS, GATE_TENSORS = 3, 1.5  # the same of variational dropout and of L0 gates
 FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
+ROUNDING_BYTES, ROUNDING_TENSORS = 2**28, 7  # of search.quantizers.roundings, which needs torch; doubles count twice
 CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs torch
 PROCESS_BYTES = 480e6  # torch with what it loads and compiled kernels, before any data
 JUDGED_AT_ONCE = 500  # pictures of a pass that evaluates: search.batches has the same, and needs torch
@@ -94,7 +96,8 @@ def workload(
     pixels = space.input.channels * space.input.height * space.input.width
     batches = max(1, examples // finish.batch_size)
     found = _sensing(spec, space, batches) if spec.strategy == "hawq" else _searching(spec, space, examples)
-    finishing = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
+    trained = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
+    finishing = max(trained, _compared_bytes(spec, space))
     searched = min(spec.search.examples or examples, examples)
     held_out = max(1, round(searched * spec.search.theta_share))
     pictures, parts = parts_scored(held_out)
@@ -120,7 +123,11 @@ def workload(
         # The arrays stay, and the searcher has tensors of its own of them.
         memory_bytes=round(
             PROCESS_BYTES
-            + max(RESIDENT_SHARE * max(found.tensor_bytes, finishing), _passing_bytes(space, min(pictures, PICTURES)))
+            + max(
+                RESIDENT_SHARE * max(found.tensor_bytes, finishing),
+                _passing_bytes(space, min(pictures, PICTURES)),
+                _rounding_bytes(spec, space, examples),
+            )
             + 2 * examples * pixels
             + kept
         ),
@@ -206,6 +213,25 @@ def _warm_start_bytes(spec: SearchSpec, space: Space) -> float:
         "variational-dropout": NOISE_TENSORS * _tensor_bytes(largest, search.batch_size),
         "hard-concrete": GATE_TENSORS * _tensor_bytes(largest, search.batch_size),
     }[search.warm_start]
+
+
+def _compared_bytes(spec: SearchSpec, space: Space) -> float:
+    """Of the tensors of the dearest step that a baseline takes beside those of a finish."""
+    batch, largest = spec.finish.batch_size, _largest(space)
+    held = {
+        "hawq": SECOND_ORDER_TENSORS * _tensor_bytes(largest, SENSED),
+        "variational-dropout": NOISE_TENSORS * _tensor_bytes(largest, batch),
+        "hard-concrete": GATE_TENSORS * _tensor_bytes(largest, batch),
+    }
+    return max((held.get(name, 0.0) for name in spec.baselines), default=0.0)
+
+
+def _rounding_bytes(spec: SearchSpec, space: Space, examples: int) -> float:
+    """While roundings are learnt: what a layer reads of both networks, what it gives, and their differences."""
+    if spec.finish.post_training is None or spec.finish.post_training.rounding != "adaround":
+        return 0.0
+    values = max(map(_passing_values, _largest(space))) * min(CALIBRATION_EXAMPLES, examples)
+    return ROUNDING_TENSORS * min(ROUNDING_BYTES, FLOAT_BYTES * values)
 
 
 def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from latency.operator import Operator
 from latency.weights import reads_a_grid
@@ -105,13 +106,13 @@ def recalibrate(network: nn.Module, batches: Iterator[Tensor]) -> None:
     """Replaces the running statistics of every BatchNorm and rounding by plain means over `batches` of pixels, which
     should be of one size (search.batches.calibration); weights stay.
     """
-    norms = _norms(network)
+    norms = running_norms(network)
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the cumulative mean is kept then
     network.train()
-    with torch.no_grad():
+    with torch.no_grad(), seeded(0, "recalibration"):  # a head of one's own may drop out
         for x_NCHW in batches:
             network(x_NCHW)
     for norm, momentum in zip(norms, kept, strict=True):
@@ -123,9 +124,10 @@ def hold_statistics(network: nn.Module) -> None:
     """Has a network in training use the running statistics of every BatchNorm and rounding, and leave them, until it is
     put into training the next time.
     """
-    for norm in _norms(network):
+    for norm in running_norms(network):
         norm.eval()
 
 
-def _norms(network: nn.Module) -> list[nn.BatchNorm2d | Rounding]:
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | Rounding)]
+def running_norms(network: nn.Module) -> list[_BatchNorm | Rounding]:
+    """What keeps running statistics: every BatchNorm, those of a head of one's own too, and rounding."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm | Rounding)]

@@ -14,6 +14,7 @@ from search.kernels.learnt import Learning
 from search.quantizers.own_steps import OwnSteps
 
 ALL = slice(None)
+ALL_NEW = 1.0  # what the first batch of a recalibration counts: grids are sized by it, not by what was
 ONLY_GRID = torch.tensor([0.0, 1.0])  # shares of one grid alone
 
 
@@ -79,11 +80,11 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         if self.training:
             factor = momentum_of(self)
             mean, variance = torch.batch_norm_update_stats(y_NCHW.detach(), mean, variance, factor)
+        given = y_NCHW, self.weight[part], self.bias[part], mean, variance
+        if factor == ALL_NEW and self.rounds:
+            self.rms.fill_(norm_act(*given, eps=self.eps, grids=None, batch_statistics=True)[1] ** 0.5)
         grids = self.grids(bits, shares) if bits and shares is not None else None
-        out, square = norm_act(
-            y_NCHW, self.weight[part], self.bias[part], mean, variance,
-            eps=self.eps, grids=grids, batch_statistics=self.training,
-        )  # fmt: skip
+        out, square = norm_act(*given, eps=self.eps, grids=grids, batch_statistics=self.training)
         if self.training and self.rounds:
             self.rms.lerp_(torch.tensor(square**0.5), factor)
         return out
@@ -108,7 +109,10 @@ class Rounding(OwnStep):
 
     def forward(self, x: Tensor, bits: tuple[int, ...], shares: Tensor) -> Tensor:
         """The same shape, mixed over float and grids of `bits` by `shares` (1 + A,)."""
+        factor = momentum_of(self) if self.training else 0.0
+        if factor == ALL_NEW:
+            self.rms.copy_(x.detach().square().mean().sqrt())
         out, square = rounded(x, self.grids(bits, shares))
         if self.training:
-            self.rms.lerp_(torch.tensor(square**0.5), momentum_of(self))
+            self.rms.lerp_(torch.tensor(square**0.5), factor)
         return out

@@ -35,4 +35,4 @@ def operating_points(budgets: Sequence[Budget], count: int) -> tuple[Point, ...]
 
 def _tightened(budget: Budget, least: float, share: float) -> Budget:
     way = min(budget.maximum, reach(budget).greatest) - least
-    return replace(budget, maximum=least + share * max(0.0, way))
+    return replace(budget, maximum=(least + share * max(0.0, way)) or budget.maximum)  # 0 where all cost nothing

@@ -7,16 +7,19 @@ Shapes: E edges, C sum budgets.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import optimize, sparse
 
-from search.budget import Budget, Indices, Matrix, common_boundaries, worth_of
+from search.budget import Budget, Indices, Matrix, TooHard, common_boundaries, worth_of
 
-OPTIMAL, INFEASIBLE = 0, 2  # scipy.optimize, both milp and linprog
+OPTIMAL, OUT_OF_TIME, INFEASIBLE = 0, 1, 2  # scipy.optimize, both milp and linprog
 # HiGHS holds a row within 1e-6 and the objective within 1e-6, neither of which scipy lets one set. So what is over
 # budget by less is cut away, and where that is a crowd the row is tightened; and worth is spread over SPREAD.
 CUTS_BEFORE_MARGIN = 32
+SECONDS = 30.0  # of one solve; most take some hundredths
+MOST_COMPARED = 4096  # choices of a layer, each with each
 MARGINS = (0.0, 2e-6, 1e-5)
 SPREAD = 1e4
 
@@ -26,7 +29,7 @@ class Program:
 
     Worth of -inf forbids a choice. With `least_of` it is that budget's total, not worth, that decides. A choice that
     `count` others of its layer beat in everything is left out: with each of them there is an architecture as good.
-    Raises ValueError where budgets give the choices different formats.
+    Raises ValueError where budgets give the choices different formats; to solve it may raise TooHard.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class Program:
 
     def _beaten(self, layer: int) -> np.ndarray:
         """How many choices of the layer beat each: the same format, no less worth, no greater cost, and where all is
-        equal an earlier place.
+        equal an earlier place. 0 where there are too many to compare: that costs time alone.
         """
+        if len(self.worth_LK[layer]) > MOST_COMPARED:
+            return np.zeros(len(self.worth_LK[layer]), np.int64)
         first = self.worth_LK if self.least_of is None else self.least_of.costs_LK
         sign = -1.0 if self.least_of is None else 1.0
         forbidden = np.isneginf(self.worth_LK[layer])  # where costs decide, they could beat what is not
@@ -117,19 +122,21 @@ class Program:
         if not len(self.rest_C):
             return self.rest_C
         flow = self._flow()
-        found = optimize.linprog(
+        linprog: Any = optimize.linprog  # its stubs know no sparse rows
+        found = linprog(
             -self.worth_E,
             A_ub=self.limits_CE,
             b_ub=self.rest_C,
-            A_eq=flow.A,  # type: ignore[arg-type]  # sparse is taken; the stubs do not know
+            A_eq=flow.A,
             b_eq=flow.lb,
             bounds=(0, 1),
+            options={"time_limit": SECONDS},
         )
         if found.status == INFEASIBLE:
             return None
         if found.status != OPTIMAL:
-            raise RuntimeError(f"HiGHS gave up on the relaxed derivation: {found.message}")
-        return np.maximum(0.0, -np.asarray(found.ineqlin.marginals))
+            raise _gave_up(found)
+        return np.asarray(np.maximum(0.0, -found.ineqlin.marginals))
 
     def cut(self, indices: Indices) -> None:
         """Leaves an architecture out from now on."""
@@ -154,12 +161,12 @@ class Program:
             integrality=np.ones(len(self.worth_E), dtype=np.int64),
             bounds=optimize.Bounds(0, 1),
             constraints=[self._flow(), *self._rows(margin)],
-            options={"mip_rel_gap": 0.0},
+            options={"mip_rel_gap": 0.0, "time_limit": SECONDS},
         )
         if found.status == INFEASIBLE:
             return None
         if found.x is None or found.status != OPTIMAL:
-            raise RuntimeError(f"HiGHS gave up on the derivation: {found.message}")
+            raise _gave_up(found)
         taken = np.flatnonzero(found.x > 0.5)
         chosen = dict(zip(self.layer_E[taken].tolist(), self.choice_E[taken].tolist(), strict=True))
         return tuple(chosen[layer] for layer in range(self.layers))
@@ -183,3 +190,12 @@ class Program:
         if self._cuts:
             rows.append(optimize.LinearConstraint(np.array(self._cuts), -np.inf, self.layers - 1))
         return rows
+
+
+def _gave_up(found: optimize.OptimizeResult) -> RuntimeError:
+    if found.status == OUT_OF_TIME:
+        return TooHard(
+            f"which architecture is best was not proven in {SECONDS:g} s: give fewer constraints, or ask for fewer "
+            "architectures"
+        )
+    return RuntimeError(f"HiGHS gave up on the derivation: {found.message}")

@@ -39,7 +39,7 @@ class _Partial(NamedTuple):
 
 
 class Ranking:
-    """The architectures of `program` in order."""
+    """The architectures of `program` in order; of equals the one whose choices come first."""
 
     def __init__(self, program: Program, prices_C: np.ndarray) -> None:
         self.program = program
@@ -76,7 +76,7 @@ class Ranking:
         """The `count` best that hold every budget, best first; None where `most_steps` do not prove it, as where the
         bound is loose because much is worth the same.
         """
-        found: list[tuple[float, Indices]] = []  # a heap with the worst in front
+        found: list[tuple[float, Indices]] = []  # a heap with the worst in front, of equals the last by negated indices
         start = _Partial(0.0, (0.0,) * len(self.rest_C), 0, ())
         # By bound, then the deepest and newest first; `rank` of the ways out of the partial's node is next.
         waiting = [(-float(self.ahead_LF[0, 0]), 0, 0, 0, start)]
@@ -98,10 +98,10 @@ class Ranking:
                 ahead = float(self.ahead_LF[len(partial.indices), partial.format])
                 heapq.heappush(waiting, (-partial.gain - ahead, depth - 1, -steps, 0, partial))
             elif self.program.holds(partial.indices):
-                heapq.heappush(found, (self.program.worth(partial.indices), partial.indices))
+                heapq.heappush(found, (self.program.worth(partial.indices), tuple(-index for index in partial.indices)))
                 if len(found) > count:
                     heapq.heappop(found)
-        return [indices for _, indices in sorted(found, key=lambda pair: -pair[0])]
+        return [tuple(-index for index in negated) for _, negated in sorted(found, reverse=True)]
 
     def _follow(self, before: _Partial, way: _Way) -> _Partial | None:
         """`before` and one choice more; None where even the cheapest rest would break a budget."""

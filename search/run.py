@@ -33,14 +33,14 @@ from search.reports import StepReport
 from search.searcher import Searcher
 from search.space import Space
 from search.spec import SearchSpec
-from search.state import State, StateError
+from search.state import State, StateError, copied
 from search.strategies import Strategy
 from search.strategies.differentiable import Differentiable
 from search.strategies.hawq import HawqSearch
 from search.task import CLASSIFICATION, Classification, Task
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {"differentiable": Differentiable, "hawq": HawqSearch}
-FORMAT = 17  # of `state_dict`: another one was written by another version
+FORMAT = 18  # of `state_dict`: another one was written by another version
 
 
 class MisfitError(ValueError):
@@ -70,6 +70,8 @@ class SearchRun:
             raise ValueError(f"search.pretrained: pass the weights of {spec.search.pretrained} as `pretrained`")
         if spec.on_device is not None and measure is None:
             raise ValueError("on_device: pass `measure`, which asks the devices")
+        if measure is not None and spec.compared:
+            raise ValueError("baselines, comparison: what they give is not measured, and would have other budgets")
         refuse_unteachable(spec.finish, task)
         refuse_unreachable(budgets)
         if spec.baselines:
@@ -160,7 +162,9 @@ class SearchRun:
 
     def _start_comparing(self, own: Trainer) -> Comparison:
         assert self.strategy.evidence_of_own is not None
-        learnt = Learnt(self.strategy.evidence_of_own, self._to_train, self.strategy.inherit, self._new)
+        learnt = Learnt(
+            self._evidence(), self.strategy.evidence_of_own, self._to_train, self.strategy.inherit, self._new
+        )
         return Comparison(self.spec, learnt=learnt, own=own, budgets=self.budgets, data=self.data, task=self.task)
 
     def _evidence(self) -> Evidence:
@@ -193,27 +197,25 @@ class SearchRun:
         return [folder / EVIDENCE, *self.strategy.write(folder)]
 
     def state_dict(self) -> State:
-        """All that the remaining work depends on."""
-        if self.trainer is not None:
-            return {
-                "format": FORMAT,
-                "phase": "finish",
-                "indices": list(self.architecture.indices),
-                "learnt": self.strategy.learnt(),
-                "before": None if self.before is None else asdict(self.before),
-                "trainer": self.trainer.state_dict(),
-                "comparison": None if self.comparison is None else self.comparison.state_dict(),
-            }
-        return {
+        """All that the remaining work depends on, copied: steps that follow leave it as it is."""
+        if self.trainer is None:
+            return copied({"format": FORMAT, "phase": "search", "strategy": self.strategy.state_dict()})
+        finish = {
             "format": FORMAT,
-            "phase": "search",
-            "strategy": self.strategy.state_dict(),
+            "phase": "finish",
+            "indices": list(self.architecture.indices),
+            "learnt": self.strategy.learnt(),
+            "before": None if self.before is None else asdict(self.before),
+            "trainer": self.trainer.state_dict(),
+            "comparison": None if self.comparison is None else self.comparison.state_dict(),
         }
+        return copied(finish)
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit. Raises StateError on a state of another version."""
         if state.get("format") != FORMAT:
             raise StateError("the checkpoint is of another version of lutnas: submit the job again")
+        state = copied(state)  # optimisers would take its tensors for their own
         if state["phase"] == "search":
             self.strategy.load_state_dict(state["strategy"])
         else:

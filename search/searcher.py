@@ -78,8 +78,9 @@ class Searcher:
         self.step = 0
         self.expected_cost = ExpectedCost(budgets, self.supernet.theta.most_choices)
         self.objective = make(settings.objective)
+        self.learning = [weight for weight in self.supernet.weights() if weight.requires_grad]  # a head may be frozen
         self.weight_optimizer = torch.optim.SGD(
-            self.supernet.weights(), settings.weight_lr, 0.9, weight_decay=1e-4, nesterov=True
+            self.learning, settings.weight_lr, 0.9, weight_decay=1e-4, nesterov=True
         )
         self.theta_optimizer = torch.optim.Adam(self.supernet.theta.parameters(), settings.theta_lr, betas=(0.5, 0.999))
         self.paths = paths_within(self.supernet.theta, self.expected_cost)
@@ -147,7 +148,8 @@ class Searcher:
     def _forward(self, batches: Batches, step: Step, sampler: str) -> tuple[Tensor, float]:
         x_NCHW, y_N = self._batch(batches, step)
         sample = self._sample(step, sampler)
-        output = self.supernet(x_NCHW, sample)
+        with seeded(self.seed, f"noise of step {self.step}"):  # a head of one's own may drop out
+            output = self.supernet(x_NCHW, sample)
         return self.task.loss(output, y_N), float(self.task.metric(output.detach(), y_N).mean())
 
     def _end_warmup(self) -> Iterator[StepReport]:
@@ -206,7 +208,7 @@ class Searcher:
 
     def _architecture_step(self, step: Step) -> tuple[float, float]:
         theta = self.supernet.train().theta.requires_grad_(True)
-        for weight in self.supernet.weights():
+        for weight in self.learning:
             weight.requires_grad_(False)
         loss, metric = self._forward(self.theta_batches, step, self.settings.sampler)
         share_C = self.expected_cost(theta.per_choice(theta.probabilities()))
@@ -214,7 +216,7 @@ class Searcher:
         self.objective(loss, share_C).backward()  # type: ignore[no-untyped-call]
         self.theta_optimizer.step()
         self.objective.settle(theta, self.expected_cost, step.progress)
-        for weight in self.supernet.weights():
+        for weight in self.learning:
             weight.requires_grad_(True)
         return loss.item(), metric
 

@@ -27,6 +27,12 @@ def save(state: State, path: Path) -> None:
     safetensors.torch.save_file(tensors, path, metadata={"lutnas_state": tree})
 
 
+def copied(state: State) -> State:
+    """The same with tensors of its own: whoever keeps it in memory has what was, whatever the steps that follow do."""
+    found: State = _copied(state)
+    return found
+
+
 def load(path: Path) -> State:
     """Reads what `save` wrote; tuples come back as lists. Raises StateError."""
     try:
@@ -53,6 +59,16 @@ def _detach(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{type(value).__name__} cannot be kept in a state file")
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(item) for item in value]
+    return value
 
 
 def _attach(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

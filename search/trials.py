@@ -103,7 +103,8 @@ def _features(finalist: Finalist) -> dict[str, float]:
 class Trials:
     """Trains `finalists` on the training part of `data`: in each round of `plan` so many of them, for so many epochs,
     otherwise as `settings` says; the first round has all, a later one the best of the one before. An iterator of step
-    reports, and `state_dict()` between any two. Scores of trials are negative losses on `held_out`.
+    reports, and `state_dict()` between any two. Scores of trials are negative losses on `held_out`; of one that ends in
+    no number NaN, which is worse than any, and no reason to lose the others.
     """
 
     def __init__(
@@ -128,15 +129,20 @@ class Trials:
         return [before[one] for one in sorted(best)]
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does what remains, one report a training step. Raises FloatingPointError where a loss is no number."""
+        """Does what remains, one report a training step. Raises FloatingPointError where all end in no number."""
         for number, (count, _) in enumerate(self.plan):
             while len(self.scores[number]) < count:
-                self.trainer = self.trainer or self._start(number)
-                for report in self.trainer:
-                    self.step += 1
-                    at = {"finalist": len(self.scores[number]) + 1, "finalists": count, "round": number + 1}
-                    yield StepReport("trial", self.step, self.steps, {**report.data, **at})
-                self.scores[number].append(self._score(self.trainer))
+                trainer = self.trainer = self.trainer or self._start(number)
+                try:
+                    for report in trainer:
+                        self.step += 1
+                        at = {"finalist": len(self.scores[number]) + 1, "finalists": count, "round": number + 1}
+                        yield StepReport("trial", self.step, self.steps, {**report.data, **at})
+                    score = self._score(trainer)
+                except FloatingPointError:
+                    score = math.nan
+                    self.step += trainer.steps - trainer.step + 1  # the step that found it is not told
+                self.scores[number].append(score)
                 self.trainer = None
 
     def _start(self, number: int) -> Trainer:

@@ -15,7 +15,7 @@ from api.tables.models import Table
 from api.tables.rows import load_entries, operator_json
 from latency.operator import Operator
 from latency.table import LatencyTable
-from search.budget import Budget, reach
+from search.budget import Budget, Reach, reach
 from search.budgets import MissingEnergy, budgets_of
 from search.constraints import UNITS, Constraint, DeviceConstraint, field_of, names_of
 from search.space import Space
@@ -92,8 +92,8 @@ def _reach(found: Assessment, space: Space, number: int, constraint: Constraint)
         what = {"size": " in weights", "memory": " of activations at once"}.get(constraint.metric, "")
         found.refuse(
             "unreachable-budget", f"constraints[{number}].{field_of(constraint)}",
-            f"{constraint.maximum:g} {unit} cannot be reached{on} architectures of {space.name} take "
-            f"{ends.least:.6g} to {ends.greatest:.6g} {unit}{what}",
+            f"{constraint.maximum:.10g} {unit} cannot be reached{on} architectures of {space.name} take "
+            f"{ends} {unit}{what}",
         )  # fmt: skip
 
 
@@ -130,7 +130,8 @@ def _listed(there: Iterable[Table]) -> str:
 
 def _least(row: Mapping[str, Any]) -> str:
     unit = UNITS[row["metric"]]
-    return f"{row['name']} from {row[f'min_{unit}']:g} {unit}"
+    ends = Reach(row[f"min_{unit}"], row[f"max_{unit}"])
+    return f"{row['name']} from {ends.told_least} {unit}"
 
 
 def _shown(operators: Sequence[Operator]) -> str:

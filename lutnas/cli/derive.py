@@ -65,6 +65,9 @@ def derive_job(
         refuse("--max-us", "name a maximum: --max-us, --max-uj, --max-bytes, --max-memory-bytes or --max-macs")
     if device is None and (max_us is not None or max_uj is not None):
         refuse("--device", "latency and energy are those of a device: name it")
+    if max_us is None and max_uj is None and (device is not None or table is not None):
+        named = "--table" if device is None else "--device"
+        refuse(named, "no maximum of it is asked for: give --max-us or --max-uj, or leave it away")
     answer = client.derive(job, constraints, count=count or 1, front=front)
     output.document(answer, _shown(answer))
 

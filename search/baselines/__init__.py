@@ -13,7 +13,7 @@ from search.points import Point
 from search.space import Space
 
 Misfit = Callable[[Space, Sequence[Point]], str | None]  # why it cannot give a network at every point; None: it can
-VECTORS = 32  # that `hawq` asks
+VECTORS, SENSED = 32, 256  # that `hawq` asks, and pictures that it asks about
 ROUNDS = 4  # of `lottery-ticket`
 
 

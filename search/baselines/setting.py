@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from search.batches import harmless_shift
 from search.budget import Budget, Indices
 from search.compression.training import Recipe
 from search.datasets.data import ImageData
@@ -15,11 +16,13 @@ from search.unrounded import float_copy
 
 
 class Learnt(NamedTuple):
-    """What a finished search has: the worth of every choice, and networks of one choice a layer: with the weights that
-    the job's training starts from (the seed is for new ones), with those that the search learnt, with new ones.
+    """What a finished search has: the worth of every choice, and the same with what was left out behind all else;
+    networks of one choice a layer: with the weights that the job's training starts from (the seed is for new ones),
+    with those that the search learnt, with new ones.
     """
 
     evidence: Evidence
+    evidence_of_own: Evidence
     start: Callable[[Indices, int], Network]
     inherit: Callable[[Indices], Network]
     scratch: Callable[[Indices, int], Network]
@@ -48,7 +51,7 @@ class Setting(NamedTuple):
 
     def adam(self, rate: float) -> Recipe:
         """Adam at `rate`, as long and with as large batches as the finish, and its shifts of pictures."""
-        finish, shift = self.finish, self.data.input.height // 14
+        finish, shift = self.finish, harmless_shift(self.data.input)
         return Recipe(finish.epochs, finish.batch_size, lr=rate, optimizer="adam", shift=shift)
 
 

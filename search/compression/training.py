@@ -17,20 +17,22 @@ from search.compression.magnitude import Masks, apply_masks
 from search.datasets.data import ImageData
 from search.randomness import seeded
 from search.reports import StepReport
-from search.state import State
+from search.state import State, copied
 
 Penalty = Callable[[int], Tensor]  # of a step, in the loss's unit
 GATE, GATE_SPEED = ".log_alpha", 5.0  # gates travel several units (hard_concrete) where weights move by hundredths
 
 
 class Recipe(NamedTuple):
-    """The rate falls as a cosine to 0, or stays as it is. `shift` moves pictures by up to so many pixels."""
+    """The rate falls as a cosine to 0, or stays as it is. `shift` moves pictures by up to so many pixels, as in
+    `search.batches.shifted`.
+    """
 
     epochs: int = 10
     batch_size: int = 128
     lr: float = 0.1
     optimizer: Literal["sgd", "adam"] = "sgd"
-    shift: int = 0
+    shift: tuple[int, int] = (0, 0)
     schedule: Literal["cosine", "constant"] = "cosine"
 
     def rate(self, step: int, steps: int) -> float:
@@ -89,7 +91,7 @@ class Training:
                 return
 
     def _step(self, x_NCHW: Tensor, y_N: Tensor) -> float:
-        if self.recipe.shift:
+        if any(self.recipe.shift):
             x_NCHW = shifted(x_NCHW, self.recipe.shift, self.seed, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step, self.steps) * group["speed"]
@@ -108,24 +110,15 @@ class Training:
 
     def state_dict(self) -> State:
         """All that the remaining steps depend on, copied: steps that follow leave it as it is."""
-        model = {name: value.clone() for name, value in self.model.state_dict().items()}
-        return {"step": self.step, "model": model, "optimizer": _copied(self.optimizer.state_dict())}
+        return copied({"step": self.step, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()})
 
     def load_state_dict(self, state: State) -> None:
         """Goes on where `state_dict` was taken, bit for bit where seed and masks are the same too."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(_copied(state["optimizer"]))
+        self.optimizer.load_state_dict(copied(state["optimizer"]))
         if self.masks is not None:
             apply_masks(self.model, self.masks)
-
-
-def _copied(state: State) -> State:
-    values = {
-        number: {name: value.clone() if isinstance(value, Tensor) else value for name, value in of_one.items()}
-        for number, of_one in state["state"].items()
-    }
-    return {"state": values, "param_groups": [dict(group) for group in state["param_groups"]]}
 
 
 def error(model: nn.Module, data: ImageData) -> float:

@@ -103,4 +103,4 @@ def read_idx(path: Path) -> np.ndarray:
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions)
     if len(values) != int(np.prod(shape)):
         raise DatasetError(f"{path.name}: holds {len(values)} values, its header promises {int(np.prod(shape))}")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()  # that of `content` is read-only, and would be copied by whoever trains

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from search.batches import Batches, calibration, shifted, tensors
+from search.batches import Batches, calibration, harmless_shift, shifted, tensors
 from search.datasets.data import ImageData
 from search.export import settle_biases
 from search.finish.average import Average
@@ -22,6 +22,7 @@ from search.network import Network, recalibrate, take_own_steps
 from search.quantizers.grids import measure_found
 from search.quantizers.learning import LEARNING_RATE
 from search.quantizers.post_training import round_network
+from search.randomness import seeded
 from search.reports import StepReport
 from search.spec import Finish
 from search.state import State
@@ -32,11 +33,12 @@ CALIBRATION_EXAMPLES = 2000
 
 
 class Trainer:
-    """Trains `network` on all training data: SGD with momentum, one warm-up epoch, cosine to 0; pictures shift by a
-    14th. Its zeros come in as `settings.pruning` says, and `notes` tell which way that was. With distillation `teacher`
-    is the trainer of the float twin, which goes first, from the same weights. With `settings.post_training` what learns
-    (`learner`) is the network in float, and `network` is rounded when that is done. Raises ValueError where the task is
-    none that can be taught.
+    """Trains `network` on all training data: SGD with momentum, a warm-up of one epoch or a tenth of the steps, if that
+    is less, cosine to 0; pictures shift by up to a 14th of their height and width. Its zeros come in as
+    `settings.pruning` says, and `notes` tell which way that was. With distillation `teacher` is the trainer of the
+    float twin, which goes first, from the same weights. With `settings.post_training` what learns (`learner`) is the
+    network in float, and `network` is rounded when that is done. Raises ValueError where the task is none that can be
+    taught.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Trainer:
         self.network, self.data, self.settings, self.seed, self.task = network, data, settings, seed, task
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets it
         self.batches = Batches(*tensors(data.x_train, data.y_train), settings.batch_size, seed, "finish batches")
-        self.shift = data.input.height // 14
+        self.shift = harmless_shift(data.input)
         self.learner = self._learner()
         if settings.quantizer != "statistics":
             measure_found(self.learner, self.calibration)
@@ -87,7 +89,7 @@ class Trainer:
             if epoch != order_epoch:
                 order, order_epoch = self.batches.order(epoch), epoch
             x_NCHW, y_N = self.batches.batch(order, number)
-            if self.shift:
+            if any(self.shift):
                 x_NCHW = shifted(x_NCHW, self.shift, self.seed, self.step).contiguous(memory_format=torch.channels_last)
             loss, output = self._train(x_NCHW, y_N)
             if not math.isfinite(loss):
@@ -104,7 +106,8 @@ class Trainer:
         self.learner.train()
         if self.step >= self.held_from:
             hold(self.learner, self.calibration() if self.step == self.held_from else None)
-        output = self.learner(x_NCHW)
+        with seeded(self.seed, f"noise of step {self.step}"):  # a head of one's own may drop out
+            output = self.learner(x_NCHW)
         loss = self._loss(output, x_NCHW, y_N)
         self.learner.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -27,6 +27,7 @@ from search.quantizers.affine import Affine, Range, Steps
 BINS = 4096  # a side; at least half of them up to the greatest magnitude, as TensorRT has 2048
 SHARES = 1.02 ** -torch.arange(0, 301, dtype=torch.float64)  # of the range that `mse` tries, down to 1/380
 PERCENTILE = 99.99
+AT_ONCE = 2**22  # values that are counted at once
 
 
 class Observer:
@@ -61,17 +62,18 @@ class Observer:
 
     def observe(self, x: Tensor) -> None:
         """Counts the values of `x`. Raises ValueError on none and on values that are not finite."""
-        x_M = x.detach().flatten().double()
+        x_M = x.detach().flatten()
         if not len(x_M) or not bool(torch.isfinite(x_M).all()):
             raise ValueError(f"an observer was shown {len(x_M) or 'no'} values, not all of them finite")
         low, high = (float(end) for end in x_M.aminmax())
         self.low, self.high, self.count = min(self.low, low), max(self.high, high), self.count + len(x_M)
-        x_M = x_M[x_M != 0]
-        self.zeros = self.zeros + x.numel() - len(x_M)
-        if len(x_M):
+        if max(-low, high) > 0:
             self._widen(max(-low, high))
-            place = (x_M.abs() / self.width).long()
-            self.counts_SB += torch.bincount((x_M > 0).long() * BINS + place, minlength=2 * BINS).view(2, BINS)
+        for part in x_M.split(AT_ONCE):  # type: ignore[no-untyped-call]  # torch forgot
+            part = part[part != 0].double()
+            place = (part.abs() / self.width).long()
+            self.counts_SB += torch.bincount((part > 0).long() * BINS + place, minlength=2 * BINS).view(2, BINS)
+        self.zeros = self.count - int(self.counts_SB.sum())
 
     def _widen(self, greatest: float) -> None:
         exponent = math.frexp(greatest)[1]  # greatest < 2^exponent <= 2 * greatest

@@ -19,6 +19,7 @@ from search.quantizers.recording import normed
 from search.quantizers.rows import RoundedConv, RoundedLinear
 
 ROUNDS = Rounds(steps=300, batch=32)  # of a layer: a network of ten takes 5 s on pictures of 8x8
+MOST_BYTES = 2**28  # of what one layer reads or gives of all pictures; some such tensors are alive at once
 Layer = RoundedConv | RoundedLinear
 LAYERS = (F.conv2d, F.linear)
 
@@ -67,6 +68,29 @@ def call_of(network: Network, number: int, x_NCHW: Tensor) -> Call:
     return found
 
 
+class _Sizes(TorchFunctionMode):
+    """Keeps how many values the largest tensor has that one of LAYERS reads or gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 1
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = func(*args, **(kwargs or {}))
+        if func in LAYERS:
+            self.most = max(self.most, args[0].numel(), given.numel())
+        return given
+
+
+def _most_values(network: Network, x_1CHW: Tensor) -> int:
+    """Of one picture, of the largest tensor that a layer reads or gives."""
+    with torch.no_grad(), _Sizes() as sizes:
+        network(x_1CHW)
+    return int(sizes.most)
+
+
 def layers_of(network: Network) -> list[tuple[Layer, nn.BatchNorm2d | None, int]]:
     """All convolutions and the last layer in order, with the BatchNorm behind each and the bits of its weights."""
     found = list[tuple[Layer, nn.BatchNorm2d | None, int]]()
@@ -81,12 +105,13 @@ def layers_of(network: Network) -> list[tuple[Layer, nn.BatchNorm2d | None, int]
 def learn_roundings(
     rounded: Network, plain: Network, batches: Sequence[Tensor], *, seed: int, rounds: Rounds = ROUNDS
 ) -> None:
-    """Puts the weights of `rounded` on their grids, up or down as AdaRound finds over `batches` of pixels; rows keep
-    their steps from then on. `plain` is the same architecture in float, with the same weights. Both are in evaluation
-    mode afterwards.
+    """Puts the weights of `rounded` on their grids, up or down as AdaRound finds over `batches` of pixels, or as many
+    of them as large layers leave room for; rows keep their steps from then on. `plain` is the same architecture in
+    float, with the same weights. Both are in evaluation mode afterwards.
     """
-    x_NCHW = torch.cat(list(batches))
     rounded.eval(), plain.eval()
+    x_NCHW = torch.cat(list(batches))
+    x_NCHW = x_NCHW[: max(rounds.batch, MOST_BYTES // (x_NCHW.element_size() * _most_values(plain, x_NCHW[:1])))]
     for number, ((layer, _, bits), (_, norm, _)) in enumerate(zip(layers_of(rounded), layers_of(plain), strict=True)):
         if bits == 32:
             continue

@@ -13,7 +13,8 @@ SEARCHED = "search"  # the method of what the job itself derives
 class ComparedRun(Document):
     """A trained network of one method at one operating point and seed.
 
-    `share` scales the job's budgets: 1 is the job's own point. `predicted` is by the names of the budgets, in their
+    `share` is how far the budgets are on the way from what the cheapest architecture takes to the job's own
+    (search.points): 1 is the job's own point. `predicted` is by the names of the budgets, in their
     units. Metrics are top-1 accuracies of the test pictures, before and behind the training of the derived network;
     top-5 ones are None where there are no more than five classes, or the task is none of classification.
     """

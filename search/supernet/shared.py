@@ -18,6 +18,10 @@ from search.space import Layer
 from search.supernet.mixture import INTEGER_BITS, Mixture, integer_shares, mixed_grids, mixture
 from search.supernet.path import SharedPath, convolution
 
+# Blocks are mixed by their shares of their path's: where that is close to the least float32, the gradient of the
+# quotient is no number. What has so little adds nothing to a sum.
+LEAST_SHARE = 1e-30
+
 
 class SharedLayer(nn.Module):
     """A searchable layer in the shared form: one path for its blocks, and skip."""
@@ -44,7 +48,7 @@ class SharedLayer(nn.Module):
         """(N, c_in, h, w) to (N, c_out, h / stride, w / stride), mixed by the shares."""
         mix = mixture(self.precisions, p_P, p_S)
         skip, path = p_K[self.skips].sum(), p_K[self.path_blocks].sum()
-        has_path, has_skip = path.item() > 0, skip.item() > 0
+        has_path, has_skip = path.item() > LEAST_SHARE, skip.item() > 0
         keeps = self.layer.keeps_shape
         out = None
         if keeps:  # the residual of every block, and skip itself

@@ -20,6 +20,8 @@ from search.derive import Budget, can_be_held, reach
 from search.finalists import EIGHT
 from search.run import SearchRun
 from search.space import Space
+from search.spec import SearchSpec
+from search.strategies.differentiable import Differentiable
 from tests.search.builders import mixed_space, tiny_space, tiny_spec
 
 Cost = Callable[[Operator], float]
@@ -184,6 +186,22 @@ def test_evidence_and_reports_of_such_a_search_are_over_the_whole_space(digits: 
     fresh = SearchRun(run.spec, space=run.space, data=digits, budgets=run.budgets)
     shares = next(report.distribution for report in fresh if report.distribution)
     assert shares["precision"] == [[0.0, 1.0]] * len(layers)
+
+
+def test_baselines_of_such_a_search_are_given_what_it_left_out_at_its_worth(digits: ImageData, tmp_path: Path) -> None:
+    """Behind all else an int8 block would lose to every skip where floats were kept."""
+    space = tiny_space(choices=Choices(precision=BOTH))
+    spec = SearchSpec.model_validate({**tiny_spec().model_dump(), "baselines": ["uniform-int8"]})
+    run = SearchRun(spec, space=space, data=digits, budgets=within(space, int8_takes(1.0)))
+    for report in run:
+        if report.phase == "derive":
+            break
+    assert isinstance(run.strategy, Differentiable)
+    assert run.strategy.part.left_out == ("w8a8",)
+    assert run.strategy.evidence is not None
+    learnt = run.comparing().learnt
+    assert learnt.evidence == run.strategy.evidence
+    assert learnt.evidence_of_own == run.strategy.evidence_of_own != learnt.evidence
 
 
 def test_a_network_in_what_was_left_out_inherits_the_same_weights(digits: ImageData, tmp_path: Path) -> None:

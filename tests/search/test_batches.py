@@ -15,7 +15,7 @@ def loaded(batches: Batches, workers: int) -> list[Tensor]:
     order = batches.order(3)
 
     def load(number: int) -> Tensor:
-        return shifted(batches.batch(order, number)[0], 2, batches.seed, number)
+        return shifted(batches.batch(order, number)[0], (2, 2), batches.seed, number)
 
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(load, reversed(range(len(batches)))))[::-1]
@@ -26,7 +26,7 @@ def test_any_number_of_workers_loads_the_same_batches(workers: int) -> None:
     weights, theta = split_for_search(tiny_digits(), examples=None, theta_share=0.3, batch_size=16, seed=4)
     for batches in (weights, theta):
         one_by_one = [
-            shifted(batches.batch(batches.order(3), n)[0], 2, batches.seed, n) for n in range(len(batches))
+            shifted(batches.batch(batches.order(3), n)[0], (2, 2), batches.seed, n) for n in range(len(batches))
         ]  # fmt: skip
         assert all(map(torch.equal, loaded(batches, workers), one_by_one))
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from search.batches import Batches, shifted, split_for_search, tensors
+from search.batches import Batches, harmless_shift, shifted, split_for_search, tensors
 from search.datasets import BUILT_IN, DatasetError, DatasetOutOfReach, ImageData, load
 from search.datasets.catalog import FASHION_MNIST_SHA256
 from search.datasets.data import load_digits, load_npz, read_idx
 from search.datasets.fetch import fashion_mnist
+from search.space import Input
+from tests.search.builders import tiny_digits
 
 
 def test_the_catalogue_knows_the_digits_that_scikit_learn_carries() -> None:
@@ -123,10 +125,25 @@ def test_an_epoch_shows_each_picture_once_in_an_order_of_its_own() -> None:
     assert epochs[0] != epochs[1]
 
 
+def test_pictures_that_are_not_square_shift_by_a_share_of_either_side() -> None:
+    assert harmless_shift(Input(channels=1, height=224, width=32)) == (16, 2)
+    x = torch.ones(64, 1, 8, 40)
+    moved = shifted(x, (0, 2), seed=0, index=0)
+    assert bool((moved.amax(3) == 1).all())  # no row was lost
+    left = moved[:, 0, 0].sum(1)
+    assert set(left.tolist()) == {38.0, 39.0, 40.0}
+
+
+def test_a_search_needs_two_pictures_on_either_side() -> None:
+    data = tiny_digits(train=10)
+    with pytest.raises(ValueError, match=r"theta_share: 0.1 of 10 examples leaves one side less than two"):
+        split_for_search(data, examples=10, theta_share=0.1, batch_size=4, seed=0)
+
+
 def test_shifting_moves_whole_pictures_and_fills_with_black() -> None:
     x = torch.rand(50, 2, 6, 5) + 0.1
-    moved = shifted(x, 1, seed=0, index=3)
+    moved = shifted(x, (1, 1), seed=0, index=3)
     assert moved.shape == x.shape
     kept = [torch.equal(a, b) for a, b in zip(moved, x, strict=True)]
     assert 0 < sum(kept) < 50
-    assert torch.equal(moved, shifted(x, 1, seed=0, index=3))
+    assert torch.equal(moved, shifted(x, (1, 1), seed=0, index=3))

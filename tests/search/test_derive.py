@@ -6,8 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from search import program as program_module
+from search.budget import TooHard
 from search.derive import (
     Boundaries,
     Budget,
@@ -20,6 +23,8 @@ from search.derive import (
     solve_best,
     worth_of,
 )
+from search.program import Program
+from search.ranking import Ranking
 
 Case = tuple[list[list[float]], list[Budget]]
 EVERY = list(itertools.product(range(4), repeat=4))
@@ -225,3 +230,53 @@ def test_boundaries_that_no_architecture_could_have_are_refused() -> None:
         Budget("a", [[0.0]], 0.0, 1.0, kind="peak", boundaries=Boundaries([[0]], [free, paid]))
     with pytest.raises(ValueError, match="not of the same choices"):
         Budget("a", [[0.0, 0.0]], 0.0, 1.0, boundaries=Boundaries([[0]], [free, paid]))
+
+
+@pytest.mark.parametrize("prices", [(0.0,), (0.5,), (3.0,)])
+def test_of_equals_those_whose_choices_come_first_are_given_whatever_the_prices(prices: tuple[float, ...]) -> None:
+    """They follow from a linear program, which has many answers where much is equal."""
+    costs = [[1.0, 1.0, 2.0]] * 3
+    program = Program([[0.0, 0.0, 0.0]] * 3, [Budget("b", costs, 0.0, 4.0)], count=4)
+    found = Ranking(program, np.array(prices)).best(4)
+    assert found == [(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 1, 0)]
+
+
+def test_a_layer_of_very_many_choices_is_solved_without_comparing_each_with_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = random_case(seeds(1)[0])
+    expected = solve_best(*case, 5)
+    monkeypatch.setattr(program_module, "MOST_COMPARED", 2)
+    assert solve_best(*case, 5) == expected
+
+
+def test_what_is_not_proven_in_good_time_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_module, "SECONDS", 0.0)
+    rng = random.Random(0)
+    budgets = [
+        Budget(f"b{number}", [[rng.random() for _ in range(40)] for _ in range(22)], 0.0, 5.0) for number in range(4)
+    ]
+    with pytest.raises(TooHard, match=r"not proven in 0 s: give fewer constraints"):
+        solve([[rng.random() for _ in range(40)] for _ in range(22)], budgets)
+
+
+@pytest.mark.parametrize("maximum", [0.0, math.nan, 1e-310])
+def test_a_maximum_that_nothing_is_a_share_of_is_refused_by_name(maximum: float) -> None:
+    with pytest.raises(ValueError, match=r"latency: a maximum of .* is none: give one above 0"):
+        Budget("latency", [[1.0]], 0.0, maximum)
+
+
+def test_a_front_begins_with_what_costs_nothing() -> None:
+    front = pareto([[0.0, 1.0]] * 2, [Budget("energy", [[0.0, 1.0]] * 2, 0.0, 2.0)], points=3)
+    assert [(one.indices, one.total) for one in front] == [((0, 0), 0.0), ((0, 1), 1.0), ((1, 1), 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [((130.2463, 411.98765), "130.247 to 411.987"), ((11_326_720.0, 2e9), "11326720 to 2000000000"),
+     ((0.00012345678, 0.5), "0.000123457 to 0.5"), ((0.0, 1.0), "0 to 1")],
+)  # fmt: skip
+def test_what_is_reachable_is_told_such_that_it_can_be_asked_for(ends: tuple[float, float], told: str) -> None:
+    found = Reach(*ends)
+    assert str(found) == told
+    assert found.least <= float(told.split()[0]) <= float(told.split()[2]) <= found.greatest

@@ -43,8 +43,8 @@ def searched(spec: SearchSpec, digits: ImageData, folder: Path) -> Path:
     return folder / "weights.safetensors"
 
 
-def extended(spec: SearchSpec, digits: ImageData, weights: Path) -> ExtensionRun:
-    longer = {"epochs": 3, "lr": 0.02, "pruning": {"schedule": "one-shot"}}
+def extended(spec: SearchSpec, digits: ImageData, weights: Path, *, pruning: str = "one-shot") -> ExtensionRun:
+    longer = {"epochs": 3, "lr": 0.02, "pruning": {"schedule": pruning}}
     spec = SearchSpec.model_validate({**spec.model_dump(), "finish": {**spec.finish.model_dump(), **longer}})
     budgets = [weight_budget(of(spec), 0.6)]
     return ExtensionRun(spec, space=of(spec), data=digits, budgets=budgets, weights=weights)
@@ -108,10 +108,11 @@ def test_it_begins_where_the_first_job_ended_and_goes_down_to_zero(digits: Image
     assert "from a learning rate of 0.02" in result.notes[0]
 
 
-def test_zeros_stay_where_they_were(digits: ImageData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pruning", ["one-shot", "gradual"])
+def test_zeros_stay_where_they_were(pruning: str, digits: ImageData, tmp_path: Path) -> None:
     spec = tiny_spec().model_copy(update={"choices": ROUNDED_AND_SPARSE})
     weights = searched(spec, digits, tmp_path / "first")
-    carried_out(extended(spec, digits, weights), tmp_path / "second")
+    carried_out(extended(spec, digits, weights, pruning=pruning), tmp_path / "second")
     first, second = (load(file).state_dict() for file in (weights, tmp_path / "second" / "weights.safetensors"))
     masks = [name for name in first if name.endswith("_mask")]
     assert masks

@@ -4,6 +4,7 @@ import pytest
 
 from search import batches, forecast
 from search.budgets import budgets_of
+from search.choices import Choices, Sparsity
 from search.costs import macs
 from search.finish import trainer
 from search.forecast import Pace, stated_pace, workload
@@ -99,6 +100,27 @@ def test_memory_is_that_of_the_warm_start_where_it_takes_most(warm_start: str) -
         return workload(spec(search, {"batch_size": 2}), space, examples=6000, test_examples=1000).memory_bytes
 
     assert memory_bytes(warm_start=warm_start, batch_size=128) > memory_bytes(batch_size=128)
+
+
+@pytest.mark.parametrize("baseline", ["hawq", "variational-dropout", "hard-concrete"])
+def test_memory_is_that_of_a_baseline_where_it_takes_most(baseline: str) -> None:
+    space = preset("fbnet-mini").offering(Choices(width=(1, 0.5), sparsity=Sparsity(levels=(0, 0.5))))
+
+    def memory_bytes(*baselines: str) -> int:
+        job = spec({"batch_size": 16}, {"batch_size": 128}).model_copy(update={"baselines": baselines})
+        return workload(job, space, examples=6000, test_examples=1000).memory_bytes
+
+    assert memory_bytes(baseline) > 1.1 * memory_bytes("random")
+
+
+def test_memory_is_that_of_learning_roundings_where_layers_are_large() -> None:
+    space = preset("fbnet")
+
+    def memory_bytes(rounding: str) -> int:
+        job = spec({"batch_size": 8}, {"batch_size": 8, "post_training": {"rounding": rounding}})
+        return workload(job, space, examples=6000, test_examples=1000).memory_bytes
+
+    assert memory_bytes("adaround") >= memory_bytes("nearest")
 
 
 def test_only_one_finalist_is_trained() -> None:

@@ -77,6 +77,26 @@ def test_a_search_interrupted_at_many_steps_ends_bit_identical(
     assert contents(carried_out(run, tmp_path / "interrupted")) == contents(undisturbed)
 
 
+def test_a_state_kept_in_memory_stays_as_it_was_and_two_runs_may_go_on_from_it(
+    calm: Result, digits: ImageData, tmp_path: Path
+) -> None:
+    run = start(digits)
+    kept = [run.state_dict() for report in run if (report.phase, report.step) in (("search", 12), ("finish", 3))]
+    for number, one in enumerate(kept):
+        for again in range(2):
+            forked = start(digits)
+            forked.load_state_dict(one)
+            assert contents(carried_out(forked, tmp_path / f"{number} {again}")) == contents(calm)
+    assert len(kept) == 2
+
+
+def test_what_is_compared_is_not_measured_so_that_both_are_refused(digits: ImageData) -> None:
+    spec = SearchSpec.model_validate({**tiny_spec().model_dump(), "baselines": ["random"]})
+    space = tiny_space()
+    with pytest.raises(ValueError, match="what they give is not measured"):
+        SearchRun(spec, space=space, data=digits, budgets=[weight_budget(space, 0.6)], measure=lambda *_: None)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def _three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As many for torch, and for kernels however little there is to do."""

@@ -24,6 +24,14 @@ def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
     assert torch.equal(back["by_int"][0], torch.ones(2))
 
 
+def test_a_copy_stays_as_it_was_when_its_tensors_go_on() -> None:
+    weight = torch.ones(2)
+    kept = state.copied({"weight": weight, "list": [weight, 3], "by number": {0: weight}})
+    weight.add_(1)
+    assert kept["weight"].tolist() == kept["list"][0].tolist() == kept["by number"][0].tolist() == [1.0, 1.0]
+    assert kept["list"][1] == 3
+
+
 def test_tensors_that_share_memory_are_kept_apart(tmp_path: Path) -> None:
     whole = torch.arange(6)
     state.save({"whole": whole, "part": whole[2:4]}, tmp_path / "state")

@@ -94,6 +94,22 @@ def test_every_architecture_parameter_gets_a_gradient_in_train_mode(
         assert logits.grad[supernet.theta.opened(axis)].abs().min() > least, axis
 
 
+@pytest.mark.parametrize("gap", [60.0, 88.0, 92.0, 96.0, 103.0, 110.0])
+def test_blocks_beside_a_skip_that_is_all_but_certain_leave_gradients_that_are_numbers(gap: float) -> None:
+    """At a low temperature their share may be too small for float32 to divide by."""
+    space = tiny_space(candidates=("k3_e1", "k5_e3", "skip"))
+    supernet = lively(space, "shared").train()
+    with torch.no_grad():
+        supernet.theta.logits["block"].zero_()
+        supernet.theta.logits["block"][:, 2] = gap
+    x, y = torch.from_numpy(pictures(16, space)), torch.arange(16) % 10
+    loss = torch.nn.functional.cross_entropy(supernet(x, supernet.theta.sample("softmax", 1.0, 0, 0)), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for parameter in supernet.parameters():
+        assert parameter.grad is None or bool(parameter.grad.isfinite().all())
+    assert supernet.theta.logits["block"].grad is not None
+
+
 @pytest.mark.parametrize("sampler", ["gumbel-hard", "two-path"])
 def test_a_drawn_sample_computes_what_was_drawn_and_moves_theta(sampler: str) -> None:
     space = tiny_space().offering(JOINT)

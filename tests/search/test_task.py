@@ -1,5 +1,6 @@
 """A search can be for another task than classification, and can start from weights of an earlier one."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latency.operator import Operator
+from search import state
+from search.architecture import Architecture
+from search.batches import calibration
 from search.choices import Choices, Sparsity
 from search.datasets.data import ImageData
-from search.network import load_weights, save_weights
+from search.network import Network, load_weights, recalibrate, save_weights
 from search.run import SearchRun
 from search.space import Space
 from search.supernet import Supernet
 from search.supernet.pretrained import PretrainedMisfit, load_pretrained, read_pretrained, save_pretrained
+from search.task import Classification
 from tests.search.builders import tiny_space, tiny_spec, weight_budget
 
 
@@ -66,6 +71,73 @@ def lively(space: Space) -> Supernet:
         if value.is_floating_point():
             value.copy_(torch.rand(value.shape, generator=torch.Generator().manual_seed(value.numel())))
     return supernet
+
+
+class Nervous(Classification):
+    """A head with a BatchNorm of its own, dropout, and a layer that is to stay as it is."""
+
+    def head(self, operator: Operator) -> nn.Module:
+        frozen = nn.Linear(operator.c_in, 16)
+        frozen.requires_grad_(False)
+        pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return nn.Sequential(pooled, frozen, nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 10))
+
+
+def test_a_head_of_ones_own_may_freeze_normalise_and_drop_out_and_bits_stay_the_same(
+    digits: ImageData, tmp_path: Path
+) -> None:
+    def start() -> SearchRun:
+        space = tiny_space()
+        return SearchRun(tiny_spec(), space=space, data=digits, budgets=[weight_budget(space, 0.6)], task=Nervous())
+
+    run = start()
+    first = {name: value.clone() for name, value in run.searcher.supernet.state_dict().items()}
+    calm = list(run)
+    frozen = [name for name in first if name.startswith("head.1.")]
+    last = run.searcher.supernet.state_dict()
+    assert len(frozen) == 2
+    assert all(torch.equal(first[name], last[name]) for name in frozen)
+    again, told = start(), []
+    while (report := next(iter(again), None)) is not None:
+        told.append(report)
+        state.save(again.state_dict(), tmp_path / "state")
+        torch.rand(7)  # whatever else draws random numbers does not matter
+        again = start()
+        again.load_state_dict(state.load(tmp_path / "state"))
+    assert [(one.phase, one.step, one.data) for one in told] == [(one.phase, one.step, one.data) for one in calm]
+    assert run.trainer is not None
+    run.trainer.settle()
+    norm = run.trainer.network.head[2]  # type: ignore[index]
+    recalibrated = deepcopy(run.trainer.network)
+    recalibrate(recalibrated, run.trainer.calibration())
+    assert torch.equal(recalibrated.head[2].running_mean, norm.running_mean)  # type: ignore[index]
+    scored = run.choosing.assessor
+    assert scored is not None
+    scored.score(run.architecture.indices)
+    assert torch.equal(run.searcher.supernet.head[2].running_mean, last["head.2.running_mean"])  # type: ignore[index]
+
+
+def test_a_sub_network_that_scores_no_number_is_told_by_name(digits: ImageData) -> None:
+    run = SearchRun(tiny_spec(), space=tiny_space(), data=digits, budgets=[weight_budget(tiny_space(), 0.6)])
+    next(report for report in run if report.phase == "draw")
+    with torch.no_grad():
+        next(run.searcher.supernet.head.parameters()).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"the sub-network \w.* scores \[nan"):
+        list(run)
+
+
+def test_recalibration_does_not_depend_on_the_statistics_that_were(digits: ImageData) -> None:
+    """Though what rounds sizes its grids by them."""
+    space = tiny_space(choices=Choices(precision=("w4a4",), ends="w8a8"))
+    x_NCHW = torch.from_numpy(digits.x_train)
+    networks = [Network.new(Architecture.from_indices(space, [1] * len(space.layers)), 0) for _ in range(2)]
+    for name, buffer in networks[1].named_buffers():
+        if name.endswith("rms"):
+            buffer.fill_(40.0)
+    for network in networks:
+        recalibrate(network, calibration(x_NCHW, most=40))
+    found = [dict(network.named_buffers()) for network in networks]
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_a_supernet_starts_from_the_weights_of_another_but_not_from_its_theta(tmp_path: Path) -> None:

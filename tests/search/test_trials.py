@@ -251,6 +251,35 @@ def test_small_losses_put_none_out_by_luck() -> None:
     assert order(worths(pair, [-0.113, -0.100], length=0.25)) == [0, 1]
 
 
+def test_a_trial_whose_training_ends_in_no_number_costs_the_others_nothing(
+    digits: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(digits)
+    calm = [report for report in run if report.phase in ("trial", "derive")]
+    whole = run.choosing.trials
+    assert whole is not None
+    train, diverging = Trainer._train, whole.finalists[1].architecture
+
+    def diverges(self: Trainer, x: torch.Tensor, y: torch.Tensor) -> tuple[float, torch.Tensor]:
+        loss, output = train(self, x, y)
+        return (float("nan") if self.network.architecture == diverging and self.step == 3 else loss), output
+
+    monkeypatch.setattr(Trainer, "_train", diverges)
+    again = start(digits)
+    told = []
+    for report in again:
+        told.append(report)
+        if report.phase == "derive":
+            break
+    trials = again.choosing.trials
+    assert trials is not None
+    assert [score == score for score in trials.scores[0]] == [True, False, True]
+    assert [trials.scores[0][0], trials.scores[0][2]] == [whole.scores[0][0], whole.scores[0][2]]
+    assert (trials.step, trials.steps) == (whole.steps, whole.steps)
+    assert len([one for one in told if one.phase == "trial"]) < len([one for one in calm if one.phase == "trial"])
+    assert again.architecture != diverging
+
+
 def test_a_trial_that_ends_in_no_number_is_out_and_leaves_the_others_as_they_are() -> None:
     three = [finalist(-1.0, *["w8a8"] * 3), finalist(-1.1, *["w4a4"] * 3), finalist(-1.2, *["w2a2"] * 3)]
     found = worths(three, [-1.4, -1.5, float("nan")], length=0.25)

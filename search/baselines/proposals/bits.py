@@ -5,15 +5,13 @@ trained, its traces are taken, the exact allocation follows.
 from collections.abc import Iterator
 from typing import Any
 
-from search.baselines import VECTORS
+from search.baselines import SENSED, VECTORS
 from search.baselines.near import best_near
 from search.baselines.offered import bits, worth_of_free
 from search.baselines.setting import Setting
 from search.float_sensitivity import FloatSensitivity
 from search.network import Network
 from search.state import State
-
-PICTURES = 256
 
 
 class Bits:
@@ -22,7 +20,7 @@ class Bits:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.floats = FloatSensitivity(
-            setting.floats(setting.indices), data=setting.data, settings=setting.rehearsal, pictures=PICTURES,
+            setting.floats(setting.indices), data=setting.data, settings=setting.rehearsal, pictures=SENSED,
             vectors=VECTORS, seed=setting.seed, task=setting.task,
         )  # fmt: skip
 

@@ -66,7 +66,7 @@ def test_running_statistics_are_taken_anew_at_every_point(digits: ImageData) -> 
 
 def test_what_parts_late_is_stable_and_what_never_met_is_not() -> None:
     digits = load_digits()
-    recipe = Recipe(epochs=10, batch_size=64, lr=0.05, shift=1)
+    recipe = Recipe(epochs=10, batch_size=64, lr=0.05, shift=(1, 1))
     found = instability(perceptron(48), data=digits, recipe=recipe, seed=0, step=150, points=9)
     assert found.is_stable
     assert found.line.barrier < 0.02 < 0.05 < found.control.barrier

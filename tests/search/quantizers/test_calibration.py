@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from search.kernels.grids import SIGNED_CLIP, UNSIGNED_CLIP, WEIGHT_CLIP
+from search.quantizers import calibration as calibration_module
 from search.quantizers.affine import Affine, Range, dynamic, fake_quantize
 from search.quantizers.calibration import CALIBRATIONS, Observer, calibrated, calibration
 
@@ -90,6 +91,17 @@ def test_batches_in_any_order_and_size_leave_the_same_bits(method: str) -> None:
         for affine in (Affine(4), Affine(8, "asymmetric")):
             ends = [calibration(method)(o, affine) for o in (whole, other)]
             assert ends[0] == ends[1]
+
+
+def test_a_tensor_counted_in_parts_leaves_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(1000, generator=torch.Generator().manual_seed(0)).relu()
+    whole, parts = Observer(), Observer()
+    whole.observe(x)
+    monkeypatch.setattr(calibration_module, "AT_ONCE", 64)
+    parts.observe(x)
+    assert torch.equal(whole.counts_SB, parts.counts_SB)
+    assert (whole.zeros, whole.count, whole.high) == (parts.zeros, parts.count, parts.high)
+    assert whole.zeros == int((x == 0).sum())
 
 
 def test_a_histogram_widens_without_losing_a_value() -> None:

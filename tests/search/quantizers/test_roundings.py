@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from search.quantizers import roundings
 from search.quantizers.adaround import Rounds
 from search.quantizers.bias_correction import correct_biases
 from search.quantizers.roundings import call_of, layers_of, learn_roundings
@@ -34,6 +35,17 @@ def test_weights_end_on_the_grid_that_their_rows_keep() -> None:
     for (layer, _, bits), sizes_O in zip(layers_of(learnt), before, strict=True):
         torch.testing.assert_close(layer.step_sizes(bits), sizes_O)
         torch.testing.assert_close(layer.rounded(bits), layer.weight.detach())
+
+
+def test_large_layers_learn_from_as_many_pictures_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, batches = trained(), calibration_batches()
+    most = max(call_of(plain, number, batches[0][:1]).read.numel() for number in range(len(layers_of(plain))))
+    monkeypatch.setattr(roundings, "MOST_BYTES", 40 * 4 * most)
+    few, cut = rounded_twin(plain, "w4a8", batches), rounded_twin(plain, "w4a8", batches)
+    learn_roundings(few, plain, batches, seed=0, rounds=Rounds(steps=5, batch=32))
+    monkeypatch.undo()
+    learn_roundings(cut, plain, [torch.cat(batches)[:40]], seed=0, rounds=Rounds(steps=5, batch=32))
+    assert all(torch.equal(a, b) for a, b in zip(few.state_dict().values(), cut.state_dict().values(), strict=True))
 
 
 def test_the_same_seed_learns_the_same_roundings() -> None:
