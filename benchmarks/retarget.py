@@ -1,12 +1,15 @@
 """What one finished search answers for devices and budgets that it never knew, and what searching anew would give.
 
-One search of the space of the table of truth under one budget of this CPU; then its evidence is asked for five budgets
-of each of four other devices. For each of these queries a search is run too. Regret is the accuracy (looked up, all
-architectures were trained) of what that search derives minus that of what the evidence answered, in points.
+One search of the space of the table of truth (216 architectures) under one budget of this CPU; then its evidence is
+asked for five budgets of each of four other devices. For each of these queries a search is run too. Regret is the
+accuracy (looked up, all architectures were trained) of what that search derives minus that of what the evidence
+answered, in points. An answer's seconds are those of reading the document and deriving, without the service around it;
+`largest_seconds` those of a made-up one for fbnet-cifar with 129 operators a layer, the worst of five budgets.
 
 The four devices are simulated: no one measured them. They rank the blocks differently, which is all that matters here.
 """
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,15 +20,16 @@ from benchmarks._reporting import parser, say, show
 from benchmarks._searches import latency_budgets, search_and_derive
 from benchmarks._tables import simulated
 from benchmarks._truth_table import BUDGET_SHARES, FOLDER, TruthTable
+from benchmarks.supernet_step import JOINT
 from benchmarks.truth import pictures
 from latency.operator import Operator
 from latency.table import LatencyTable
 from search.costs import macs, stored_bytes
 from search.datasets import ImageData
 from search.derive import Budget
-from search.evidence import Evidence
+from search.evidence import Evidence, Ranked
 from search.machine import use_threads
-from search.space import Space
+from search.space import Space, preset
 from search.spec import Search
 
 HOME_SHARE = 0.4  # the budget of the finished search, on the way from the least to the greatest of this CPU
@@ -115,13 +119,27 @@ def on_device(truth: TruthTable, table: LatencyTable) -> TruthTable:
     return moved
 
 
+def answered(document: str, budget: Budget) -> tuple[Ranked, float]:
+    """The best within `budget` by evidence as a job left it, and what it took, in seconds."""
+    begin = time.perf_counter()
+    answer = Evidence.model_validate_json(document).rank([budget])[0]
+    return answer, time.perf_counter() - begin
+
+
+def largest_seconds() -> float:
+    """The slowest answer for a space of many choices, of worth that is made up."""
+    space, drawn = preset("fbnet-cifar").offering(JOINT), random.Random(0)
+    worth = tuple(tuple(drawn.gauss(0, 1) for _ in layer.choices) for layer in space.layers)
+    document = Evidence(space=space, worth=worth, samples=0).model_dump_json()
+    table = simulated("arithmetic", lambda o: macs(o) / 1e3, space)
+    return max(answered(document, budget)[1] for budget in latency_budgets(table, space, BUDGET_SHARES))
+
+
 def ask(
     evidence: Evidence, budget: Budget, truth: TruthTable, *, data: ImageData, settings: Search, seed: int
 ) -> Query:
     """One query and the search that it spares."""
-    begin = time.perf_counter()
-    answer = evidence.rank([budget])[0]
-    seconds = time.perf_counter() - begin
+    answer, seconds = answered(evidence.model_dump_json(), budget)
     own = search_and_derive(truth.space, budget, data=data, settings=settings, seed=seed).architecture.indices
     indices = answer.architecture.indices
     query = Query(
@@ -179,7 +197,7 @@ def main() -> None:
     """Runs the benchmark."""
     options = parser(__doc__)
     options.add_argument("--folder", type=Path, default=FOLDER, help="the table of truth")
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seed", type=int, default=3)  # finalists were settled with 0 to 2 in sight
     given = options.parse_args()
     use_threads(1)
     truth, data = TruthTable.load(given.folder), pictures()
@@ -189,7 +207,8 @@ def main() -> None:
     assert evidence is not None
     devices = other_devices(truth.latencies, truth.space)
     queries = ask_all(evidence, devices, truth, data=data, settings=SETTINGS, seed=given.seed)
-    show({"rank_correlation": evidence.rank_correlation, **summary(queries)}, as_json=given.json)
+    others = {"rank_correlation": evidence.rank_correlation, "largest_seconds": round(largest_seconds(), 4)}
+    show({**others, **summary(queries)}, as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What a training step of the supernet costs, against the same step of the largest single path.
 
-All are timed in one run, one thread, CPU time, interleaved; a ratio is the median over rounds of two steps that
-followed each other. Groups, skip and optimiser are included; every architecture parameter gets a gradient. The joint
-step searches width, precision and N:M sparsity too. `memory` is what a step saves for its backward pass, counted by
-autograd's hooks. `plain` is the largest path in torch's own modules, without the kernels that both sides share.
+All are timed in one run, one thread, CPU time, interleaved, each round in another order; a ratio is the median over
+rounds of two steps of one round. Groups, skip and optimiser are included; every architecture parameter gets a gradient.
+The joint step searches width, precision and N:M sparsity too. `memory` is what a step saves for its backward pass,
+counted by autograd's hooks (which do not see the weights that mixing keeps, a hundredth of it). `late` assumes what is
+open late in a search. `plain` is the largest path in torch's own modules, without the kernels that both sides share.
 """
 
 import statistics
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmarks._reporting import parser, say, show
+from benchmarks._reporting import at_least, parser, say, show
 from search.architecture import Architecture
 from search.blocks import Head, MobileBlock, Stem
 from search.choices import Choices, Sparsity
@@ -25,7 +26,7 @@ from search.supernet import Supernet
 JOINT = Choices(
     precision=("fp32", "w8a8", "w4a8", "w4a4"), width=(1, 0.75, 0.5), sparsity=Sparsity(pattern="2:4", levels=(0, 0.5))
 )
-LATE = 3  # blocks that are still open in each layer late in a search, and 2 precisions
+LATE = 3  # blocks that are taken to be open in each layer late in a search, with 2 precisions
 
 
 class Step:
@@ -37,7 +38,7 @@ class Step:
         self.y_N = torch.randint(space.classes, (batch,))
         network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stub forgets it
         self.optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9)
-        self.forward = forward
+        self.network, self.forward = network, forward
 
     def __call__(self) -> None:
         """The step."""
@@ -120,12 +121,18 @@ def ratio(seconds: Sequence[float], baseline: Sequence[float]) -> float:
     return round(statistics.median(a / b for a, b in zip(seconds, baseline, strict=True)), 2)
 
 
+def _turned(names: list[str], by: int) -> list[str]:
+    """In a circle, from another one each time."""
+    first = by % len(names)
+    return names[first:] + names[:first]
+
+
 def main() -> None:
     """Runs the benchmark."""
     options = parser(__doc__)
     options.add_argument("--space", default="fbnet-cifar")
     options.add_argument("--batch", type=int, default=64)
-    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--rounds", type=at_least(1), default=9)
     given = options.parse_args()
     use_threads(1)
     torch.manual_seed(0)
@@ -143,9 +150,9 @@ def main() -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(given.rounds + 2):  # the first two warm up: kernels compile, memory is fetched
-        for name, step in steps.items():
+        for name in _turned(list(steps), number):
             begin = time.thread_time()
-            step()
+            steps[name]()
             if number > 1:
                 seconds[name].append(time.thread_time() - begin)
         say(f"round {number} of {given.rounds + 1}")

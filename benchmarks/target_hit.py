@@ -1,8 +1,8 @@
 """How well one search hits its latency budget: five budgets, three seeds, one search each, never a second try.
 
-On the table of this CPU for fbnet-mini, profiled in the run, and on every table that is given. What a search expects
-under theta when it ends, and what its derived architecture takes by the table, against the budget. A budget binds where
-the architecture that the search would like best without it exceeds it.
+On the table of this CPU for fbnet-mini, profiled in the run, and on every table that is given. What is expected under
+theta when a search ends, its choices drawn one by one, and what its derived architecture takes by the table, against
+the budget. A budget binds where the architecture that the search would like best without it exceeds it.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from latency.table import LatencyTable
 from search.datasets import ImageData
 from search.derive import Budget
 from search.machine import use_threads
+from search.objective import expected_shares
 from search.space import Space, preset
 from search.spec import Search
 
@@ -65,13 +66,14 @@ def search_once(space: Space, device: str, *, data: ImageData, budget: Budget, s
     assert run.choosing.assessor is not None
     worth = run.searcher.supernet.theta.worth()
     assert run.choosing.assessor.finalists is not None
+    (expected,) = expected_shares(run.searcher.supernet.theta, run.searcher.expected_cost).tolist()
     finalists_us = [budget.total(indices) for indices in run.choosing.assessor.finalists]
     return Run(
         device=device,
         space=space.name,
         seed=seed,
         budget_us=budget.maximum,
-        expected_us=run.searcher.expected()[budget.name],
+        expected_us=expected * budget.maximum,
         favourite_us=budget.total([row.index(max(row)) for row in worth]),
         derived_us=budget.total(run.architecture.indices),
         cheapest_us=min(finalists_us),

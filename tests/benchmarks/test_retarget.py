@@ -1,7 +1,6 @@
 """The benchmark of re-targeting at its smallest: a real search, its evidence asked for devices it never knew."""
 
 import itertools
-import time
 
 import pytest
 
@@ -64,9 +63,6 @@ def test_each_device_is_asked_for_each_budget_and_no_answer_exceeds_its_own(
     assert figures["worst_overshoot"] == 0.0
     assert figures["worst_seconds"] == pytest.approx(max(query.seconds for query in queries), abs=1e-4)
     assert all(query.searched_us <= query.budget_us for query in queries)
-    begun = time.process_time()
-    evidence.rank(latency_budgets(devices["memory"], truth.space, [0.3]))
-    assert time.process_time() - begun < 1.0
 
 
 def test_regret_is_what_the_search_found_beyond_the_answer_in_points() -> None:
