@@ -1,7 +1,7 @@
 """A budget over the choices of all layers, what an architecture takes of it, and how far it reaches. Torch-free."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Literal, NamedTuple
@@ -60,7 +60,7 @@ class Budget:
     """At most `maximum`, in one unit.
 
     `sum`:   fixed + sum costs_LK[l][choice] + what `boundaries` are paid; None: no change of format costs anything.
-    `peak`:  max(fixed, the greatest costs_LK[l][choice]), as the memory of activations.
+    `peak`:  max(fixed, the greatest costs_LK[l][choice], the greatest change), as the memory of activations.
 
     Raises ValueError on a maximum of 0 or no number.
     """
@@ -77,18 +77,14 @@ class Budget:
             raise ValueError(f"{self.name}: a maximum of {self.maximum} is none: give one above 0")
         if self.boundaries is None:
             return
-        if self.kind == "peak":
-            raise ValueError(f"{self.name}: a peak has no cost between layers")
         if [len(row) for row in self.boundaries.formats_LK] != [len(row) for row in self.costs_LK]:
             raise ValueError(f"{self.name}: formats_LK and costs_LK are not of the same choices")
 
     def total(self, indices: Sequence[int]) -> float:
         """What the architecture with these choices costs; sums are rounded once, so that order does not matter."""
         own = [self.costs_LK[layer][index] for layer, index in enumerate(indices)]
-        if self.kind == "peak":
-            return max(self.fixed, *own)
         paid = () if self.boundaries is None else self.boundaries.paid(indices)
-        return math.fsum([self.fixed, *own, *paid])
+        return max(self.fixed, *own, *paid) if self.kind == "peak" else math.fsum([self.fixed, *own, *paid])
 
 
 def common_boundaries(budgets: Iterable[Budget]) -> Boundaries | None:
@@ -132,6 +128,10 @@ def _told(value: float, rounding: str) -> str:
     return f"{Context(prec=6, rounding=rounding).create_decimal_from_float(value).normalize():f}"
 
 
+Join = Callable[[Iterable[float]], float]
+Better = Callable[..., float]  # min or max
+
+
 class _Path(NamedTuple):
     """The best way to a format, so far."""
 
@@ -145,7 +145,10 @@ def reach(budget: Budget) -> Reach:
         cheapest = [min(range(len(row)), key=row.__getitem__) for row in budget.costs_LK]
         dearest = [max(range(len(row)), key=row.__getitem__) for row in budget.costs_LK]
         return Reach(budget.total(cheapest), budget.total(dearest))
-    return Reach(*(budget.total(_path(budget.costs_LK, budget.boundaries, sign)) for sign in (1.0, -1.0)))
+    join = max if budget.kind == "peak" else sum
+    least = _path(budget.costs_LK, budget.boundaries, join, min)
+    greatest = _path(budget.costs_LK, budget.boundaries, join, max)
+    return Reach(budget.total(least), budget.total(greatest))
 
 
 def binding(budgets: Sequence[Budget]) -> tuple[Budget, ...]:
@@ -158,7 +161,8 @@ def spent(indices: Indices, budgets: Sequence[Budget]) -> float:
     return max((budget.total(indices) / budget.maximum for budget in binding(budgets)), default=1.0)
 
 
-def _path(costs_LK: Matrix, boundaries: Boundaries, sign: float) -> Indices:
+def _path(costs_LK: Matrix, boundaries: Boundaries, join: Join, better: Better) -> Indices:
+    """The architecture of the least or greatest cost, whose parts are summed, or the greatest of them."""
     best: dict[int, _Path] = {0: _Path(0.0, ())}
     *costs_LFF, last_FF = boundaries.costs_LFF
     for row, formats, costs_FF in zip(costs_LK, boundaries.formats_LK, costs_LFF, strict=True):
@@ -166,8 +170,10 @@ def _path(costs_LK: Matrix, boundaries: Boundaries, sign: float) -> Indices:
         for before, path in best.items():
             for index, (cost, own) in enumerate(zip(row, formats, strict=True)):
                 after = before if own is None else own
-                way = path.cost + sign * (cost + costs_FF[before][after])
-                if after not in arrived or way < arrived[after].cost:
+                way = join((path.cost, cost, costs_FF[before][after]))
+                if after not in arrived or better(way, arrived[after].cost) != arrived[after].cost:
                     arrived[after] = _Path(way, (*path.indices, index))
         best = arrived
-    return min(best.items(), key=lambda item: item[1].cost + sign * last_FF[item[0]][0])[1].indices
+    ends = [_Path(join((path.cost, last_FF[format_][0])), path.indices) for format_, path in best.items()]
+    wanted = better(path.cost for path in ends)
+    return next(path.indices for path in ends if path.cost == wanted)

@@ -55,7 +55,8 @@ def _budget(name: str, space: Space, constraint: Constraint, table: LatencyTable
             return sum_budget(name, space, macs, constraint.maximum)
     costs = [list(map(activation_bytes, operators)) for operators in space.operators_LK]
     ends = max(activation_bytes(space.stem_operator), activation_bytes(space.head_operator))
-    return Budget(name, costs, ends, constraint.maximum, kind="peak")
+    changes = _boundaries(space.operators_LK, space.head_operator, activation_bytes)
+    return Budget(name, costs, ends, constraint.maximum, kind="peak", boundaries=changes)
 
 
 def sum_budget(name: str, space: Space, cost: Callable[[Operator], float], maximum: float) -> Budget:

@@ -9,7 +9,7 @@ from latency.operator import Operator
 from search.constraints import Format
 from search.storage import Weight, stored_bits
 
-FLOAT_BITS = 32
+FLOAT_BITS, INTEGER_BITS = 32, 8
 
 
 def macs(operator: Operator) -> int:
@@ -69,15 +69,17 @@ def stored_bytes(operator: Operator, format: Format = "auto") -> float:
 def activation_bytes(operator: Operator) -> float:
     """Greatest bytes of the tensors alive at once at batch 1, while the convolutions run one after the other: each
     needs its input and its output, and a block that adds its input keeps that to its end (the sum goes into the
-    output). All tensors have the activation bits of the operator, pixels are float32. An identity holds nothing that
-    its neighbours do not.
+    output). All tensors have the activation bits of the operator, pixels are float32. A change of format has a float
+    and an integer for each value. An identity holds nothing that its neighbours do not.
 
     The measure of MCUNet (Lin 2020) without its in-place depthwise convolution, which general runtimes lack.
     """
     o = operator
-    if o.kind in ("base", "boundary") or o.is_identity:
+    if o.kind == "base" or o.is_identity:
         return 0.0
     pixels, share = o.h * o.w, o.activation_bits / 8
+    if o.kind == "boundary":
+        return pixels * o.c_in * (FLOAT_BITS + INTEGER_BITS) / 8
     if o.kind == "head":
         return max(pixels * (o.c_in + o.c_mid), pixels * o.c_mid + o.c_mid) * share
     out = math.prod(o.out_hw)

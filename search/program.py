@@ -65,10 +65,20 @@ class Program:
                     continue
                 own = None if self.formats_LK is None else self.formats_LK[layer][choice]
                 for before in range(self.formats):
-                    edges.append((layer, choice, before, before if own is None else own))
-                    worth.append(float(value))
+                    after = before if own is None else own
+                    if not any(self._exceeds(peak, layer, before, after) for peak in peaks):
+                        edges.append((layer, choice, before, after))
+                        worth.append(float(value))
         self.layer_E, self.choice_E, self.before_E, self.after_E = np.array(edges, np.int64).reshape(-1, 4).T
         return np.array(worth)
+
+    def _exceeds(self, peak: Budget, layer: int, before: int, after: int) -> bool:
+        """Whether the change of format in front of `layer`, or behind the last one, is above the peak."""
+        if peak.boundaries is None:
+            return False
+        changes_LFF = peak.boundaries.costs_LFF
+        behind = changes_LFF[-1][after][0] if layer == self.layers - 1 else 0.0
+        return max(changes_LFF[layer][before][after], behind) > peak.maximum
 
     def _beaten(self, layer: int) -> np.ndarray:
         """How many choices of the layer beat each: the same format, no less worth, no greater cost, and where all is

@@ -4,7 +4,8 @@ Theta takes its choices independently, p(a) = prod_l p_l(a_l). Of all q with E_q
 the one of least KL(q || p) is q(a) ~ p(a) exp(-sum_c multiplier_c cost_c(a)), with multipliers of 0 where a budget does
 not bind (Csiszar 1975, I-projection). Costs are sums over layers and over changes of format between neighbours, so q is
 a Markov chain over the formats that come, and what it gives each choice and expects of each cost is exact, by one pass
-forward and one backward (Rabiner 1989, sec. III). A peak is held layer by layer, by a multiplier for each.
+forward and one backward (Rabiner 1989, sec. III). A peak is held layer by layer, by a multiplier for each; what its
+changes of format take is left to the derivation.
 
 It is one answer. Options priced as the others are likely, layer by layer and categorical by categorical, have many: a
 layer that happens to be narrow makes fp32 cheap, which makes narrow likely, which draws its neighbours to fp32.
@@ -53,12 +54,13 @@ class Projection:
         self.is_peak_C = np.array([b.kind == "peak" for b in budgets])
         layers = self.costs_CLK.shape[1]
         self.of_M = np.repeat(np.arange(len(budgets)), np.where(self.is_peak_C, layers, 1))  # each multiplier's budget
-        common = common_boundaries(budgets)
+        common = common_boundaries(budget for budget in budgets if budget.kind == "sum")
         self.chain: Chain | None = None
         if common is not None:
             free_LFF = np.zeros((layers + 1, common.formats, common.formats))
             costs_CLFF = [
-                free_LFF if b.boundaries is None else np.array(b.boundaries.costs_LFF) / b.maximum for b in budgets
+                free_LFF if b.boundaries is None or b.kind == "peak" else np.array(b.boundaries.costs_LFF) / b.maximum
+                for b in budgets
             ]
             formats_LK = [[PASSES_ON if own is None else own for own in row] for row in common.formats_LK]
             self.chain = Chain(_padded(formats_LK, most, NO_CHOICE), np.stack(costs_CLFF))

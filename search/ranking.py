@@ -61,6 +61,7 @@ class Ranking:
         """The ways out of a node, best first; the nodes behind it are known already."""
         p = self.program
         edges = np.flatnonzero((p.layer_E == layer) & (p.before_E == format_))
+        edges = edges[np.isfinite(self.ahead_LF[layer + 1, p.after_E[edges]])]  # a peak may leave no way on
         if not len(edges):
             return []
         bound = gain_E[edges] + self.ahead_LF[layer + 1, p.after_E[edges]]
@@ -76,6 +77,8 @@ class Ranking:
         """The `count` best that hold every budget, best first; None where `most_steps` do not prove it, as where the
         bound is loose because much is worth the same.
         """
+        if not self.ways[0][0]:
+            return []
         found: list[tuple[float, Indices]] = []  # a heap with the worst in front, of equals the last by negated indices
         start = _Partial(0.0, (0.0,) * len(self.rest_C), 0, ())
         # By bound, then the deepest and newest first; `rank` of the ways out of the partial's node is next.

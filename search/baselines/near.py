@@ -33,7 +33,9 @@ def best_near(worth_LK: Matrix, budgets: Sequence[Budget]) -> Near:
 
 
 def _spending(worth_LK: Matrix, budgets: Sequence[Budget], budget: Budget, share: float) -> Iterator[Indices]:
-    """The best that holds `budgets` and spends `share` of `budget`; of a peak, which one layer spends, one for each."""
+    """The best that holds `budgets` and spends `share` of `budget`; of a peak, which one choice spends, one for each
+    layer. What spends it by a change of format alone is not looked for.
+    """
     if budget.kind == "sum":
         yield from _solved(worth_LK, [*budgets, _at_least(budget, share)])
         return

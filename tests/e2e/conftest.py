@@ -96,14 +96,14 @@ def spec(**changes: Any) -> dict[str, Any]:
         "space": "tiny",
         "dataset": "digits",
         "constraints": [{"metric": "latency", "device": "board", "max_us": 60.0}],
-        "search": {"epochs": 8, "warmup_epochs": 1, "batch_size": 64},
+        "search": {"epochs": 8, "warmup_epochs": 1, "batch_size": 64, "evidence_samples": 16},
         "finish": {"epochs": 16, "batch_size": 64},
         **changes,
     }
 
 
 BRIEF = {
-    "search": {"epochs": 3, "warmup_epochs": 1, "batch_size": 64},
+    "search": {"epochs": 3, "warmup_epochs": 1, "batch_size": 64, "evidence_samples": 16},
     "finish": {"epochs": 2, "batch_size": 64},
 }  # for tests that need a job's end and not its way
 

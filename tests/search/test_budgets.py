@@ -56,7 +56,7 @@ def test_the_totals_are_those_of_the_networks_operators() -> None:
         timed = [o for o in (Operator("base"), *with_boundaries(operators)) if o in table]
         assert energy.total(indices) == pytest.approx(sum(table.entries[o].energy_uj or 0.0 for o in timed))
         assert size.total(indices) == sum(map(stored_bytes, operators))
-        assert memory.total(indices) == max(map(activation_bytes, operators))
+        assert memory.total(indices) == max(map(activation_bytes, with_boundaries(operators)))
         assert count.total(indices) == sum(map(macs, operators))
     assert [budget.name for budget in (latency, energy, size, memory, count)] == [
         "pi4", "pi4 energy", "size", "memory", "macs",
@@ -64,11 +64,11 @@ def test_the_totals_are_those_of_the_networks_operators() -> None:
 
 
 @pytest.mark.parametrize("ends", ["fp32", "w8a8"])
-def test_changes_of_format_count_in_latency_and_energy_and_in_nothing_else(ends: str) -> None:
+def test_changes_of_format_count_in_latency_energy_and_memory_and_in_nothing_else(ends: str) -> None:
     space = mixed_space(ends)
     table, rng = table_of(space), random.Random(0)
-    latency, energy, *others = budgets_of(space, constraints().constraints, {0: table, 1: table})
-    assert [budget.boundaries for budget in others] == [None] * 3
+    latency, energy, size, memory, count = budgets_of(space, constraints().constraints, {0: table, 1: table})
+    assert size.boundaries is count.boundaries is None
     changed = 0
     for _ in range(200):
         indices = [rng.randrange(len(layer.choices)) for layer in space.layers]
@@ -77,6 +77,7 @@ def test_changes_of_format_count_in_latency_and_energy_and_in_nothing_else(ends:
         timed = [o for o in (Operator("base"), *with_boundaries(operators)) if not o.is_identity]
         changed += any(o.kind == "boundary" for o in timed)
         assert energy.total(indices) == pytest.approx(math.fsum(table.entries[o].energy_uj or 0.0 for o in timed))
+        assert memory.total(indices) == max(map(activation_bytes, timed))
     assert changed > 100
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from latency.operator import Operator
+from latency.operator import Operator, boundary
 from latency.weights import shapes_of
 from search.architecture import Architecture
 from search.costs import activation_bytes, macs, parameters, stored_bytes, weights
@@ -70,3 +70,4 @@ def test_activations_are_those_alive_at_once_and_a_residual_keeps_its_input() ->
     assert activation_bytes(STEM) == 4 * (28 * 28 + 14 * 14 * 16)
     assert activation_bytes(HEAD) == 4 * 49 * (32 + 64)
     assert activation_bytes(IDENTITY) == 0
+    assert activation_bytes(boundary(BLOCK)) == activation_bytes(boundary(quantised(BLOCK, 8))) == 5 * 64 * 16

@@ -48,7 +48,10 @@ def random_case(seed: int) -> Case:
         budgets.append(Budget(f"b{number}", costs, 0.3, rng.uniform(1, 4), boundaries=boundaries))
     if seed % 2:
         peaks = [[rng.random() for _ in range(choices)] for _ in range(layers)]
-        budgets.append(Budget("peak", peaks, 0.2, rng.uniform(0.3, 1), kind="peak"))
+        changes = [[[0.0 if a == b else rng.random() for b in range(formats)] for a in range(formats)]
+                   for _ in range(layers + 1)]  # fmt: skip
+        boundaries = Boundaries(own, changes) if formats > 1 and rng.random() < 0.6 else None
+        budgets.append(Budget("peak", peaks, 0.2, rng.uniform(0.4, 1), kind="peak", boundaries=boundaries))
     return worth, budgets
 
 
@@ -226,8 +229,6 @@ def test_boundaries_that_no_architecture_could_have_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=problem):
             Boundaries(own, changes)
-    with pytest.raises(ValueError, match="a peak has no cost between layers"):
-        Budget("a", [[0.0]], 0.0, 1.0, kind="peak", boundaries=Boundaries([[0]], [free, paid]))
     with pytest.raises(ValueError, match="not of the same choices"):
         Budget("a", [[0.0, 0.0]], 0.0, 1.0, boundaries=Boundaries([[0]], [free, paid]))
 
