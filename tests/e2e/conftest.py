@@ -83,9 +83,9 @@ class Site:
         database.close()
 
 
-def made_up_table(space: Space, *, scale: float = 1.0) -> bytes:
+def made_up_table(space: Space, *, device: str = "board", scale: float = 1.0) -> bytes:
     """Latencies that grow with the block."""
-    info = TableInfo(device="board", runtime="made-up", threads=1, batch=1)
+    info = TableInfo(device=device, runtime="made-up", threads=1, batch=1)
     rows = {o: Entry(scale * (1.0 + o.h * o.c_mid / 40)) for o in space.operators()}
     return "".join(write_csv(info, LatencyTable(info, rows).entries.items())).encode()
 
@@ -132,6 +132,15 @@ def finished(client: Client, job_id: str) -> str:
     """Waits for a job to succeed and gives the checksum of its weights."""
     until(lambda: client.job(job_id)["state"] in ("succeeded", "failed", "cancelled"))
     return weights_sha256(client, job_id)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A service with one worker, for the tests of a module that disturb neither. The device has the one table."""
+    folder = tmp_path_factory.mktemp("served")
+    site = Site(folder, f"sqlite:///{folder / 'lutnas.sqlite'}", "filesystem://")
+    with site.serve() as client, site.worker("only"):
+        yield client
 
 
 @pytest.fixture

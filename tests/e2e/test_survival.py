@@ -3,6 +3,7 @@
 import json
 import subprocess
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,12 +33,9 @@ def all_events(client: Client, job_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
+def calm(served: Client) -> str:
     """The weights that come of a job nobody disturbs."""
-    folder = tmp_path_factory.mktemp("calm")
-    site = Site(folder, f"sqlite:///{folder / 'lutnas.sqlite'}", "filesystem://")
-    with site.serve() as client, site.worker("only"):
-        return finished(client, client.submit(spec())["id"])
+    return finished(served, served.submit(spec())["id"])
 
 
 def test_a_job_whose_workers_are_killed_ends_bit_identical(site: Site, calm: str) -> None:
@@ -152,56 +150,53 @@ def test_a_job_that_is_repeated_comes_out_the_same_whatever_came_since(sqlite_si
     assert note.startswith("model.tflite was not written: layers.")
 
 
-def test_another_budget_gives_another_network_and_each_holds_its_own(sqlite_site: Site) -> None:
-    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        networks = []
-        for max_us in (12.0, 60.0):
-            constraint = {"metric": "latency", "device": "board", "max_us": max_us}
-            job = client.submit(spec(**BRIEF, constraints=[constraint]))["id"]
-            weights_of = finished(client, job)
-            architecture = client.architecture(str(client.job(job)["architecture"]))
-            assert architecture["predicted_latency_us"]["board"] <= max_us
-            networks.append((architecture["candidates"], weights_of))
+def test_another_budget_gives_another_network_and_each_holds_its_own(served: Client) -> None:
+    networks = []
+    for max_us in (12.0, 60.0):
+        constraint = {"metric": "latency", "device": "board", "max_us": max_us}
+        job = served.submit(spec(**BRIEF, constraints=[constraint]))["id"]
+        weights_of = finished(served, job)
+        architecture = served.architecture(str(served.job(job)["architecture"]))
+        assert architecture["predicted_latency_us"]["board"] <= max_us
+        networks.append((architecture["candidates"], weights_of))
     assert networks[0][0] != networks[1][0]
 
 
-def test_a_job_that_fails_says_why_and_leaves_nothing(sqlite_site: Site) -> None:
-    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        client.upload_table("board", made_up_table(preset("fbnet-mini")), media_type="text/csv", space="fbnet-mini")
-        table = max(client.tables("board"), key=lambda table: table["version"])["id"]
-        constraint = {"metric": "latency", "device": "board", "table": table, "max_us": 1e4}
-        job = client.submit(spec(space="fbnet-mini", dataset="fashion-mnist", constraints=[constraint]))["id"]
-        until(lambda: client.job(job)["state"] == "failed")
-        error = client.job(job)["error"]
-        assert error is not None
-        assert error["type"] == "urn:lutnas:problem:dataset-out-of-reach"
-        assert "LUTNAS_FASHION_MNIST" in error["detail"]
-        assert list(client.job_artifacts(job)) == []
+def test_a_job_that_fails_says_why_and_leaves_nothing(served: Client) -> None:
+    mini = preset("fbnet-mini")
+    served.create_device("larger")
+    served.upload_table("larger", made_up_table(mini, device="larger"), media_type="text/csv", space=mini.name)
+    constraint = {"metric": "latency", "device": "larger", "max_us": 1e4}
+    job = served.submit(spec(space="fbnet-mini", dataset="fashion-mnist", constraints=[constraint]))["id"]
+    until(lambda: served.job(job)["state"] == "failed")
+    error = served.job(job)["error"]
+    assert error is not None
+    assert error["type"] == "urn:lutnas:problem:dataset-out-of-reach"
+    assert "LUTNAS_FASHION_MNIST" in error["detail"]
+    assert list(served.job_artifacts(job)) == []
 
 
-def test_a_job_that_takes_more_than_it_may_fails_at_a_step_and_keeps_its_log(sqlite_site: Site) -> None:
+def test_a_job_that_takes_more_than_it_may_fails_at_a_step_and_keeps_its_log(served: Client) -> None:
     cases: dict[str, dict[str, float]] = {
         "time-limit": {"max_seconds": 0.5}, "memory-limit": {"max_memory_bytes": 2**20},
     }  # fmt: skip
-    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        for slug, limits in cases.items():
-            job = client.submit(spec(limits=limits))["id"]
-            until(partial(has_failed, client, job))
-            error, (attempt,) = client.job(job)["error"], client.attempts(job)
-            assert error is not None
-            assert error["type"] == f"urn:lutnas:problem:{slug}"
-            assert attempt["problem"] == error
-            assert attempt["traceback"] is not None
-            assert next(iter(limits)) in client.log(job, 1)
+    for slug, limits in cases.items():
+        job = served.submit(spec(limits=limits))["id"]
+        until(partial(has_failed, served, job))
+        error, (attempt,) = served.job(job)["error"], served.attempts(job)
+        assert error is not None
+        assert error["type"] == f"urn:lutnas:problem:{slug}"
+        assert attempt["problem"] == error
+        assert attempt["traceback"] is not None
+        assert next(iter(limits)) in served.log(job, 1)
 
 
-def test_the_report_and_the_onnx_file_download_and_agree(sqlite_site: Site) -> None:
-    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        job = client.submit(spec(**BRIEF))["id"]
-        finished(client, job)
-        by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
-        report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
-        architecture = client.architecture(str(client.job(job)["architecture"]))
+def test_the_report_and_the_onnx_file_download_and_agree(served: Client, tmp_path: Path) -> None:
+    job = served.submit(spec(**BRIEF))["id"]
+    finished(served, job)
+    by_name = {artifact["name"]: artifact for artifact in served.job_artifacts(job)}
+    report = json.loads(served.download(by_name["report.json"], tmp_path).read_text())
+    architecture = served.architecture(str(served.job(job)["architecture"]))
     assert report["test_accuracy"] == architecture["test_accuracy"]
     assert report["test_accuracy"] > 0.5
     total = sum(row["latency_us"] for row in report["layers"] + report["fixed"])
@@ -211,15 +206,14 @@ def test_the_report_and_the_onnx_file_download_and_agree(sqlite_site: Site) -> N
     assert {file["name"]: file["sha256"] for file in report["files"]} == {n: a["sha256"] for n, a in others.items()}
 
 
-def test_a_job_is_compared_within_its_budgets_and_the_report_has_all_rows(sqlite_site: Site) -> None:
+def test_a_job_is_compared_within_its_budgets_and_the_report_has_all_rows(served: Client, tmp_path: Path) -> None:
     compared = {"baselines": ["random", "uniform-magnitude"], "comparison": {"points": 2, "seeds": 1}}
-    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        job = client.submit(spec(**BRIEF, **compared))["id"]
-        finished(client, job)
-        by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
-        report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
-        steps = [event["data"] for event in client.events(job) if event["data"].get("phase") == "compare"]
-        forecast = client.job(job)["forecast"]
+    job = served.submit(spec(**BRIEF, **compared))["id"]
+    finished(served, job)
+    by_name = {artifact["name"]: artifact for artifact in served.job_artifacts(job)}
+    report = json.loads(served.download(by_name["report.json"], tmp_path).read_text())
+    steps = [event["data"] for event in served.events(job) if event["data"].get("phase") == "compare"]
+    forecast = served.job(job)["forecast"]
     methods = ("search", "random", "uniform-magnitude")
     rows = {(row["method"], row["share"]): row for row in report["comparison"]}
     assert set(rows) == {(method, share) for method in methods for share in (1.0, 0.85)}
@@ -245,7 +239,9 @@ FIVE: dict[str, tuple[dict[str, Any], tuple[str, ...], int]] = {
 }
 
 
-def test_a_job_of_strategy_hawq_has_one_report_with_a_row_for_each_of_five_baselines(sqlite_site: Site) -> None:
+def test_a_job_of_strategy_hawq_has_one_report_with_a_row_for_each_of_five_baselines(
+    served: Client, tmp_path: Path
+) -> None:
     """Under a size alone, so that no table has to know every precision and level of zeros. That of a search is in
     test_shared_comparison.
     """
@@ -255,14 +251,13 @@ def test_a_job_of_strategy_hawq_has_one_report_with_a_row_for_each_of_five_basel
         **spec(**given), "strategy": "hawq", "finish": SHORT, "choices": choices, "baselines": baselines,
         "constraints": [{"metric": "size", "max_bytes": most}],
     }  # fmt: skip
-    with sqlite_site.serve() as client, sqlite_site.worker("worker"):
-        job = client.submit(document)["id"]
-        until(lambda: client.job(job)["state"] in ("succeeded", "failed"))
-        assert client.job(job)["state"] == "succeeded", client.job(job)
-        by_name = {artifact["name"]: artifact for artifact in client.job_artifacts(job)}
-        report = json.loads(client.download(by_name["report.json"], sqlite_site.folder).read_text())
-        steps = [event["data"] for event in client.events(job) if event["data"].get("phase") == "compare"]
-        forecast = client.job(job)["forecast"]
+    job = served.submit(document)["id"]
+    until(lambda: served.job(job)["state"] in ("succeeded", "failed"))
+    assert served.job(job)["state"] == "succeeded", served.job(job)
+    by_name = {artifact["name"]: artifact for artifact in served.job_artifacts(job)}
+    report = json.loads(served.download(by_name["report.json"], tmp_path).read_text())
+    steps = [event["data"] for event in served.events(job) if event["data"].get("phase") == "compare"]
+    forecast = served.job(job)["forecast"]
     rows = {row["method"]: row for row in report["comparison"]}
     assert set(rows) == {"search", *baselines}
     assert all(row["predicted"]["size"] <= most for row in rows.values())
