@@ -1,5 +1,5 @@
 """One run of `joint_quality`: a method at all budgets of a metric, what it derives trained and tested. All that the
-accuracies depend on is here and in the other `_joint_*` files, and not how they are told.
+accuracies depend on is here, in the other `_joint_*` files and in truth.py, and not how they are told.
 """
 
 import io
@@ -142,5 +142,5 @@ def about() -> dict[str, Any]:
         "pictures": PICTURES,
         "budgets": BUDGET_SHARES,
         "trainings": TRAININGS,
-        "code": code("_joint_*.py"),
+        "code": code("_joint_*.py", "truth.py"),
     }

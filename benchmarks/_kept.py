@@ -26,7 +26,7 @@ def code(*benchmarks: str) -> str:
 
 
 def _meaning(source: str) -> str:
-    """A module's syntax tree without what only people read."""
+    """A module's syntax tree without what only people read, as this version of Python writes it."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

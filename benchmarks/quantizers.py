@@ -104,7 +104,7 @@ def main() -> None:
     pictures()  # fetched once, before the processes start
     about: dict[str, Any] = {
         "finish": FINISH.model_dump(mode="json"), "pictures": PICTURES, "environment": environment(1),
-        "code": code("quantizers.py"),
+        "code": code("quantizers.py", "_joint_*.py", "truth.py"),
     }  # fmt: skip
     kept = Kept(given.keep, about, str)
     done = {Cell(*(one[name] for name in Cell._fields)) for one in kept.runs}

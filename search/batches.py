@@ -11,6 +11,7 @@ from torch import Tensor
 from search.datasets.data import ImageData
 from search.randomness import generator, permutation
 from search.space import Input
+from search.spec import FEWEST
 
 JUDGED_AT_ONCE = 500  # pictures of a pass without gradients
 
@@ -53,20 +54,18 @@ def tensors(x_NCHW: np.ndarray, y_N: np.ndarray) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def split_for_search(
-    data: ImageData, *, examples: int | None, theta_share: float, batch_size: int, seed: int
-) -> tuple[Batches, Batches]:
-    """Batches to train weights on and, from other pictures, batches to train theta on (FBNet: 80 % and 20 %).
+def split_for_search(data: ImageData, *, sides: tuple[int, int], batch_size: int, seed: int) -> tuple[Batches, Batches]:
+    """Batches to train weights on and, from other pictures, batches to train theta on (FBNet: 80 % and 20 %), of as
+    many pictures as `sides` say.
 
     Raises ValueError where the training data gives either less than two pictures: BatchNorm needs as many.
     """
-    count = min(examples or len(data.y_train), len(data.y_train))
-    for_theta = round(count * theta_share)
-    if not 2 <= for_theta <= count - 2:
-        raise ValueError(f"search.theta_share: {theta_share} of {count} examples leaves one side less than two")
+    if min(sides) < FEWEST:
+        told = f"leaves {sides[0]} examples for weights and {sides[1]} for theta: too few"
+        raise ValueError(f"search.theta_share: {told}")
     x, y = tensors(data.x_train, data.y_train)
-    order = permutation(len(y), seed, "split")[:count]
-    theta, weights = order[:for_theta], order[for_theta:]
+    order = permutation(len(y), seed, "split")[: sum(sides)]
+    theta, weights = order[: sides[1]], order[sides[1] :]
     return (
         Batches(x[weights], y[weights], batch_size, seed, "weight batches"),
         Batches(x[theta], y[theta], batch_size, seed, "theta batches"),

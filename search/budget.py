@@ -1,7 +1,10 @@
 """A budget over the choices of all layers, what an architecture takes of it, and how far it reaches. Torch-free."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Literal, NamedTuple
@@ -14,7 +17,27 @@ NEAR = 0.95  # who spends this share of a budget is near it
 
 
 class TooHard(RuntimeError):
-    """What is best could not be proven in good time: many budgets at once make a hard problem."""
+    """What is best could not be proven in the time there was: many budgets at once make a hard problem."""
+
+
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Whatever is derived inside, all together, is given so long; then TooHard is raised. Elsewhere there is no limit:
+    what a search learnt in hours is worth waiting for.
+    """
+    before = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(before)
+
+
+def seconds_left() -> float:
+    """Until the time is over that `within` gave; infinite outside."""
+    return _deadline.get() - time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -113,7 +136,8 @@ class Reach(NamedTuple):
 
     def __str__(self) -> str:
         """`130.25 to 411.9`, such that both can be asked for as they are told."""
-        return f"{_told(self.least, ROUND_CEILING)} to {_told(self.greatest, ROUND_FLOOR)}"
+        least, greatest = _told(self.least, ROUND_CEILING), _told(self.greatest, ROUND_FLOOR)
+        return f"{least} to {max(least, greatest, key=float)}"  # what holds all alike may lie between two that are told
 
     @property
     def told_least(self) -> str:
@@ -125,7 +149,7 @@ def _told(value: float, rounding: str) -> str:
     """Whole numbers in full, others with six digits."""
     if not math.isfinite(value) or value == int(value):
         return f"{value:.0f}"
-    return f"{Context(prec=6, rounding=rounding).create_decimal_from_float(value).normalize():f}"
+    return f"{Context(prec=6, rounding=rounding).create_decimal(repr(value)).normalize():f}"
 
 
 Join = Callable[[Iterable[float]], float]

@@ -7,7 +7,7 @@ on a peak forbids the choices above it. `search.program` states all this, `searc
 
 Errors:
     Unreachable (ValueError)   no architecture holds the budgets; `.reachable` gives least and greatest of each budget
-    TooHard (RuntimeError)     which is best was not proven in good time (search.budget)
+    TooHard (RuntimeError)     which is best was not proven in the time there was (search.budget.within)
 """
 
 import math

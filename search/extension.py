@@ -55,7 +55,7 @@ class ExtensionRun:
         self.before: Quality | None = None
         self.origin = (
             f"The network was trained before, into weights of sha256 {digest}; this training went on from them for "
-            f"{spec.finish.epochs} epochs, from a learning rate of {spec.finish.lr:g}."
+            f"{spec.finish.epochs} epochs, from a learning rate of {spec.finish.lr:g}, with the zeros that they have."
         )
 
     def __iter__(self) -> Iterator[StepReport]:

@@ -98,8 +98,8 @@ def workload(
     found = _sensing(spec, space, batches) if spec.strategy == "hawq" else _searching(spec, space, examples)
     trained = _tensor_bytes(_largest(space), finish.batch_size) if finish.epochs else 0
     finishing = max(trained, _compared_bytes(spec, space))
-    searched = min(spec.search.examples or examples, examples)
-    held_out = max(1, round(searched * spec.search.theta_share))
+    for_weights, for_theta = spec.search.sides(examples)
+    held_out = max(1, for_theta)
     pictures, parts = parts_scored(held_out)
     average = _average_macs(space) * finish.batch_size
     scored = spec.finalists * pictures + spec.search.evidence_samples * pictures / parts
@@ -110,7 +110,7 @@ def workload(
     judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
     return Workload(
         search_steps=found.steps,
-        trial_steps=spec.trial_epochs * max(1, (searched - held_out) // finish.batch_size),
+        trial_steps=spec.trial_epochs * max(1, for_weights // finish.batch_size),
         teach_steps=finish.teaching_epochs * batches,
         finish_steps=finish.epochs * batches,
         compare_steps=spec.compare_steps(batches),
@@ -137,7 +137,11 @@ def workload(
 def _training(spec: SearchSpec, space: Space, examples: int) -> Workload:
     finish, pixels = spec.finish, space.input.channels * space.input.height * space.input.width
     average = TRAINING * _average_macs(space) * finish.batch_size
-    tensors = max(RESIDENT_SHARE * _tensor_bytes(_largest(space), finish.batch_size), _passing_bytes(space, 0))
+    tensors = max(
+        RESIDENT_SHARE * _tensor_bytes(_largest(space), finish.batch_size),
+        _passing_bytes(space, 0),
+        _rounding_bytes(spec, space, examples),
+    )
     steps = finish.epochs * max(1, examples // finish.batch_size)
     return Workload(
         search_steps=0, trial_steps=0, teach_steps=0, finish_steps=steps, compare_steps=0, search_step_macs=0.0,
@@ -237,10 +241,8 @@ def _rounding_bytes(spec: SearchSpec, space: Space, examples: int) -> float:
 def _search_steps(spec: SearchSpec, examples: int) -> tuple[int, int]:
     """Weight steps and architecture steps."""
     search = spec.search
-    count = min(search.examples or examples, examples)
-    for_theta = round(count * search.theta_share)
-    weight = max(1, (count - for_theta) // search.batch_size)
-    theta = max(1, for_theta // search.batch_size)
+    for_weights, for_theta = search.sides(examples)
+    weight, theta = max(1, for_weights // search.batch_size), max(1, for_theta // search.batch_size)
     return search.epochs * weight, (search.epochs - search.warmup_epochs) * theta
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from scipy import optimize, sparse
 
-from search.budget import Budget, Indices, Matrix, TooHard, common_boundaries, worth_of
+from search.budget import Budget, Indices, Matrix, TooHard, common_boundaries, seconds_left, worth_of
 
 OPTIMAL, OUT_OF_TIME, INFEASIBLE = 0, 1, 2  # scipy.optimize, both milp and linprog
 # HiGHS holds a row within 1e-6 and the objective within 1e-6, neither of which scipy lets one set. So what is over
 # budget by less is cut away, and where that is a crowd the row is tightened; and worth is spread over SPREAD.
 CUTS_BEFORE_MARGIN = 32
-SECONDS = 30.0  # of one solve; most take some hundredths
+TOLD = "which architecture is best was not proven in good time: give fewer constraints, or ask for fewer architectures"
 MOST_COMPARED = 4096  # choices of a layer, each with each
 MARGINS = (0.0, 2e-6, 1e-5)
 SPREAD = 1e4
@@ -140,7 +140,7 @@ class Program:
             A_eq=flow.A,
             b_eq=flow.lb,
             bounds=(0, 1),
-            options={"time_limit": SECONDS},
+            options={"time_limit": _time_left()},
         )
         if found.status == INFEASIBLE:
             return None
@@ -171,7 +171,7 @@ class Program:
             integrality=np.ones(len(self.worth_E), dtype=np.int64),
             bounds=optimize.Bounds(0, 1),
             constraints=[self._flow(), *self._rows(margin)],
-            options={"mip_rel_gap": 0.0, "time_limit": SECONDS},
+            options={"mip_rel_gap": 0.0, "time_limit": _time_left()},
         )
         if found.status == INFEASIBLE:
             return None
@@ -202,10 +202,15 @@ class Program:
         return rows
 
 
+def _time_left() -> float:
+    """For HiGHS, which most solves take some hundredths of a second of. Raises TooHard where there is none."""
+    left = seconds_left()
+    if left <= 0:
+        raise TooHard(TOLD)
+    return left
+
+
 def _gave_up(found: optimize.OptimizeResult) -> RuntimeError:
     if found.status == OUT_OF_TIME:
-        return TooHard(
-            f"which architecture is best was not proven in {SECONDS:g} s: give fewer constraints, or ask for fewer "
-            "architectures"
-        )
+        return TooHard(TOLD)
     return RuntimeError(f"HiGHS gave up on the derivation: {found.message}")

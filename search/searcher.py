@@ -64,8 +64,7 @@ class Searcher:
                 raise ValueError(f"search.warm_start: {reason}")
         self.weight_batches, self.theta_batches = split_for_search(
             data,
-            examples=settings.examples,
-            theta_share=settings.theta_share,
+            sides=settings.sides(len(data.y_train)),
             batch_size=settings.batch_size,
             seed=seed,
         )

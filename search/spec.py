@@ -13,6 +13,7 @@ from search.choices import Choices
 from search.constraints import Constraints
 from search.document import Document, Name
 
+FEWEST = 2  # pictures of a side of a search: BatchNorm needs as many
 Label = Annotated[str, Field(max_length=200)]
 LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
 # pydantic's schema has the pattern of names, and does not say that there are no others.
@@ -81,6 +82,12 @@ class Search(Document):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} leaves none of the {self.epochs} epochs to search in")
         return self
+
+    def sides(self, examples: int) -> tuple[int, int]:
+        """How many of so many training pictures train weights, and how many theta."""
+        count = min(self.examples or examples, examples)
+        for_theta = round(count * self.theta_share)
+        return count - for_theta, for_theta
 
 
 class Hawq(Document):

@@ -138,11 +138,11 @@ class Trials:
                         self.step += 1
                         at = {"finalist": len(self.scores[number]) + 1, "finalists": count, "round": number + 1}
                         yield StepReport("trial", self.step, self.steps, {**report.data, **at})
-                    score = self._score(trainer)
                 except FloatingPointError:
-                    score = math.nan
                     self.step += trainer.steps - trainer.step + 1  # the step that found it is not told
-                self.scores[number].append(score)
+                    self.scores[number].append(math.nan)
+                else:
+                    self.scores[number].append(self._score(trainer))
                 self.trainer = None
 
     def _start(self, number: int) -> Trainer:
@@ -151,6 +151,8 @@ class Trials:
         return Trainer(network, data=self.data, settings=settings, seed=self.seed, task=self.task)
 
     def _score(self, trainer: Trainer) -> float:
+        if not all(bool(weight.isfinite().all()) for weight in trainer.learner.parameters()):
+            return math.nan  # by its last step
         trainer.settle()
         with torch.inference_mode():
             output = torch.cat([trainer.network(x_NCHW) for x_NCHW in evaluation(self.held_out.x_NCHW)])

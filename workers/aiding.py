@@ -29,7 +29,6 @@ from api.telemetry.metrics import NETWORKS
 from search import state
 from search.comparison import Comparison
 from search.machine import use_threads
-from search.network import Network
 from search.run import SearchRun
 from search.state import State, StateError
 from workers import away
@@ -146,15 +145,11 @@ def _comparison(database: Database, settings: Settings, job_id: str) -> tuple[Jo
     with database.read() as session:
         inputs = load(session, job_id)
     use_threads(inputs.threads)
-    run = make_run(inputs, load_data(inputs, settings, store), store, _no_device)
+    run = make_run(inputs, load_data(inputs, settings, store), store)
     assert isinstance(run, SearchRun), "extensions compare nothing"
     kept = _checkpoint(database, store, job_id)
     run.load_state_dict({**kept["run"], "comparison": None})  # what the job's own attempt trains is no matter here
     return inputs, run.comparing()
-
-
-def _no_device(network: Network) -> dict[str, float]:
-    raise AssertionError("what is compared was derived before")
 
 
 def _checkpoint(database: Database, store: ArtifactStore, job_id: str) -> State:

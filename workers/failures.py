@@ -5,7 +5,6 @@ from typing import Any
 from api.artifacts.store import StoreAway, StoreError
 from api.errors import problem
 from api.jobs.pins import PinBroken
-from search.budget import TooHard
 from search.datasets import DatasetError, DatasetOutOfReach
 from search.derive import Unreachable
 from search.export import ExportMismatch
@@ -28,7 +27,6 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (StateError, "checkpoint-broken", "The checkpoint cannot be read"),
     (MisfitError, "space-misfit", "Space and data do not fit"),
     (Unreachable, "budget-unreachable", "Unreachable budget"),
-    (TooHard, "too-hard", "Too hard to derive"),
     (WeightsChanged, "weights-changed", "Pretrained weights have changed"),
     (PretrainedMisfit, "pretrained-misfit", "Pretrained weights do not fit"),
     (WeightsMisfit, "weights-misfit", "The weights to train on do not fit"),

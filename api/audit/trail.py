@@ -8,6 +8,7 @@ of agents, which say nothing but that they live.
 """
 
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from api.ids import new_id
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _QUIET = frozenset({"/v1/device-requests/{request_id}/heartbeat"})
 _LONGEST_ID = 200
-_OBJECT = "audited_object"
+_OBJECT, _OTHERS = "audited_object", "audited_others"
 _logger = logging.getLogger(__name__)
 
 
@@ -71,6 +72,11 @@ def about(session: Session, object_id: str) -> None:
     session.info[_OBJECT] = object_id
 
 
+def also_about(session: Session, object_ids: Sequence[str]) -> None:
+    """Tells of further objects that the unit of work changes as it does the one in the path: each has a row."""
+    session.info[_OTHERS] = [*session.info.get(_OTHERS, ()), *object_ids]
+
+
 def known(token_id: str, owner: str) -> None:
     """Tells who asks; a request that only reads leaves no trail."""
     trail = _current.get()
@@ -85,6 +91,7 @@ def witness(session: Session) -> None:
         return
     entry = trail.entry(trail.scope["route"].status_code or 200, session.info.get(_OBJECT))
     session.add(entry)
+    session.add_all(trail.entry(entry.status, other) for other in session.info.get(_OTHERS, ()))
     after_commit(session, lambda: trail.keep(entry))
 
 

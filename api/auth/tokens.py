@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.audit.trail import about
+from api.audit.trail import about, also_about
 from api.auth.callers import Caller, Owner
 from api.auth.errors import Forbidden, TokenRevoked, TokenUnknown
 from api.auth.models import Token
@@ -56,6 +56,7 @@ def revoke(session: Session, caller: Caller, token_id: str, *, with_made: bool) 
         found = [*found, *generation]
     for one in found:
         one.revoked_at = one.revoked_at or datetime.now(UTC)
+    also_about(session, [one.id for one in found[1:]])
     return found
 
 
@@ -76,9 +77,9 @@ def view(session: Session, row: Token) -> TokenView:
 
 def _check_still_good(session: Session, maker: Caller) -> None:
     """Holds the maker's token as it is until this unit of work ends: who takes it back with what it made sees all."""
-    row = session.get_one(Token, maker.token_id, with_for_update={"read": True})
-    if row.revoked_at is not None:
-        raise TokenRevoked(f"The token {row.id} was revoked: ask for another.")
+    row = session.get(Token, maker.token_id, with_for_update={"read": True})
+    if row is None or row.revoked_at is not None:
+        raise TokenRevoked(f"The token {maker.token_id} was revoked: ask for another.")
 
 
 def _check(maker: Caller, owner: str, new: NewToken) -> None:

@@ -15,10 +15,12 @@ from api.tables.models import Table
 from api.tables.rows import load_entries, operator_json
 from latency.operator import Operator
 from latency.table import LatencyTable
-from search.budget import Budget, Reach, reach
+from search.budget import Budget, Reach, reach, within
 from search.budgets import MissingEnergy, budgets_of
 from search.constraints import UNITS, Constraint, DeviceConstraint, field_of, names_of
 from search.space import Space
+
+DERIVE_SECONDS = 30.0  # of an answer that somebody waits for; most take some hundredths
 
 
 def assess_constraints(session: Session, owner: Owner, found: Assessment, constraints: Sequence[Constraint]) -> None:
@@ -48,7 +50,8 @@ def are_reachable_together(budgets: Sequence[Budget]) -> bool:
     """Whether some architecture holds every budget: the derivation decides, exactly."""
     from search.derive import can_be_held  # loads scipy, which most requests do not need
 
-    return can_be_held(budgets)
+    with within(DERIVE_SECONDS):
+        return can_be_held(budgets)
 
 
 def _budget(session: Session, found: Assessment, space: Space, number: int, constraint: Constraint) -> Budget | None:

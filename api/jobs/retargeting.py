@@ -3,6 +3,7 @@
 JobNotSucceeded (DomainError)   409  job-not-succeeded: there is nothing to answer from yet, or never will be
 NoEvidence (DomainError)        409  no-evidence: the job left none that can be read
 JobRefused (DomainError)        422  see api.jobs.assessment
+TooHard (RuntimeError)          422  too-hard: see search.budget, api.problems
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.auth.callers import Owner
 from api.errors import DomainError
 from api.jobs.assessment import Assessment
-from api.jobs.feasibility import assess_constraints
+from api.jobs.feasibility import DERIVE_SECONDS, assess_constraints
 from api.jobs.models import FINAL, SUCCEEDED, SearchJob
 from api.tables.rows import load_entries
 from latency.table import LatencyTable
+from search.budget import within
 from search.constraints import Constraint, names_of
 from search.report.figures import figure_row
 
@@ -60,7 +62,8 @@ class Question:
         """A `DerivationView` as JSON: the `count` best architectures, or the front against the first constraint."""
         budgets = [self.found.budgets[number] for number in range(len(self.constraints))]
         evidence = self.evidence
-        ranked = evidence.front(budgets, points=POINTS) if front else evidence.rank(budgets, count)
+        with within(DERIVE_SECONDS):
+            ranked = evidence.front(budgets, points=POINTS) if front else evidence.rank(budgets, count)
         names = names_of(self.constraints)
         return {
             "samples": evidence.samples, "rank_correlation": evidence.rank_correlation, "note": evidence.note,

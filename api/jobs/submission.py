@@ -11,18 +11,19 @@ from api.auth.callers import Owner
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.jobs.assessment import Assessment
-from api.jobs.feasibility import assess_constraints
+from api.jobs.feasibility import DERIVE_SECONDS, assess_constraints
 from api.jobs.models import SearchJob
 from api.requests.schemas import MOST_OPERATORS
 from api.spaces import service as spaces
 from search.architecture import Architecture, LayerChoice
 from search.baselines import misfits
+from search.budget import within
 from search.choices import Precision
 from search.given import NotOffered, space_of
 from search.points import operating_points
 from search.pretrained import PRETRAINED, misfit
 from search.space import Space
-from search.spec import SearchSpec
+from search.spec import FEWEST, SearchSpec
 
 PLACE = "search.pretrained"
 GIVEN = "hawq.architecture"
@@ -43,6 +44,8 @@ def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
         )
     if found.space is not None and found.dataset is not None:
         _fit(found, found.space, found.dataset)
+    if found.dataset is not None and spec.strategy == "differentiable":
+        _split(found, spec.search.sides(found.dataset.examples.train))
     if found.space is not None and spec.strategy == "differentiable" and found.space.size == 1:
         told = f"{found.space.name} leaves nothing to choose, each layer has one choice: offer it more by `choices`"
         found.refuse("space-does-not-fit", "space", told)
@@ -83,7 +86,9 @@ def _can_be_timed(found: Assessment, space: Space) -> None:
 def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
     """Notes which cannot give a network within the budgets at every point of the comparison."""
     budgets = [found.budgets[number] for number in range(len(spec.constraints))]
-    for number, reason in misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)):
+    with within(DERIVE_SECONDS):
+        wrong = list(misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)))
+    for number, reason in wrong:
         found.refuse("baseline-does-not-apply", f"baselines[{number}]", reason)
 
 
@@ -148,6 +153,12 @@ def _offering(session: Session, owner: Owner, found: Assessment, space: Space, s
         told = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
         found.refuse("space-does-not-fit", field, f"{space.name} cannot offer them: {told}")
         return None
+
+
+def _split(found: Assessment, sides: tuple[int, int]) -> None:
+    if min(sides) < FEWEST:
+        told = f"leaves {sides[0]} training pictures for weights and {sides[1]} for theta, and each needs {FEWEST}"
+        found.refuse("too-few-pictures", "search.theta_share", told)
 
 
 def _fit(found: Assessment, space: Space, dataset: DatasetView) -> None:

@@ -1,11 +1,11 @@
 """Totals of constraints for people, whatever their metric."""
 
-import math
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 UNITS = {"us": "us", "uj": "uJ", "bytes": "bytes", "macs": "multiply-adds"}
-_ROUNDED = {"min": math.ceil, "max": math.floor}
+_ROUNDED = {"min": ROUND_CEILING, "max": ROUND_FLOOR}
 
 
 def value(row: Mapping[str, Any], prefix: str) -> str:
@@ -16,9 +16,15 @@ def value(row: Mapping[str, Any], prefix: str) -> str:
         found = row.get(f"{prefix}_{unit}")
         if found is not None:
             digits = 1 if unit in ("us", "uj") else 0
-            rounded = _ROUNDED.get(prefix, round)(found * 10**digits) / 10**digits
+            rounded = _rounded(found, digits, _ROUNDED.get(prefix, ROUND_HALF_EVEN))
+            if prefix == "max":  # what all take alike may lie between two that are shown
+                rounded = max(rounded, _rounded(row[f"min_{unit}"], digits, ROUND_CEILING))
             return f"{rounded:,.{digits}f} {name}"
     return "-"
+
+
+def _rounded(value: float, digits: int, rounding: str) -> Decimal:
+    return Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), rounding)
 
 
 def total(row: Mapping[str, Any]) -> str:

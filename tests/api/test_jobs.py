@@ -12,6 +12,7 @@ from api.app import create_app
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.idempotency import body_hash
+from api.jobs import feasibility
 from api.jobs.models import SearchJob
 from api.jobs.pins import load
 from api.settings import Settings
@@ -64,6 +65,11 @@ REFUSED = {
         a_job(choices={"precision": ["fp32", "w8a8"]}),
         "space-not-covered",
         "constraints[0].device",
+    ),
+    "a side of a single picture": (
+        a_job(search={"examples": 10, "theta_share": 0.1}),
+        "too-few-pictures",
+        "search.theta_share",
     ),
     "an unknown metric": (a_job(constraints=[{"metric": "colour"}]), "invalid-request", "constraints[0]"),
     "a maximum of another metric": (
@@ -141,6 +147,16 @@ def test_a_space_that_the_table_does_not_cover_is_answered_with_the_missing_oper
     assert answer["type"] == "urn:lutnas:problem:space-not-covered"
     assert answer["errors"][0]["field"] == "constraints[0].device"
     assert [(m["device"], m["kind"]) for m in answer["missing"]] == [("cpu", "mbconv")] * 4
+
+
+def test_what_cannot_be_proven_while_somebody_waits_is_refused(
+    client: TestClient, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feasibility, "DERIVE_SECONDS", 0.0)
+    both = [{"device": "cpu", "max_us": 250.0}, {"metric": "size", "max_bytes": 1e6}]
+    answer = client.post("/v1/search-jobs/validate", json=a_job(constraints=both))
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:lutnas:problem:too-hard")
+    assert "give fewer constraints" in answer.json()["detail"]
 
 
 def test_budgets_that_only_hold_alone_are_refused_together(client: TestClient, device: str) -> None:

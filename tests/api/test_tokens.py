@@ -102,7 +102,7 @@ def test_a_revoked_token_opens_nothing_and_revoking_is_not_above_ones_own(client
 def test_a_token_is_revoked_with_those_it_made_where_that_is_asked(client: TestClient) -> None:
     parent, by = made(client, "read", "submit")
     child, by_child = made(client, "read", by=by)
-    _, by_grandchild = made(client, "read", by=by_child)
+    grandchild, by_grandchild = made(client, "read", by=by_child)
     _, by_other = made(client, "read")
     assert client.delete(f"/v1/tokens/{parent['id']}").status_code == 204
     assert _opens(client, by, by_child, by_grandchild, by_other) == [False, True, True, True]
@@ -110,6 +110,8 @@ def test_a_token_is_revoked_with_those_it_made_where_that_is_asked(client: TestC
     assert _opens(client, by_child, by_grandchild) == [True, True]
     assert client.delete(f"/v1/tokens/{parent['id']}?with_made=true").status_code == 204
     assert _opens(client, by, by_child, by_grandchild, by_other) == [False, False, False, True]
+    told = [one["object_id"] for one in client.get("/v1/audit").json()["items"][:3]]
+    assert set(told) == {parent["id"], child["id"], grandchild["id"]}
     first = client.get("/v1/tokens").json()["items"]
     assert client.delete(f"/v1/tokens/{child['id']}?with_made=true").status_code == 204
     assert client.get("/v1/tokens").json()["items"] == first  # when they were taken back stands

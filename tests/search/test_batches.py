@@ -23,7 +23,7 @@ def loaded(batches: Batches, workers: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_any_number_of_workers_loads_the_same_batches(workers: int) -> None:
-    weights, theta = split_for_search(tiny_digits(), examples=None, theta_share=0.3, batch_size=16, seed=4)
+    weights, theta = split_for_search(tiny_digits(), sides=(112, 48), batch_size=16, seed=4)
     for batches in (weights, theta):
         one_by_one = [
             shifted(batches.batch(batches.order(3), n)[0], (2, 2), batches.seed, n) for n in range(len(batches))
@@ -40,7 +40,7 @@ def test_batches_of_a_calibration_differ_by_one_picture_at_most(count: int, size
 
 
 def test_weights_and_theta_learn_from_different_pictures() -> None:
-    weights, theta = split_for_search(tiny_digits(), examples=100, theta_share=0.2, batch_size=16, seed=4)
+    weights, theta = split_for_search(tiny_digits(), sides=(80, 20), batch_size=16, seed=4)
     assert (len(weights.y_N), len(theta.y_N)) == (80, 20)
     seen = {picture.numpy().tobytes() for picture in weights.x_NCHW}
     assert not seen & {picture.numpy().tobytes() for picture in theta.x_NCHW}

@@ -15,6 +15,7 @@ from search.datasets.catalog import FASHION_MNIST_SHA256
 from search.datasets.data import load_digits, load_npz, read_idx
 from search.datasets.fetch import fashion_mnist
 from search.space import Input
+from search.spec import Search
 from tests.search.builders import tiny_digits
 
 
@@ -111,7 +112,7 @@ def test_arrays_that_are_no_data_set_are_refused_by_name(
 def test_weights_and_theta_learn_from_different_pictures_that_are_all_used() -> None:
     x = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
     data = ImageData("counted", x, np.zeros(100, np.int64), x, np.zeros(100, np.int64), 10)
-    weights, theta = split_for_search(data, examples=None, theta_share=0.2, batch_size=10, seed=0)
+    weights, theta = split_for_search(data, sides=(80, 20), batch_size=10, seed=0)
     seen = [set(batches.x_NCHW.flatten().tolist()) for batches in (weights, theta)]
     assert (len(seen[0]), len(seen[1])) == (80, 20)
     assert seen[0] | seen[1] == set(range(100))
@@ -135,9 +136,10 @@ def test_pictures_that_are_not_square_shift_by_a_share_of_either_side() -> None:
 
 
 def test_a_search_needs_two_pictures_on_either_side() -> None:
-    data = tiny_digits(train=10)
-    with pytest.raises(ValueError, match=r"theta_share: 0.1 of 10 examples leaves one side less than two"):
-        split_for_search(data, examples=10, theta_share=0.1, batch_size=4, seed=0)
+    sides = Search(examples=10, theta_share=0.1).sides(1000)
+    assert sides == (9, 1)
+    with pytest.raises(ValueError, match=r"theta_share: leaves 9 examples for weights and 1 for theta: too few"):
+        split_for_search(tiny_digits(), sides=sides, batch_size=4, seed=0)
 
 
 def test_shifting_moves_whole_pictures_and_fills_with_black() -> None:
