@@ -10,6 +10,7 @@ output before it is added or given away. `rounds_input` is false where it comes 
 from collections import OrderedDict
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -221,10 +222,24 @@ class Head(nn.Module):
         conv, linear = self.weights()
         shares = ONLY_GRID if self.bits else None
         x_NCHW = self.input(x_NCHW, self.bits, ONLY_GRID) if self.bits and self.rounds_input else x_NCHW
-        pooled = self.bn.activate(F.conv2d(x_NCHW, conv), self.bits, shares).mean((2, 3))
+        features = self.bn.activate(F.conv2d(x_NCHW, conv), self.bits, shares)
+        if self.operator.is_integer and not (self.training or torch.is_grad_enabled()):
+            return F.linear(self._mean_in_steps(features), linear, self.linear.bias)
+        pooled = features.mean((2, 3))
         if self.operator.is_integer:
             pooled = self.pool(pooled, self.bits, ONLY_GRID)
         return F.linear(pooled, linear, self.linear.bias)
+
+    def _mean_in_steps(self, features: Tensor) -> Tensor:
+        """As runtimes take it, of integers: a mean often lies in the middle between two steps, and floats would go
+        either way.
+        """
+        bits = self.operator.activation_bits
+        given, own = np.float32(self.bn.step_size(bits)), np.float32(self.pool.step_size(bits))
+        sums = (features / float(given)).round().sum((2, 3))
+        pixels = np.float32(features.shape[2] * features.shape[3])
+        steps = (sums * float(given / own / pixels)).round()
+        return steps.clamp(0, 2**bits - 1) * float(own)
 
     def biased(self) -> Biased:
         """What adds the bias of each layer."""

@@ -13,8 +13,9 @@ import torch
 
 from latency.onnx_session import session
 from latency.operator import Operator
+from search import export
 from search.architecture import Architecture
-from search.blocks import MobileBlock
+from search.blocks import Head, MobileBlock
 from search.choices import Choices, Sparsity
 from search.export import MEAN_TOLERANCE, ExportMismatch, compare, onnx_model, write_onnx
 from search.finish import Trainer
@@ -185,6 +186,19 @@ def test_a_deep_integer_network_with_many_sums_is_exported(seed: int, tmp_path: 
     space = tiny_space(stages=[{"channels": 16, "layers": 12}]).offering(Choices(precision=("w8a8",), ends="w8a8"))
     network = untrained(space, [("k3_e3", "w8a8")] * 12, seed)
     write_onnx(network, tmp_path / "model.onnx", digits())
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0, 4.0])
+def test_means_in_the_middle_between_two_steps_are_rounded_as_onnxruntime_does(
+    ratio: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a step of the mean divides one of the features, many lie there."""
+    network = untrained(tiny_space().offering(Choices(precision=("w8a8",), ends="w8a8")), [("k3_e3", "w8a8")] * 3, 0)
+    head = network.head
+    assert isinstance(head, Head)
+    head.pool.rms.copy_(head.bn.rms / ratio)
+    monkeypatch.setattr(export, "MEAN_TOLERANCE", 2e-6)  # blocks before it have 7e-7
+    write_onnx(network.eval(), tmp_path / "model.onnx", digits())
 
 
 def optimised(network: Network, folder: Path) -> dict[str, str]:
