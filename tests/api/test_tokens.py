@@ -1,6 +1,8 @@
 """Tokens: nobody makes one that may do more, an agent's reaches one device, a team's reach its members."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -121,13 +123,20 @@ def _opens(client: TestClient, *headers: httpx.Headers) -> list[bool]:
     return [client.get("/v1/tokens/self", headers=one).status_code == 200 for one in headers]
 
 
-def test_a_token_that_was_revoked_a_moment_ago_makes_none(settings: Settings, database: Database) -> None:
-    remembering = settings.model_copy(update={"known_token_seconds": 60.0})
+@contextmanager
+def _remembered(settings: Settings, database: Database) -> Iterator[tuple[TestClient, str]]:
+    """A client whose token, of that id, this process remembers."""
     with database.write() as session:
         secret = make_token(session, owner="main", name="here", scopes=["admin"])
-    with TestClient(create_app(remembering), headers={"Authorization": f"Bearer {secret}"}) as client:
+    remembering = create_app(settings.model_copy(update={"known_token_seconds": 60.0}))
+    with TestClient(remembering, headers={"Authorization": f"Bearer {secret}"}) as client:
         for _ in range(2):  # the first one notes its use, the second is remembered
             own = client.get("/v1/tokens/self").json()["id"]
+        yield client, own
+
+
+def test_a_token_that_was_revoked_a_moment_ago_makes_none(settings: Settings, database: Database) -> None:
+    with _remembered(settings, database) as (client, own):
         with database.write() as session:  # as another process does
             session.execute(update(Token).where(Token.id == own).values(revoked_at=datetime.now(UTC)))
         answer = client.post("/v1/tokens", json={"name": "x", "scopes": ["read"]})
@@ -366,12 +375,7 @@ def test_tries_come_back_evenly_with_time() -> None:
 def test_a_remembered_token_is_refused_as_soon_as_this_process_revoked_it(
     settings: Settings, database: Database
 ) -> None:
-    remembering = settings.model_copy(update={"known_token_seconds": 60.0})
-    with database.write() as session:
-        secret = make_token(session, owner="main", name="here", scopes=["admin"])
-    with TestClient(create_app(remembering), headers={"Authorization": f"Bearer {secret}"}) as client:
-        for _ in range(2):  # the first one notes its use, the second is remembered
-            own = client.get("/v1/tokens/self").json()["id"]
+    with _remembered(settings, database) as (client, own):
         assert client.delete(f"/v1/tokens/{own}").status_code == 204
         assert client.get("/v1/tokens/self").json()["type"] == "urn:lutnas:problem:token-revoked"
 
