@@ -1,5 +1,6 @@
 """Trials: the best finalists train for a while, and the one that does best is derived."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from itertools import takewhile
@@ -251,33 +252,37 @@ def test_small_losses_put_none_out_by_luck() -> None:
     assert order(worths(pair, [-0.113, -0.100], length=0.25)) == [0, 1]
 
 
-def test_a_trial_whose_training_ends_in_no_number_costs_the_others_nothing(
-    digits: ImageData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = start(digits)
-    calm = [report for report in run if report.phase in ("trial", "derive")]
-    whole = run.choosing.trials
-    assert whole is not None
-    train, diverging = Trainer._train, whole.finalists[1].architecture
+def test_a_trial_whose_training_ends_in_no_number_costs_the_others_nothing(digits: ImageData) -> None:
+    searcher, space = start(digits).searcher, tiny_space()
+    architectures = [Architecture.from_indices(space, (number,) * 3) for number in range(3)]
 
-    def diverges(self: Trainer, x: torch.Tensor, y: torch.Tensor) -> tuple[float, torch.Tensor]:
-        loss, output = train(self, x, y)
-        return (float("nan") if self.network.architecture == diverging and self.step == 3 else loss), output
+    def tried(*starts: Callable[[Architecture], Network]) -> Trials:
+        found = Trials(
+            [Finalist(one, partial(begin, one), -1.0) for one, begin in zip(architectures, starts, strict=True)],
+            plan=[(3, 2)], data=training_part(digits, searcher.weight_batches), held_out=searcher.theta_batches,
+            settings=Finish(epochs=2, batch_size=32), seed=0,
+        )  # fmt: skip
+        told = list(found)
+        assert (found.step, told[-1].step) == (found.steps, found.steps)
+        return found
 
-    monkeypatch.setattr(Trainer, "_train", diverges)
-    again = start(digits)
-    told = []
-    for report in again:
-        told.append(report)
-        if report.phase == "derive":
-            break
-    trials = again.choosing.trials
-    assert trials is not None
-    assert [score == score for score in trials.scores[0]] == [True, False, True]
-    assert [trials.scores[0][0], trials.scores[0][2]] == [whole.scores[0][0], whole.scores[0][2]]
-    assert (trials.step, trials.steps) == (whole.steps, whole.steps)
-    assert len([one for one in told if one.phase == "trial"]) < len([one for one in calm if one.phase == "trial"])
-    assert again.architecture != diverging
+    calm, one_diverged = tried(new, new, new), tried(new, without_numbers, new)
+    first, second, third = one_diverged.scores[0]
+    assert [first, third] == [calm.scores[0][0], calm.scores[0][2]]
+    assert np.isnan(second)
+    assert one_diverged.best().architecture != architectures[1]
+
+
+def new(architecture: Architecture) -> Network:
+    return Network.new(architecture, 0)
+
+
+def without_numbers(architecture: Architecture) -> Network:
+    """Its loss is none from the first step on."""
+    network = new(architecture)
+    with torch.no_grad():
+        next(network.head.parameters()).fill_(float("nan"))
+    return network
 
 
 def test_a_trial_that_ends_in_no_number_is_out_and_leaves_the_others_as_they_are() -> None:
