@@ -26,12 +26,13 @@ class Measurement(NamedTuple):
 
 
 def measure_model(
-    path: Path, *, threads: int = 1, seed: int = 0, patience: Patience = PATIENCE, timers: Clocks | None = None,
+    path: Path, *, threads: int = 1, seed: int = 0, patience: Patience | None = None, timers: Clocks | None = None,
     runtime: str = DEFAULT,
 ) -> Measurement:  # fmt: skip
     """Times the file at `path` on random pixels in [0, 1], batch 1, by `runtime` on this machine.
 
-    Thread CPU time for one thread, wall time for more. Raises ProfilerError.
+    Thread CPU time for one thread, wall time for more. `patience` is PATIENCE where none is given. Raises
+    ProfilerError.
     """
     ran_by = make_runtime(runtime)
     call = ran_by.open(path, threads=threads, seed=seed)
@@ -39,7 +40,7 @@ def measure_model(
         call()
     samples: list[list[int]] = [[]]
     for _ in time_in_turns(
-        lambda _: call, samples, [0], patience, timers or clocks(threads if ran_by.computes_here else None)
+        lambda _: call, samples, [0], patience or PATIENCE, timers or clocks(threads if ran_by.computes_here else None)
     ):
         pass
     return measurement(samples[0])

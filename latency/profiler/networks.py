@@ -19,17 +19,18 @@ def measure_networks(
     runtime: Runtime,
     threads: int = 1,
     progress: Progress | None = None,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
 ) -> list[Measurement]:
     """Measured latency of each of `networks`, operators in order from stem to head, with random weights, batch 1.
 
     Networks take turns, so that a busy moment hits all of them alike. `progress` gets (done, total, seconds_left).
-    Raises ProfilerError.
+    `patience` is PATIENCE where none is given. Raises ProfilerError.
     """
     if not networks:
         raise ProfilerError("there are no networks to time")
     for operator in dict.fromkeys(operator for network in networks for operator in network):
         runtime.refuse(operator)
+    patience = patience or PATIENCE
     timers = clocks(threads if runtime.computes_here else None)
     bench = Bench([tuple(network) for network in networks], runtime, threads=threads, room=room())
     samples: list[list[int]] = [[] for _ in networks]

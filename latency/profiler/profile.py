@@ -33,7 +33,7 @@ def profile(
     seed: int = 0,
     draft: Path | None = None,
     progress: Progress | None = None,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
     runtime: str = DEFAULT,
     core: int | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -43,7 +43,8 @@ def profile(
     Each row is the 10th percentile of thread CPU time (wall time with more threads), shared out from whole chains;
     p10 and p90 tell how far it moves when other chains are drawn. `progress` gets (done, total, seconds_left). A
     profile that was stopped goes on from `draft`, which the caller deletes once the table is kept. `core` is the one to
-    stay on. Raises ProfilerError, and FieldError where `note`, of at most 1000 characters, or `device` is none.
+    stay on; `patience` is PATIENCE where none is given. Raises ProfilerError, and FieldError where `note`, of at most
+    1000 characters, or `device` is none.
     """
     plan, ran_by = make_plan(tuple(operators), seed=seed), make_runtime(runtime)
     for operator in plan.operators:
@@ -60,7 +61,7 @@ def profile(
     kept = Draft(draft, fingerprint, len(plan.graphs)) if draft else None
     bench = Bench(plan.graphs, ran_by, threads=threads, room=room())
     with pinned(core):
-        samples, wall_share = _time(plan, bench, timers, kept, progress, patience)
+        samples, wall_share = _time(plan, bench, timers, kept, progress, patience or PATIENCE)
     measured_us = np.array([np.percentile(calls, 10) / 1000 for calls in samples])
     told = _tell(plan, measured_us, samples, f"{timers.name}{'' if core is None else f' on core {core}'}", wall_share)
     return LatencyTable(

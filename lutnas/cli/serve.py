@@ -81,7 +81,7 @@ def serve(host: str, port: int, worker: bool, log_level: "Level | None", tied_to
     except (OSError, ValueError, StoreError) as error:
         detail = f"cannot use the store {settings.artifacts}: {error}"
         raise Failure(detail, hint="LUTNAS_ARTIFACTS names it") from error
-    listener = _listen(host, port)
+    listener = listen(host, port)
     address = _address(host, listener.getsockname()[1])
     logs.configure(settings.log_format, level)
     config = uvicorn.Config(create_app(settings), log_config=None, log_level=level, access_log=False)  # we have our own
@@ -204,7 +204,8 @@ def _ping(output: Output) -> int:
     return ExitCode.OK if answered else ExitCode.ERROR
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket whose connections wait for no acknowledgement. Raises Failure."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)

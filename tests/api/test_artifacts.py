@@ -152,7 +152,7 @@ class _Drips(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         for _ in range(4):
-            time.sleep(0.3)
+            time.sleep(0.9)
             self.wfile.write(b"0123456789")
             self.wfile.flush()
 
@@ -163,7 +163,7 @@ class _Drips(BaseHTTPRequestHandler):
 def test_a_file_that_takes_longer_than_an_answer_may_is_read_whole(
     bucket_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.artifacts.bucket.SILENT_SECONDS", 0.8)
+    monkeypatch.setattr("api.artifacts.bucket.SILENT_SECONDS", 3.0)
     monkeypatch.setattr("api.artifacts.bucket.READ_SECONDS", 0.1)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Drips) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks._joint_methods import METHODS, Tuning
+from benchmarks._joint_methods import METHODS, SEARCH, Tuning
 from benchmarks._joint_pictures import PAIRS, overlaid, untested
 from benchmarks._joint_runs import TRAININGS, Cell, about, cell_named, cells, training_seeds
 from benchmarks._joint_task import (
@@ -218,7 +218,9 @@ def large_digits() -> ImageData:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_method_derives_what_it_may_within_every_budget(method: str) -> None:
+def test_each_method_derives_what_it_may_within_every_budget(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks._joint_methods.SEARCH", SEARCH.model_copy(update={"evidence_samples": 16}))
+    monkeypatch.setattr("benchmarks._joint_methods.FINALISTS", 8)
     use_threads(1)  # as the benchmark: two processes of two threads on two cores wait for each other without end
     tasks = [Task("size", share, cost_of("size", None)) for share in BUDGET_SHARES["size"]]
     found = list(METHODS[method](tasks, Tuning(untested(large_digits()), seed=0)))

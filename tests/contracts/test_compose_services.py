@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.servers.running import running
@@ -18,6 +19,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((REPOSITORY / "docker-compo
 TOKEN = "a-token-for-this-test-only"
 
 
+@pytest.mark.timeout(600)  # each look at a worker is a program of its own
 def test_the_services_start_and_pass_their_health_checks(
     postgres_url: str, fresh_redis_url: str, tmp_path: Path
 ) -> None:

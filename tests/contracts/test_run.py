@@ -63,6 +63,7 @@ def test_an_unknown_command_fails_and_installs_nothing(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
+@pytest.mark.timeout(600)  # two environments are made
 def test_it_installs_once_for_two_calls_and_again_after_one_was_cut_off(checkout: Path) -> None:
     calls = [start(checkout, "bench", "echo", "two words"), start(checkout, "bench", "echo", "two words")]
     answers = [finish(call) for call in calls]

@@ -29,12 +29,9 @@ COMPARED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
+def calm(served: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What comes of the job on one worker that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("calm")
-    site = Site(folder, f"sqlite:///{folder / 'lutnas.sqlite'}", "filesystem://")
-    with site.serve() as client, site.worker("only"):
-        return came(client, client.submit(spec(**COMPARED))["id"], folder)
+    return came(served, served.submit(spec(**COMPARED))["id"], tmp_path_factory.mktemp("calm"))
 
 
 def report_of(client: Client, job: str, folder: Path) -> dict[str, Any]:
@@ -176,7 +173,7 @@ def test_rows_are_the_same_after_a_pause_and_when_workers_are_told_to_stop(sqlit
         until(lambda: shared(client, job, 1))  # on a busy machine the rest may be done before another comes
         ours = own(client, job, [a, b])
         ours.terminate()
-        assert ours.wait(timeout=30) == 0
+        assert ours.wait(timeout=120) == 0
         assert came(client, job, sqlite_site.folder) == calm
         assert sum(network["lost"] for network in client.comparison(job)) == 0
 

@@ -98,7 +98,7 @@ def test_sigterm_pause_and_cancel_take_effect_at_the_next_step(site: Site, calm:
             job = client.submit(spec())["id"]
             until(lambda: progress(client, job, "search"))
             worker.terminate()
-            assert worker.wait(timeout=30) == 0
+            assert worker.wait(timeout=120) == 0
         assert client.job(job)["state"] == "queued"
         with site.worker("paused"):
             until(lambda: client.job(job)["state"] == "running")

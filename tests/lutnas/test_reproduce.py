@@ -9,6 +9,7 @@ import pytest
 from api.db.session import Database
 from api.jobs.lease import fail
 from api.jobs.models import SearchJob
+from tests.e2e.conftest import until
 from tests.lutnas.conftest import Service
 from tests.lutnas.part_of_a_worker import finish, submit, take
 
@@ -31,11 +32,12 @@ def done(service: Service, database: Database, spec: dict[str, Any]) -> str:
 
 def newest(service: Service, first: str) -> str:
     """The job that repeats `first`, as soon as the command has submitted it."""
-    while True:
-        found: list[Any] = service.data("jobs", "list", "--state", "queued")
-        for job in found:
-            if job["reproduces"] == first:
-                return str(job["id"])
+
+    def repeating() -> str | None:
+        queued: list[Any] = service.data("jobs", "list", "--state", "queued")
+        return next((str(job["id"]) for job in queued if job["reproduces"] == first), None)
+
+    return str(until(repeating))
 
 
 def test_the_same_files_are_told_by_exit_code_0(service: Service, database: Database, done: str) -> None:

@@ -1,6 +1,5 @@
 """`lutnas serve` and `lutnas migrate`: how they start, what they leave and how they end."""
 
-import http.client
 import json
 import os
 import re
@@ -14,13 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
 import uvicorn
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from api.app import create_app
@@ -31,7 +29,7 @@ from api.db.migrate import upgrade
 from api.db.session import Database
 from api.settings import Settings
 from lutnas.cli import cli
-from lutnas.cli.serve import WORKER_PACKAGES, ended_by_signals
+from lutnas.cli.serve import WORKER_PACKAGES, ended_by_signals, listen
 from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM
 from tests.search.builders import tiny_space
@@ -66,6 +64,15 @@ def run(home: Path, *arguments: str, **more: str) -> "subprocess.CompletedProces
     return subprocess.run(command, env=environ(home, **more), capture_output=True, text=True, check=False, timeout=60)
 
 
+def refused(home: Path, *arguments: str, **more: str) -> Result:
+    """The command in this process, which says what is wrong before anything begins."""
+    environ = {"LUTNAS_HOME": str(home), "XDG_CONFIG_HOME": str(home), **more}
+    done = CliRunner().invoke(cli, list(arguments), env=environ, catch_exceptions=False)
+    assert done.exit_code == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
 def test_it_makes_a_token_that_only_its_owner_reads_and_says_where(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, ready):
         token = Path(ready["token_file"])
@@ -76,17 +83,12 @@ def test_it_makes_a_token_that_only_its_owner_reads_and_says_where(tmp_path: Pat
         assert httpx.get(f"{ready['address']}/v1/tokens/self").status_code == 401
 
 
-def test_an_answer_goes_out_whole_without_waiting_for_the_client_to_acknowledge_its_head(tmp_path: Path) -> None:
-    took = list[float]()
-    with serving(tmp_path) as (_, ready):
-        connection = http.client.HTTPConnection(urlsplit(ready["address"]).netloc, timeout=60)
-        for _ in range(60):  # a new connection is acknowledged at once for a while
-            begin = time.monotonic()
-            connection.request("GET", "/healthz")
-            assert connection.getresponse().read()
-            took.append(time.monotonic() - begin)
-        connection.close()
-    assert min(took[30:]) < 0.03  # 0.04 s is what Linux waits before it acknowledges
+def test_an_answer_goes_out_whole_without_waiting_for_the_client_to_acknowledge_its_head() -> None:
+    """Else it takes the 40 ms that Linux waits before it acknowledges."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_command_of_this_machine_finds_it_without_being_told(tmp_path: Path) -> None:
@@ -133,25 +135,20 @@ def test_a_signal_before_the_server_runs_ends_it_once_it_does(tmp_path: Path) ->
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = run(tmp_path, "serve", "--port", str(port))
-    assert done.returncode == 1
+        done = refused(tmp_path, "serve", "--port", str(port))
     assert f"error: cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "hint: take another with --port" in done.stderr
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
-    done = run(tmp_path, "serve", LUTNAS_LEASE_SECONDS="soon")
-    assert done.returncode == 1
+    done = refused(tmp_path, "serve", LUTNAS_LEASE_SECONDS="soon")
     assert "LUTNAS_LEASE_SECONDS: " in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_database_that_is_not_there_is_said_without_the_password(tmp_path: Path) -> None:
-    done = run(tmp_path, "migrate", LUTNAS_DATABASE_URL="postgresql://lutnas:secret-word@127.0.0.1:9/lutnas")
-    assert done.returncode == 1
+    done = refused(tmp_path, "migrate", LUTNAS_DATABASE_URL="postgresql://lutnas:secret-word@127.0.0.1:9/lutnas")
     assert "error: cannot use the database" in done.stderr
     assert "secret-word" not in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -165,10 +162,8 @@ def test_a_database_that_is_not_there_is_said_without_the_password(tmp_path: Pat
 def test_a_home_or_a_database_that_cannot_be_is_an_error(tmp_path: Path, changes: dict[str, str], said: str) -> None:
     (file := tmp_path / "file").write_text("no database " * 100)
     for command in ("serve", "migrate"):
-        done = run(tmp_path, command, **{name: value.format(file=file) for name, value in changes.items()})
-        assert done.returncode == 1
+        done = refused(tmp_path, command, **{name: value.format(file=file) for name, value in changes.items()})
         assert said.format(file=file) in done.stderr
-        assert "Traceback" not in done.stderr
 
 
 def test_a_store_that_is_not_there_though_it_was_used_is_not_made_anew(tmp_path: Path) -> None:
@@ -178,19 +173,17 @@ def test_a_store_that_is_not_there_though_it_was_used_is_not_made_anew(tmp_path:
     with database.write() as session:
         record(session, "main", StoredFile("x", "jobs/a/1/x", 1, "0", "x/y"))
     database.close()
-    done = run(tmp_path, "serve", "--port", "0", LUTNAS_ARTIFACTS=str(store))
-    assert done.returncode == 1
+    done = refused(tmp_path, "serve", "--port", "0", LUTNAS_ARTIFACTS=str(store))
     assert f"error: cannot use the store {store}: {store} is not there: is it mounted?" in done.stderr
     assert not store.exists()
 
 
 def test_a_store_that_cannot_be_is_told_before_anything_listens(tmp_path: Path) -> None:
     (file := tmp_path / "file").write_text("no folder")
-    done = run(tmp_path, "serve", "--port", "0", "--json", LUTNAS_ARTIFACTS=str(file / "artifacts"))
-    assert (done.returncode, done.stdout) == (1, "")
+    done = refused(tmp_path, "serve", "--port", "0", "--json", LUTNAS_ARTIFACTS=str(file / "artifacts"))
+    assert done.stdout == ""
     assert f"error: cannot use the store {file / 'artifacts'}" in done.stderr
     assert "hint: LUTNAS_ARTIFACTS names it" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [["worker"], ["serve", "--worker", "--port", "0"]], ids=" ".join)
@@ -225,16 +218,14 @@ def test_nobody_else_reads_the_database_nor_what_is_beside_it(tmp_path: Path) ->
 
 
 def test_a_ping_without_a_broker_is_no_answer(tmp_path: Path) -> None:
-    done = run(tmp_path, "worker", "--ping", "--json", LUTNAS_BROKER_URL="redis://127.0.0.1:9/0")
-    assert (done.returncode, json.loads(done.stdout)["answered"]) == (1, False)
+    done = refused(tmp_path, "worker", "--ping", "--json", LUTNAS_BROKER_URL="redis://127.0.0.1:9/0")
+    assert not json.loads(done.stdout)["answered"]
     assert "warning: the broker does not answer" in done.stderr
 
 
 def test_collecting_without_a_database_is_an_error(tmp_path: Path) -> None:
-    done = run(tmp_path, "collect")
-    assert done.returncode == 1
+    done = refused(tmp_path, "collect")
     assert "error: cannot use the database" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_migrate_makes_the_tables_and_can_be_said_twice(tmp_path: Path, database_url: str) -> None:
@@ -245,14 +236,12 @@ def test_migrate_makes_the_tables_and_can_be_said_twice(tmp_path: Path, database
 
 
 def test_a_database_that_a_newer_version_made_is_refused_and_left_as_it_is(tmp_path: Path, database_url: str) -> None:
-    assert run(tmp_path, "migrate", LUTNAS_DATABASE_URL=database_url).returncode == 0
+    upgrade(database_url)
     engine = make_engine(database_url, foreign_keys=False)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    refused = run(tmp_path, "serve", "--port", "0", LUTNAS_DATABASE_URL=database_url)
-    assert refused.returncode == 1
-    assert "stands at revision 9999" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    done = refused(tmp_path, "serve", "--port", "0", LUTNAS_DATABASE_URL=database_url)
+    assert "stands at revision 9999" in done.stderr
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
     engine.dispose()
@@ -303,6 +292,7 @@ def test_it_ends_so_even_while_somebody_reads_the_events_of_a_job(tmp_path: Path
         assert process.returncode == 1, said
 
 
+@pytest.mark.timeout(400)
 def test_a_worker_answers_a_ping_and_nobody_does_without_one(tmp_path: Path) -> None:
     with serving(tmp_path, "--worker") as (process, _):
         for _ in range(10):  # each waits five seconds for an answer

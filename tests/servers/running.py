@@ -15,9 +15,15 @@ from tests.servers.tether import tethered
 
 @contextmanager
 def running(
-    command: Sequence[str], answers: Callable[[], bool], *, cwd: Path, env: Mapping[str, str], log: Path
+    command: Sequence[str],
+    answers: Callable[[], bool],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    ended_by: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`command` from the time it answers; ended by SIGTERM. Raises ServerError with the end of its log if it fails."""
+    """`command` from the time it answers to `ended_by`. Raises ServerError with the end of its log if it fails."""
     with log.open("wb") as sink:
         # SIGTERM, as a command of ours has children of its own to take along.
         tied = tethered(command, on_parent_death=signal.SIGTERM)
@@ -27,8 +33,8 @@ def running(
         yield process
     finally:
         if process.poll() is None:
-            process.terminate()
-        process.wait(timeout=30)
+            process.send_signal(ended_by)
+        process.wait(timeout=120)  # a worker compiles or imports, before it looks
 
 
 def is_alive(process: psutil.Process) -> bool:

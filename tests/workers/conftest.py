@@ -1,5 +1,6 @@
 """A service in this process, with the tiny space and a device that covers it, whose jobs a test works at itself."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,23 @@ from api.auth.service import ensure_token
 from api.db.migrate import upgrade
 from api.db.session import Database
 from api.settings import Settings
+from latency.profiler.measure import Patience
 from tests.e2e.conftest import made_up_table
 from tests.search.builders import tiny_space
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests judge no latency."""
+    monkeypatch.setattr("workers.timing.PATIENCE", Patience(least=0.0, most=0.0))
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as every test finds it, made once."""
+    file = tmp_path_factory.mktemp("migrated") / "lutnas.db"
+    upgrade(f"sqlite:///{file}")
+    return file
 
 
 @pytest.fixture
@@ -21,9 +37,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def client(settings: Settings, migrated: Path) -> Iterator[TestClient]:
     settings.home.mkdir()
-    upgrade(settings.database_url)
+    shutil.copy(migrated, settings.home / "lutnas.db")
     database = Database(settings.database_url)
     token = ensure_token(settings, database)
     database.close()
