@@ -4,6 +4,7 @@ Errors: none reach a caller of `ring`: a job is queued by its row, and the sweep
 """
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ QUEUE = "search.cpu"
 IN_FOLDERS = "filesystem://"
 _REDIS = ("redis://", "rediss://")
 _PATIENCE_SECONDS = 2.0
+_LOOK_SECONDS = 0.4  # of a probe, which asks twice and is given a second by who asks for it
 _logger = logging.getLogger(__name__)
 
 
@@ -39,6 +41,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         enable_utc=True,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker waits for as long as it takes, and jobs come by the sweeper
         broker_channel_error_retry=True,  # a folder of messages that fails for a moment ends no worker
         broker_transport_options=_transport_options(settings),
         # Announcing a job must not hold up the answer to a request: the sweeper tries again.
@@ -73,7 +76,7 @@ class Bell:
     def is_silent(self) -> bool:
         """Whether the broker answers and has no ring that a worker has yet to hear: all were heard, or lost."""
         try:
-            with self._connection() as connection:
+            with self._connection(_PATIENCE_SECONDS) as connection:
                 try:
                     waiting = connection.default_channel.queue_declare(QUEUE, passive=True).message_count
                 except connection.channel_errors:  # no such queue: Redis has none that is empty
@@ -88,16 +91,18 @@ class Bell:
         if (folder := self._app.conf.broker_transport_options.get("data_folder_out")) is not None:
             return None if os.access(folder, os.W_OK) else f"{folder} cannot be written"
         try:
-            with self._connection():
+            with self._connection(_LOOK_SECONDS):
                 return None
         except Exception as error:  # as in `ring`
             return f"does not answer: {type(error).__name__}"
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """To a broker that answers within some seconds; raises what its library raises where it does not."""
-        with self._app.connection_for_write(connect_timeout=_PATIENCE_SECONDS) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+    def _connection(self, seconds: float) -> Iterator[Any]:
+        """To a broker that answers within `seconds`; raises what its library raises where it does not."""
+        options = dict(self._app.conf.broker_transport_options)
+        options |= {name: seconds for name in ("socket_timeout", "socket_connect_timeout") if name in options}
+        with self._app.connection_for_write(connect_timeout=seconds, transport_options=options) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=math.ceil(seconds))
             yield connection
 
     def close(self) -> None:

@@ -26,7 +26,6 @@ from api.jobs.pins import JobInputs, load
 from api.settings import Settings
 from api.telemetry.context import learn
 from api.telemetry.metrics import NETWORKS
-from search import state
 from search.comparison import Comparison
 from search.machine import use_threads
 from search.run import SearchRun
@@ -36,7 +35,7 @@ from workers.bounds import Bounds
 from workers.environment import machine
 from workers.failures import problem_of
 from workers.heart import NetworkHeart
-from workers.inputs import load_data, make_run
+from workers.inputs import load_checkpoint, load_data, make_run
 from workers.pace import Pace
 
 _logger = logging.getLogger(__name__)
@@ -161,9 +160,8 @@ def _checkpoint(database: Database, store: ArtifactStore, job_id: str) -> State:
         if found is None:
             raise LookupError(f"{job_id} has no checkpoint any more")
         try:
-            with store.local(found[0]) as file:
-                return state.load(file)
+            return load_checkpoint(found, store)
         except (StoreError, StateError, OSError):
-            if found[0] == missed:
+            if found.path == missed:
                 raise
-            missed = found[0]
+            missed = found.path

@@ -18,8 +18,10 @@ import search.comparison
 import search.extension
 import search.run
 from api.artifacts.store import ArtifactStore
-from api.jobs.pins import JobInputs, StoredWeights
+from api.jobs.lease import KeptCheckpoint
+from api.jobs.pins import JobInputs, PinnedFile
 from api.settings import Settings
+from search import state
 from search.budgets import budgets_of
 from search.datasets import BUILT_IN, ImageData
 from search.datasets import load as load_built_in
@@ -28,7 +30,7 @@ from search.derive import Budget
 from search.extension import ExtensionRun
 from search.measuring import Measure
 from search.run import SearchRun
-from search.state import State
+from search.state import State, StateError
 from search.supernet.pretrained import read_pretrained
 
 _logger = logging.getLogger(__name__)
@@ -45,8 +47,8 @@ class DataChanged(Exception):
 def load_data(inputs: JobInputs, settings: Settings, store: ArtifactStore) -> ImageData:
     """The job's data set. Raises DataChanged, search.datasets.DatasetError, DatasetOutOfReach."""
     pinned = inputs.dataset
-    if pinned.artifact_path is not None:
-        with store.local(pinned.artifact_path) as file:
+    if pinned.file is not None:
+        with _unchanged(pinned.file, store, DataChanged) as file:
             return load_npz(pinned.name, file, inputs.space.classes)
     if BUILT_IN[pinned.name].content_hash != pinned.content_hash:
         raise DataChanged(f"{pinned.name} of this worker is not the one the job was submitted with: update the worker")
@@ -74,7 +76,7 @@ def make_run(
     """
     spec, space, held = inputs.spec, inputs.space, budgets(inputs)
     if inputs.extended is not None:
-        with _unchanged(inputs.extended, store) as path:
+        with _unchanged(inputs.extended, store, WeightsChanged) as path:
             return ExtensionRun(spec, space=space, data=data, budgets=held, weights=path)
     weights = load_weights(inputs, store)
     return SearchRun(spec, space=space, data=data, budgets=held, measure=measure, pretrained=weights)
@@ -84,20 +86,30 @@ def load_weights(inputs: JobInputs, store: ArtifactStore) -> dict[str, Tensor] |
     """The weights that the search starts from, where it does. Raises WeightsChanged, PretrainedMisfit."""
     if inputs.pretrained is None:
         return None
-    with _unchanged(inputs.pretrained, store) as path:
+    with _unchanged(inputs.pretrained, store, WeightsChanged) as path:
         return read_pretrained(path)
 
 
 @contextmanager
-def _unchanged(weights: StoredWeights, store: ArtifactStore) -> Iterator[Path]:
-    """The file of the weights; raises WeightsChanged."""
-    with store.local(weights.artifact_path) as path:
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != weights.sha256:
-                raise WeightsChanged(
-                    f"{weights.artifact_path} is not the file that the job was submitted with: restore it"
-                )
+def _unchanged(pinned: PinnedFile, store: ArtifactStore, changed: type[Exception]) -> Iterator[Path]:
+    """The file, as it was when the job was submitted; raises `changed`."""
+    with store.local(pinned.path) as path:
+        if _sha256(path) != pinned.sha256:
+            raise changed(f"{pinned.path} is not the file that the job was submitted with: restore it")
         yield path
+
+
+def load_checkpoint(kept: KeptCheckpoint, store: ArtifactStore) -> State:
+    """What a job goes on from. Raises StateError where the file is not what was kept, StoreError where it is gone."""
+    with store.local(kept.path) as path:
+        if _sha256(path) != kept.sha256:
+            raise StateError(f"{kept.path} is not the file that was kept")
+        return state.load(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def budgets(inputs: JobInputs) -> tuple[Budget, ...]:

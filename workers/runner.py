@@ -40,6 +40,7 @@ from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
 from search.run import SearchRun
+from search.state import StateError
 from workers import away, storing
 from workers.aiding import aid
 from workers.bounds import Bounds
@@ -48,7 +49,7 @@ from workers.ending import PausedByUser, Stopped, Unloaded, from_the_store, outc
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
-from workers.inputs import age_of, load_data, make_run
+from workers.inputs import age_of, load_checkpoint, load_data, make_run
 from workers.log import AttemptLog
 from workers.on_device import DeviceTimer
 from workers.pace import Pace
@@ -148,7 +149,7 @@ class Attempt:
         with Bounds(inputs.limits, spent_seconds=spent, clock=self.clock) as self.bounds:
             self._search(inputs, checkpoint)
 
-    def _search(self, inputs: JobInputs, checkpoint: tuple[str, int] | None) -> None:
+    def _search(self, inputs: JobInputs, checkpoint: door.KeptCheckpoint | None) -> None:
         use_threads(inputs.threads)
         here = environment(inputs.threads)
         with from_the_store():
@@ -160,7 +161,7 @@ class Attempt:
         if not self.bounds.holds_memory:
             self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
         if checkpoint is not None:
-            self._resume(run, here, *checkpoint)
+            self._resume(run, here, checkpoint)
         away.not_loaded.clear()  # who had to wait for this one comes first again
         for report in run.until_trained() if isinstance(run, SearchRun) else run:
             self._after_step(run, report, inputs, here)
@@ -229,25 +230,31 @@ class Attempt:
             self.reported = self.clock()
         self.sleep(WAIT_SECONDS)
 
-    def _resume(self, run: Run, here: dict[str, Any], path: str, step: int) -> None:
-        with from_the_store(), self.store.local(path) as file:
-            kept = state.load(file)
+    def _resume(self, run: Run, here: dict[str, Any], checkpoint: door.KeptCheckpoint) -> None:
+        try:
+            with from_the_store():
+                kept = load_checkpoint(checkpoint, self.store)
+        except (StoreError, StateError) as error:
+            self._begin_anew(f"the checkpoint cannot be read ({error})")
+            return
         age = age_of(kept["run"])
         if age == "newer":  # it waits for a worker that is
             raise Unloaded(RuntimeError("the checkpoint is of a newer version of lutnas than this worker: upgrade it"))
         if age == "older":
-            detail = "the checkpoint is of another version of lutnas: the job begins anew, with the inputs that it has"
-            self._write("warning", 0, {"detail": detail})
-            self._end(lambda session: door.begin_anew(session, self.lease))
+            self._begin_anew("the checkpoint is of another version of lutnas")
             return
         run.load_state_dict(kept["run"])
-        self.step = step
+        self.step = step = checkpoint.step
         _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
         if kept["environment"] != here:
             detail = (
                 f"goes on in another environment, so the result may differ in bits: {kept['environment']}, now {here}"
             )
             self._write("warning", step, {"detail": detail})
+
+    def _begin_anew(self, why: str) -> None:
+        self._write("warning", 0, {"detail": f"{why}: the job begins anew, with the inputs that it has"})
+        self._end(lambda session: door.begin_anew(session, self.lease))
 
     def _after_step(self, run: Run, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
         self.step = report.step

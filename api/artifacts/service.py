@@ -15,6 +15,7 @@ from api.artifacts.store import StoredFile
 from api.auth.callers import Owner
 from api.errors import NotFound
 from api.ids import new_id
+from api.jobs.models import Checkpoint
 from api.requests.asked import may_fetch
 
 
@@ -26,8 +27,8 @@ class ArtifactUnknown(NotFound):
 
 
 def are_there(session: Session) -> bool:
-    """Whether the database names a file of the store."""
-    return session.scalar(select(Artifact.id).limit(1)) is not None
+    """Whether the database names a file of the store, the checkpoint of a running job included."""
+    return any(session.scalar(select(column).limit(1)) is not None for column in (Artifact.id, Checkpoint.job_id))
 
 
 def record(session: Session, owner: str, file: StoredFile) -> Artifact:

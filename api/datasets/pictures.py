@@ -4,6 +4,7 @@ Nothing is unpacked to a path of the archive's choosing: members are read one by
 that looks at each picture's size and one that decodes, so that memory holds a single picture.
 """
 
+import io
 import tarfile
 import tempfile
 import warnings
@@ -124,7 +125,7 @@ def _decode(
         with _image(member) as image:
             try:
                 pixels = _pixels(image, "L" if shape[0] == 1 else "RGB")
-            except (OSError, ValueError, SyntaxError) as error:
+            except Exception as error:  # as in `_verify`
                 raise DatasetRefused(member.path, f"is a broken image: {error}") from error
         planes = pixels[None] if shape[0] == 1 else np.moveaxis(pixels, -1, 0)
         file.seek(position[number] * picture_bytes)
@@ -251,7 +252,7 @@ def _headers(max_bytes: int) -> type[tarfile.TarInfo]:
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     file = archive.extractfile(info)
     assert file is not None  # a plain file
-    return file
+    return io.BytesIO(file.read())  # libtiff asks a file for its number, which tarfile's have not
 
 
 def _check_path(path: str) -> None:

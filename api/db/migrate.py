@@ -31,7 +31,7 @@ def upgrade(url: str) -> None:
     """
     engine = make_engine(url, foreign_keys=False)
     try:
-        with _alone(engine), engine.begin() as connection:
+        with alone(engine), engine.begin() as connection:
             config = alembic_config()
             config.attributes["connection"] = connection
             _refuse_unknown(connection, config)
@@ -65,9 +65,11 @@ def alembic_config() -> Config:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
+def alone(engine: Engine) -> Iterator[None]:
+    """While nobody else migrates the same database."""
     if engine.dialect.name == "postgresql":
-        with engine.connect() as connection:
+        # In no transaction: Postgres ends one that idles, and a revision of a long table would be alone no more.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
             try:
                 yield

@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, Text, TypeDecorator
 from sqlalchemy.types import TypeEngine
 
+from search.document import text_fault
+
 
 class Unstorable(ValueError):
     """A value that no store may take."""
@@ -21,10 +23,8 @@ class Unstorable(ValueError):
 
 def check_text(text: str) -> None:
     """Raises Unstorable for text that Postgres refuses: NUL, or half a surrogate pair."""
-    if "\0" in text:
-        raise Unstorable("text cannot hold the character NUL")
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise Unstorable("text cannot hold half a surrogate pair")
+    if (fault := text_fault(text)) is not None:
+        raise Unstorable(fault)
 
 
 def check_json(value: Any) -> None:

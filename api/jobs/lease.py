@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -196,10 +196,18 @@ def begin_anew(session: Session, lease: Lease) -> list[str]:
     return _forget_checkpoint(session, job)
 
 
-def latest_checkpoint(session: Session, job_id: str) -> tuple[str, int] | None:
-    """Path in the store and step of the job's checkpoint."""
+class KeptCheckpoint(NamedTuple):
+    """Where in the store a job's checkpoint is, of which step, and what it was when it was kept."""
+
+    path: str
+    step: int
+    sha256: str
+
+
+def latest_checkpoint(session: Session, job_id: str) -> KeptCheckpoint | None:
+    """The one that a job goes on from."""
     found = session.get(Checkpoint, job_id)
-    return None if found is None else (found.path, found.step)
+    return None if found is None else KeptCheckpoint(found.path, found.step, found.sha256)
 
 
 def succeed(

@@ -24,21 +24,20 @@ class PinBroken(Exception):
     """The database holds something else than the job was submitted with."""
 
 
+class PinnedFile(NamedTuple):
+    """A file of the store that a job reads: where it is, and what it was when it came."""
+
+    path: str
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetSource:
-    """Where the data of a job is: `artifact_path` in the store, or None for the built-in set `name`."""
+    """Where the data of a job is: a file, or None for the built-in set `name`."""
 
     name: str
     content_hash: str
-    artifact_path: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredWeights:
-    """Where the weights are that a search starts from."""
-
-    artifact_path: str
-    sha256: str
+    file: PinnedFile | None
 
 
 class PinnedTable(NamedTuple):
@@ -61,8 +60,8 @@ class JobInputs:
     pinned_tables: dict[int, PinnedTable]
     dataset: DatasetSource
     threads: int
-    pretrained: StoredWeights | None = None
-    extended: StoredWeights | None = None
+    pretrained: PinnedFile | None = None
+    extended: PinnedFile | None = None
     limits: Limits = field(default_factory=Limits)
     forecast: dict[str, Any] | None = None
 
@@ -103,12 +102,12 @@ def _correction(pin: dict[str, Any]) -> Correction | None:
     return None if found is None else Correction(**found)
 
 
-def _weights(session: Session, job: SearchJob, pin: str) -> StoredWeights | None:
+def _weights(session: Session, job: SearchJob, pin: str) -> PinnedFile | None:
     artifact_id = job.pins.get(pin)
     if artifact_id is None:
         return None
     artifact = session.get_one(Artifact, artifact_id)
-    return StoredWeights(artifact.path, artifact.sha256)
+    return PinnedFile(artifact.path, artifact.sha256)
 
 
 def _dataset(session: Session, job: SearchJob) -> DatasetSource:
@@ -116,4 +115,5 @@ def _dataset(session: Session, job: SearchJob) -> DatasetSource:
     if dataset_id is None:
         return DatasetSource(name, content_hash, None)
     dataset = session.get_one(Dataset, dataset_id)
-    return DatasetSource(name, content_hash, session.get_one(Artifact, dataset.artifact_id).path)
+    artifact = session.get_one(Artifact, dataset.artifact_id)
+    return DatasetSource(name, content_hash, PinnedFile(artifact.path, artifact.sha256))

@@ -47,8 +47,8 @@ def fashion_mnist(folder: Path, say: Say, *, source: str | None = None) -> Path:
                 problem = _in_short(error)
             if not problem:
                 for file in FASHION_MNIST_SHA256:
-                    shutil.copyfile(found / file, folder / f".{file}")
-                    os.replace(folder / f".{file}", folder / file)
+                    shutil.copyfile(found / file, Path(aside) / f"whole-{file}")  # others may fetch at the same time
+                    os.replace(Path(aside) / f"whole-{file}", folder / file)
                 return folder
             tried.append(f"{name}: {problem}")
     raise DatasetOutOfReach(

@@ -19,9 +19,10 @@ from sqlalchemy import select
 from api.app import create_app
 from api.artifacts.models import Artifact
 from api.artifacts.place import Bucket, place_of
-from api.artifacts.service import record
-from api.artifacts.store import ArtifactStore, StoreAway, StoreError
+from api.artifacts.service import are_there, record
+from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, StoreError
 from api.db.session import Database
+from api.jobs.lease import claim, save_checkpoint
 from api.settings import Settings
 from tests.api.making import X, Y, an_npz
 
@@ -54,6 +55,16 @@ class Broken:
         if not self.left:
             raise OSError("the disk is full")
         return bytes(size)
+
+
+def test_a_checkpoint_is_a_file_that_the_store_has_to_have(database: Database, client: TestClient, job: str) -> None:
+    with database.write() as session:
+        assert not are_there(session)
+        lease = claim(session, job, worker="w", lease_seconds=60)
+        assert lease is not None
+        file = StoredFile("checkpoint", f"jobs/{job}/1/checkpoint", 1, "0", "x/y")
+        save_checkpoint(session, lease, step=1, artifact=file)
+        assert are_there(session)
 
 
 def test_what_is_put_is_read_whole_in_part_and_as_a_file(store: ArtifactStore) -> None:

@@ -71,6 +71,14 @@ def test_a_folder_of_images_becomes_classes(tmp_path: Path, pack: Any, above: st
     assert set(np.unique(np.concatenate([data.x_train, data.x_test]))) == {10 * n for n in range(10)}
 
 
+@pytest.mark.parametrize("pack", [a_zip, a_tar])
+def test_a_compressed_tiff_is_read_from_either_archive(tmp_path: Path, pack: Any) -> None:
+    """By libtiff, which reads no file but one that the system has a number for, or memory."""
+    files = {f"{c}/{n}.tif": a_picture(level=n, kind="TIFF", compression="tiff_lzw") for c in "ab" for n in range(5)}
+    _, data = converted(pack(files), tmp_path)
+    assert sorted(np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0]) == sorted([0, 1, 2, 3, 4] * 2)
+
+
 def test_train_and_test_folders_are_the_split_and_one_colour_picture_makes_all_colour(tmp_path: Path) -> None:
     files = {f"train/{c}/{n}.png": a_picture() for c in "ab" for n in range(3)} | {
         f"test/{c}/0.jpg": a_picture(mode="RGB", kind="JPEG") for c in "ab"

@@ -57,7 +57,7 @@ def test_the_new_job_trains_alone_with_the_inputs_of_the_first(
     with database.read() as session:
         inputs, weights = load(session, new["id"]), select(Artifact).where(Artifact.name == "weights.safetensors")
         assert inputs.extended is not None
-        assert inputs.extended.artifact_path == session.scalars(weights).one().path
+        assert inputs.extended.path == session.scalars(weights).one().path
         assert load(session, done).extended is None
 
 

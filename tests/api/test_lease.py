@@ -163,7 +163,9 @@ def test_a_checkpoint_replaces_the_one_before_and_names_its_file(
     assert paths[0][1] == []
     assert paths[1][1] == [paths[0][0]]
     with database.read() as session:
-        assert latest_checkpoint(session, job) == (paths[1][0], 20)
+        kept = latest_checkpoint(session, job)
+    assert kept is not None
+    assert (kept.path, kept.step) == (paths[1][0], 20)
 
 
 def test_cancel_and_pause_come_back_with_the_heartbeat(client: TestClient, database: Database, job: str) -> None:

@@ -53,7 +53,7 @@ def test_the_weights_of_a_job_that_succeeded_are_pinned(
     with database.read() as session:
         pinned = load(session, second).pretrained
     assert pinned is not None
-    assert ArtifactStore(settings.artifacts).read(pinned.artifact_path) == b"weights"
+    assert ArtifactStore(settings.artifacts).read(pinned.path) == b"weights"
 
 
 def test_weights_that_are_not_there_or_do_not_fit_are_refused(
@@ -94,7 +94,7 @@ def test_a_file_that_was_changed_since_is_refused(
     with database.read() as session:
         inputs = load(session, second)
     assert inputs.pretrained is not None
-    store.put(inputs.pretrained.artifact_path, b"others", media_type="application/octet-stream")
+    store.put(inputs.pretrained.path, b"others", media_type="application/octet-stream")
     with pytest.raises(WeightsChanged, match="not the file that the job was submitted with: restore it"):
         load_weights(inputs, store)
 

@@ -213,7 +213,7 @@ def test_weights_to_start_from_are_pinned_again_and_refused_once_changed(
         one, other = load(session, second), load(session, again)
     assert one.pretrained is not None
     assert one.pretrained == other.pretrained
-    ArtifactStore(settings.artifacts).put(one.pretrained.artifact_path, b"others", media_type="text/plain")
+    ArtifactStore(settings.artifacts).put(one.pretrained.path, b"others", media_type="text/plain")
     (error,) = refused(client, second, "inputs-changed", database)["errors"]
     assert (error["field"], error["detail"]) == (
         "search.pretrained", f"the file {PRETRAINED} is not what it was: restore it",

@@ -33,9 +33,11 @@ def refused(body: bytes, folder: Path, max_bytes: int = 1 << 24) -> DatasetRefus
     return caught.value
 
 
-def a_picture(size: tuple[int, int] = (5, 6), mode: str = "L", kind: str = "PNG", level: int = 0) -> bytes:
+def a_picture(
+    size: tuple[int, int] = (5, 6), mode: str = "L", kind: str = "PNG", level: int = 0, **options: Any
+) -> bytes:
     file = io.BytesIO()
-    Image.new(mode, size, level if mode == "L" else (level, 0, 0)).save(file, kind)
+    Image.new(mode, size, level if mode == "L" else (level, 0, 0)).save(file, kind, **options)
     return file.getvalue()
 
 

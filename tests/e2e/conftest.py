@@ -119,7 +119,7 @@ def until(found: Callable[[], Any]) -> Any:
     while time.monotonic() < deadline:
         if answer := found():
             return answer
-        time.sleep(0.05)  # between two looks at another process
+        time.sleep(0.2)  # between two looks at another process
     raise AssertionError(f"nothing in {PATIENCE_SECONDS:g} s")
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, event, inspect, text
 
 from api.app import create_app
 from api.db.engine import make_engine
-from api.db.migrate import alembic_config, upgrade
+from api.db.migrate import alembic_config, alone, upgrade
 from api.settings import Settings
 from tests.migrations.plain import REVISIONS, insert_plainly, rows_of
 from tests.migrations.rows_0001 import SECRET
@@ -45,6 +45,15 @@ def engine(database_url: str) -> Iterator[Engine]:
     """Of an empty database, on each store, as migrations use it."""
     engine = make_engine(database_url, foreign_keys=False)
     yield engine
+    engine.dispose()
+
+
+def test_who_migrates_holds_the_lock_in_no_transaction(postgres_url: str) -> None:
+    """Postgres ends a transaction that idles, which would let another one migrate beside a long revision."""
+    engine = make_engine(postgres_url, foreign_keys=False)
+    with alone(engine), engine.connect() as connection:
+        holders = text("SELECT state FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory'")
+        assert connection.execute(holders).scalars().all() == ["idle"]
     engine.dispose()
 
 

@@ -201,6 +201,21 @@ def test_a_file_that_is_gone_fails_its_job_by_name(
     assert (found["state"], found["error"]["type"]) == ("failed", "urn:lutnas:problem:artifact-missing")
 
 
+def test_a_job_trains_on_no_other_data_than_it_was_submitted_with(
+    client: TestClient, database: Database, settings: Settings, own_data: str
+) -> None:
+    job = client.post("/v1/search-jobs", json=spec(**SMALL, dataset=own_data)).json()["id"]
+    store = ArtifactStore(settings.artifacts)
+    digits = load("digits", folder=settings.data_dir, say=print, source=None)
+    (mine,) = store.found("datasets")
+    others = an_npz(x_train=digits.x_test, y_train=digits.y_test, x_test=digits.x_test, y_test=digits.y_test)
+    store.put(mine.path, others, media_type="x/y")
+    attempted(database, settings, job, store)
+    found = client.get(f"/v1/search-jobs/{job}").json()
+    assert (found["state"], found["error"]["type"]) == ("failed", "urn:lutnas:problem:dataset-changed")
+    assert mine.path in found["error"]["detail"]
+
+
 def test_a_job_that_goes_on_in_another_environment_says_so(
     client: TestClient, database: Database, settings: Settings
 ) -> None:

@@ -1,5 +1,6 @@
 """Upgrades: a worker that one left behind, and checkpoints of before."""
 
+import hashlib
 import logging
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.jobs.lease import latest_checkpoint
+from api.jobs.models import Checkpoint
 from api.settings import Settings
 from search import state
 from tests.workers.asking import submitted
@@ -19,6 +21,12 @@ from workers.runner import run_job
 def weights(client: TestClient, job: str) -> str:
     files = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
     return next(str(file["sha256"]) for file in files if file["name"] == "weights.safetensors")
+
+
+def told(database: Database, job: str, checkpoint: bytes) -> None:
+    """Has the database know the job's checkpoint as this."""
+    with database.write() as session:
+        session.get_one(Checkpoint, job).sha256 = hashlib.sha256(checkpoint).hexdigest()
 
 
 def test_a_worker_takes_no_job_of_a_database_of_another_version(
@@ -44,12 +52,13 @@ def test_a_job_begins_anew_where_its_checkpoint_is_of_another_version(
     with database.read() as session:
         kept = latest_checkpoint(session, job)
     assert kept is not None
-    with store.local(kept[0]) as file:
+    with store.local(kept.path) as file:
         content = state.load(file)
         ours = content["run"]["format"]
         for form in (ours + 1, ours - 1):
             content["run"]["format"] = form
             state.save(content, file)
+            told(database, job, file.read_bytes())
             attempted(database, settings, job, Clock())
             if form > ours:  # who wrote that is to go on with it
                 ended = client.get(f"/v1/search-jobs/{job}/attempts").json()["items"][-1]
@@ -60,3 +69,29 @@ def test_a_job_begins_anew_where_its_checkpoint_is_of_another_version(
     (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
     assert "another version of lutnas: the job begins anew" in warning
     assert weights(client, job) == weights(client, first)
+
+
+@pytest.mark.parametrize("damage", ["gone", "another", "empty"])
+def test_a_job_whose_checkpoint_is_not_what_was_kept_begins_anew_and_says_so(
+    client: TestClient, database: Database, settings: Settings, damage: str
+) -> None:
+    """As behind a restore, or where a disk lost what it had promised to keep."""
+    first, job = (submitted(client, on_device=None) for _ in range(2))
+    attempted(database, settings, first, Clock())
+    store, looks = ArtifactStore(settings.artifacts), iter([False] * 5)
+    attempted(database, settings, job, Clock(), drain=lambda: next(looks, True))
+    with database.read() as session:
+        kept = latest_checkpoint(session, job)
+    assert kept is not None
+    if damage == "gone":
+        store.delete(kept.path)
+    else:
+        with store.local(kept.path) as file:
+            content = file.read_bytes() if damage == "another" else b""
+            file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if content else b"")  # one bit of a weight
+    attempted(database, settings, job, Clock())
+    assert weights(client, job) == weights(client, first)
+    events = client.get(f"/v1/search-jobs/{job}/events", params={"limit": 1000}).json()["items"]
+    (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
+    assert warning.startswith("the checkpoint cannot be read (")
+    assert warning.endswith("the job begins anew, with the inputs that it has")
