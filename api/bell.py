@@ -32,7 +32,7 @@ def make_celery(settings: Settings) -> Celery:
     app = Celery("lutnas", broker=_address(settings.broker_url))
     app.conf.update(
         task_ignore_result=True,
-        task_acks_late=False,  # the lease sees to lost jobs; late acks run long ones twice (docs/decisions)
+        task_acks_late=False,  # the lease sees to lost jobs; late acks run long ones twice
         task_default_queue=QUEUE,
         task_create_missing_queues=True,
         task_serializer="json",

@@ -6,6 +6,7 @@ latency -> train -> download -> measure
 
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -169,7 +170,7 @@ def _connect(child: Child, environ: Mapping[str, str]) -> Client:
 
 
 def _stay(child: Child, url: str, folder: Path) -> int:
-    say(f"ask it with: LUTNAS_HOME={folder} lutnas jobs list")
+    say(f"ask it with: LUTNAS_HOME={folder} {shlex.join([sys.executable, '-m', 'lutnas', 'jobs', 'list'])}")
     say(f"the API goes on at {url} (pages at {url}/docs) until Ctrl-C")
     try:
         code = child.process.wait()

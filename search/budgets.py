@@ -32,7 +32,8 @@ def budgets_of(
 ) -> tuple[Budget, ...]:
     """One a constraint, in their order, named by `search.constraints.names_of`, in the unit of its metric.
 
-    `tables` by the number of the constraint that names a device. Raises MissingEnergy, MissingOperator.
+    `tables` by the number of the constraint that names a device. Raises MissingEnergy, MissingOperator, and ValueError
+    where one is missing.
     """
     names = names_of(tuple(constraints))
     return tuple(
@@ -41,14 +42,18 @@ def budgets_of(
     )
 
 
+def _of(table: LatencyTable | None, name: str) -> LatencyTable:
+    if table is None:
+        raise ValueError(f"the budget {name!r} needs a table: give it in `tables`, under the constraint's number")
+    return table
+
+
 def _budget(name: str, space: Space, constraint: Constraint, table: LatencyTable | None) -> Budget:
     match constraint:
         case LatencyConstraint():
-            assert table is not None, "a latency comes from a table"
-            return sum_budget(name, space, table.latency_us, constraint.maximum)
+            return sum_budget(name, space, _of(table, name).latency_us, constraint.maximum)
         case EnergyConstraint():
-            assert table is not None, "an energy comes from a table"
-            return sum_budget(name, space, energies_uj(table, space).__getitem__, constraint.maximum)
+            return sum_budget(name, space, energies_uj(_of(table, name), space).__getitem__, constraint.maximum)
         case SizeConstraint():
             return sum_budget(name, space, lambda o: stored_bytes(o, constraint.format), constraint.maximum)
         case _ if constraint.metric == "macs":

@@ -144,7 +144,9 @@ class Choice(NamedTuple):
 
 
 class Sparsity(Document):
-    """Shares of zeros that a layer may choose from, in one pattern: unstructured, 1:4, 2:4 or 4:8. 0 is dense."""
+    """Shares of zeros that a layer may choose from, in one pattern: unstructured, 1:4, 2:4 or 4:8. 0 is dense; beside
+    it a pattern N:M has its own share alone (0.75 of 1:4, 0.5 of the others).
+    """
 
     pattern: str = "unstructured"
     levels: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1, max_length=MOST_OPTIONS)] = (

@@ -38,8 +38,8 @@ class Evidence(Document):
     """`worth` of every choice of every layer of `space`, whatever the device: no latency is in it, so any table and
     any constraint can be asked for the best architecture under it.
 
-    `worth` is in points of accuracy or in log-likelihood (`note` says which), estimated from `samples` scored
-    sub-networks; `rank_correlation` is that of predicted with scored worth on sub-networks held out.
+    `worth` is how much less a loss is (`note` says which), or a log-probability by theta, estimated from `samples`
+    scored sub-networks; `rank_correlation` is that of predicted with scored worth on sub-networks held out.
     """
 
     space: Space

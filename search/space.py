@@ -38,7 +38,7 @@ class Input(Document):
 
 
 class Stem(Document):
-    """The first convolution: fixed, not searched."""
+    """The first convolution: fixed, not searched. `kernel` is odd."""
 
     channels: Channels
     kernel: Annotated[int, Field(ge=1, le=7)] = 3

@@ -45,9 +45,9 @@ class Temperature(Document):
 
 
 class Search(Document):
-    """How the supernet is trained. The first `warmup_epochs` train weights alone. `examples` is how many of the
-    training pictures the search takes, all where it is null (the finish takes all at any rate); `theta_share` the part
-    of them that architecture steps and scores have to themselves.
+    """How the supernet is trained. The first `warmup_epochs`, fewer than `epochs`, train weights alone. `examples` is
+    how many of the training pictures the search takes, all where it is null (the finish takes all at any rate);
+    `theta_share` the part of them that architecture steps and scores have to themselves.
 
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
@@ -113,8 +113,9 @@ class Hawq(Document):
 class Pruning(Document):
     """How the zeros of sparse layers come in while the derived network trains (docs/concepts/training.md).
 
-    `one-shot` masks before the first step. `gradual` prunes from the share `begin` of the steps to the share `end`,
-    once in `every` steps. `auto` takes the one that `finish.epochs` leaves time for, and the report says why.
+    `one-shot` masks before the first step. `gradual` prunes from the share `begin` of the steps to the share `end`, a
+    greater one, once in `every` steps. `auto` takes the one that `finish.epochs` leaves time for, and the report says
+    why.
     """
 
     schedule: Literal["auto", "gradual", "one-shot"] = "auto"
@@ -130,7 +131,7 @@ class Pruning(Document):
 
 
 class Distillation(Document):
-    """A float twin of the derived network (same blocks and widths, no zeros) trains first, for `epochs` (None: those of
+    """A float twin of the derived network (same blocks and widths, no zeros) trains first, for `epochs` (null: those of
     the finish). Then `weight` of the loss is how far the network's answers are from the twin's, both softened by
     `temperature` (Hinton 2015). Of classifiers only.
     """
@@ -225,8 +226,8 @@ class Trials(Document):
     """A short training of so many `finalists`, half of them those that score best on the supernet, the others the best
     that mixes kinds of bits and the best of each alone (search.finalists), `epochs` each, before one is chosen by what
     scores and trials say together (search.trials). In further `rounds` the better half is tried anew, each time for
-    twice as long (successive halving: Jamieson 2016, fig. 1), until one would be left. None where `finalists` is 1 at
-    most, or where the derived network is not trained either.
+    twice as long (successive halving: Jamieson 2016, fig. 1), until one would be left. None are tried where `finalists`
+    is 1 at most, or where the derived network is not trained either.
     """
 
     finalists: Annotated[int, Field(ge=0, le=16)] = 0

@@ -49,7 +49,9 @@ def stream_csv(lines: Iterable[str]) -> TableStream:
             header = [cell.lstrip("\ufeff").lower() for cell in cells]
             break
         # A spreadsheet adds commas up to the table's width, and a comma in a note makes cells of its own.
-        _note(",".join(cells).rstrip(",").lstrip("\ufeff# "), known, errors, reader.line_num)
+        while not cells[-1]:
+            cells.pop()
+        _note(",".join(cells).lstrip("\ufeff# "), known, errors, reader.line_num)
     info = parse_info(known, errors)
     if header is None:
         refuse(errors, None, "the file has no header: the first line without # names the columns")

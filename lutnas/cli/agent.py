@@ -61,7 +61,7 @@ def agent(
     with ExitStack() as stack:
         stack.enter_context(stop.on_signals())
         reach = partial(connect, url, token, token_file)
-        patient = stack.enter_context(reach(attempts=ATTEMPTS if once else None, sleep=_patience(stop)))
+        patient = stack.enter_context(reach(attempts=ATTEMPTS if once else None, sleep=stop.sleep, tell=_outage))
         quick = stack.enter_context(reach(attempts=QUICK_ATTEMPTS, timeout_seconds=QUICK_SECONDS))
         try:
             ensure_device(patient, device)  # which also refuses what is no name
@@ -88,13 +88,9 @@ def agent(
     return CODES.get(found, ExitCode.ERROR)
 
 
-def _patience(stop: Stop) -> Callable[[float], None]:
-    def wait(seconds: float) -> None:
-        if seconds >= 1:
-            say(f"the service does not answer; trying again in {seconds:.0f} s")
-        stop.sleep(seconds)
-
-    return wait
+def _outage(why: str, seconds: float) -> None:
+    if seconds >= 1:
+        say(f"{why}; trying again in {seconds:.0f} s")
 
 
 def _show(output: Output) -> Callable[[DeviceRequest], None]:

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latency.operator import Operator
+from latency.operator import FIELDS, Operator
 from lutnas.cli import output as out
-from lutnas.cli.failure import Failure, extra, refuse
+from lutnas.cli.failure import HINTS, Failure, extra, refuse
 from lutnas.cli.options import connected, seed_range
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import Watch
 from lutnas.client import Client
-from lutnas.client.documents import Document, Table
+from lutnas.client.documents import Coverage, Document, Table
 
 if TYPE_CHECKING:
     from latency.profiler import Measurement
@@ -51,10 +51,19 @@ def time_networks(
     known = client.table(table)
     runtime = _runtime_of(known)
     drawn = client.sample(space, count=networks, seed=seed, precision=precision, width=width, table=table)
+    _check_covered(client.coverage(table, space, precision=precision, width=width), drawn)
     return {
         "space": space, "choices": drawn["choices"], "runtime": runtime.name, "runtime_version": runtime.version,
         "threads": known["threads"], "batch": 1, "networks": _measured(drawn, runtime, known["threads"], watch),
     }  # fmt: skip
+
+
+def _check_covered(coverage: Coverage, drawn: Document) -> None:
+    """Said before minutes are spent: a table says nothing of networks whose operators it has not."""
+    missing = {Operator(**{name: one[name] for name in FIELDS}) for one in coverage["missing"]}
+    needed = {operator for one in drawn["architectures"] for operator in one["operators"]}
+    if lacks := missing & needed:
+        raise Failure(f"the table lacks {len(lacks)} operators of what is drawn", hint=HINTS["space-not-covered"])
 
 
 def time_network(table: Table, operators: Sequence[Document], *, watch: Watch | None = None) -> float:

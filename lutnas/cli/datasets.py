@@ -37,6 +37,7 @@ def upload_dataset(client: Client, output: Output, name: str, file: Path) -> Non
     """Upload a data set.
 
     FILE is an .npz with x_train, y_train, x_test, y_test (or x, y), or a .zip, .tar or .tar.gz of pictures in folders:
-    train/CLASS/PICTURE and test/CLASS/PICTURE, or CLASS/PICTURE. Without a test part every fifth example is one.
+    train/CLASS/PICTURE and test/CLASS/PICTURE, or CLASS/PICTURE. Without a test part a fifth of the
+    examples becomes one, the same each time.
     """
     output.document(client.upload_dataset(name, file))

@@ -10,7 +10,7 @@ from latency.imports import LAYOUTS, LayoutError, Unit, read_layout
 from latency.operator import Operator
 from latency.table import FieldError, TableInfo
 from lutnas.cli.failure import Failure, refuse
-from lutnas.cli.newfile import write_whole
+from lutnas.cli.newfile import is_data, write_whole
 from lutnas.cli.options import existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
 from lutnas.cli.spacefile import read_space
@@ -53,10 +53,13 @@ def import_table(
         refuse(f"--{error.field}", error.problem)
     except LayoutError as error:
         raise Failure(f"{file}: {error}") from error
+    only_data = is_data(to)
     write_whole(to, "".join(write_csv(found.table.info, found.table.entries.items())))
     for why, count in found.left_out.items():
         say(f"left out {count}: {why}")
     say(f"wrote {len(found.table)} rows: `lutnas tables upload {to} --device {device}`")
+    if only_data:
+        return
     Output(as_json).document({"file": str(to), "rows": len(found.table), "left_out": found.left_out}, str(to))
 
 

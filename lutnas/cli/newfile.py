@@ -13,6 +13,11 @@ def names_a_stream(to: Path) -> bool:
     return to.exists() and not to.is_file()
 
 
+def is_data(to: Path) -> bool:
+    """Whether what goes to `to` is all that may come there: a stream, which has no room for a word beside."""
+    return names_a_stream(to) and not to.is_dir()
+
+
 def check_new_file(to: Path) -> None:
     """Makes the folder if it is missing; raises OSError where `write_whole` could not write."""
     if names_a_stream(to):

@@ -16,7 +16,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON on stdout.")
-space_option = click.option("--space", metavar="NAME", help="A search space.")
 existing_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 new_file = click.Path(dir_okay=False, path_type=Path)
 folder = click.Path(file_okay=False, path_type=Path)

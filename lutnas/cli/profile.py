@@ -18,7 +18,7 @@ from latency.table import FieldError, LatencyTable
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.jsonfile import read_json
-from lutnas.cli.newfile import write_whole
+from lutnas.cli.newfile import is_data, write_whole
 from lutnas.cli.options import (
     connect,
     connection_options,
@@ -60,7 +60,7 @@ class DraftRefused(Failure):
     type=seed_range,
     default=0,
     show_default=True,
-    help="Seed of the random weights and of the order of measuring.",
+    help="Seed of the chains that are timed, and of p10 and p90.",
 )
 @note_option("the measurement")
 @connection_options
@@ -113,12 +113,13 @@ def profile(
         table = measure(
             operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note, draft=draft
         )  # fmt: skip
-        if to is not None and draft is not None:
+        only_data = to is not None and is_data(to)
+        if to is not None:
             _write(table, to, draft)
         stored: Table | None = None
         if upload and client is not None:
             stored = _upload(client, table, None if precision or width or sparsity else space, to)
-    _show(Output(as_json), table, to, stored, time.monotonic() - started)
+    _show(Output(as_json), table, to, stored, time.monotonic() - started, only_data=only_data)
 
 
 def measure(
@@ -164,13 +165,14 @@ def send(client: Client, table: LatencyTable, *, space: str | None) -> Table:
     return client.upload_table(table.info.device, _text(table).encode(), media_type="text/csv", space=space)
 
 
-def _write(table: LatencyTable, to: Path, draft: Path) -> None:
+def _write(table: LatencyTable, to: Path, draft: Path | None) -> None:
     try:
         write_whole(to, _text(table))
     except OSError as error:
-        hint = f"what was timed is kept in {draft}: mend that, and give the same command again"
+        hint = f"what was timed is kept in {draft}: mend that, and give the same command again" if draft else ""
         raise Failure(f"cannot write {to}: {error.strerror}", hint=hint) from error
-    draft.unlink(missing_ok=True)
+    if draft is not None:
+        draft.unlink(missing_ok=True)
 
 
 def _upload(client: Client, table: LatencyTable, space: str | None, kept: Path | None) -> Table:
@@ -222,7 +224,7 @@ def _operator(file: Path, number: int, row: Any) -> Operator:
 
 def _draft(to: Path | None) -> Path | None:
     """Where a profile keeps what it has so far; a folder that cannot be made is said before minutes are spent."""
-    if to is None:
+    if to is None or is_data(to):
         return None
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +233,9 @@ def _draft(to: Path | None) -> Path | None:
     return to.with_name(to.name + ".draft")
 
 
-def _show(output: Output, table: LatencyTable, to: Path | None, stored: Table | None, seconds: float) -> None:
+def _show(
+    output: Output, table: LatencyTable, to: Path | None, stored: Table | None, seconds: float, *, only_data: bool
+) -> None:
     document = {
         "device": table.info.device,
         "rows": len(table),
@@ -247,4 +251,5 @@ def _show(output: Output, table: LatencyTable, to: Path | None, stored: Table | 
         say(f"wrote {to}")
     if stored is not None:
         say(f"uploaded version {stored['version']}")
-    output.document(document, Text(stored["id"] if stored is not None else str(to)))
+    if not only_data:
+        output.document(document, Text(stored["id"] if stored is not None else str(to)))

@@ -10,12 +10,14 @@ from lutnas.cli import output as out
 from lutnas.cli.failure import ExitCode, Failure
 from lutnas.cli.options import connected, key_option
 from lutnas.cli.output import Output, say
-from lutnas.client import Client
+from lutnas.client import Client, ProblemError, UnreachableError
 from lutnas.client.documents import DeviceRequest
+from lutnas.client.transport import UNAVAILABLE
 
 KINDS = ["profile", "calibrate", "verify"]
 CODES = {"succeeded": ExitCode.OK, "failed": ExitCode.ERROR, "cancelled": ExitCode.CANCELLED}
 LOOK_SECONDS = 2.0
+PATIENCE_SECONDS = 120.0  # with a service that is away, as `lutnas jobs watch`
 
 
 @click.command("request")
@@ -26,7 +28,7 @@ LOOK_SECONDS = 2.0
 @click.option("--width", multiple=True, type=float, metavar="SHARE", help="profile, calibrate: instead of the space's.")
 @click.option("--runtime", metavar="NAME", help="profile: what runs the operators.")
 @click.option("--threads", type=int, metavar="N", help="profile, verify: threads of the runtime.")
-@click.option("--seed", type=int, metavar="N", help="profile, calibrate: seed of weights, order and draw.")
+@click.option("--seed", type=int, metavar="N", help="profile, calibrate: seed of what is drawn.")
 @click.option("--note", help="profile: a line that is kept with the table.")
 @click.option("--table", metavar="TABLE", help="calibrate: the table that is held to measurements.")
 @click.option("--networks", type=int, metavar="N", help="calibrate: how many networks.")
@@ -88,7 +90,7 @@ def cancel_request(client: Client, output: Output, request: str) -> None:
 
 def _await(client: Client, request: DeviceRequest) -> DeviceRequest:
     """The request once it has ended. What becomes of it meanwhile is said on stderr."""
-    before = ""
+    before, heard = "", time.monotonic()
     while request["state"] not in CODES:
         now = _state(request)
         if now != before and request["state"] == "queued":
@@ -97,8 +99,19 @@ def _await(client: Client, request: DeviceRequest) -> DeviceRequest:
             say(now)
         before = now
         time.sleep(LOOK_SECONDS)
-        request = client.requests.get(request["id"])
+        request, heard = _look(client, request, heard)
     return request
+
+
+def _look(client: Client, request: DeviceRequest, heard: float) -> tuple[DeviceRequest, float]:
+    """The request as it is now, and when the service was last heard: it goes on while the service restarts."""
+    try:
+        return client.requests.get(request["id"]), time.monotonic()
+    except (UnreachableError, ProblemError) as error:
+        away = isinstance(error, UnreachableError) or error.status in UNAVAILABLE
+        if not away or time.monotonic() - heard >= PATIENCE_SECONDS:
+            raise
+        return request, heard
 
 
 def _state(request: DeviceRequest) -> str:

@@ -35,13 +35,12 @@ from lutnas.client.tokens import Tokens
 from lutnas.client.transport import ATTEMPTS, Transport
 from lutnas.client.webhooks import Webhooks
 
-MEDIA_TYPES = {".csv": "text/csv", ".json": "application/json"}
-
 
 class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
 
     `timeout_seconds` holds for each single answer; `sleep` waits between `attempts`; None of these is no end of them.
+    `tell` hears why one failed, and the seconds until the next.
     Lists are iterators that fetch their pages as they go. `requests` is what devices are asked for, `tokens` what opens
     the service, `webhooks` what is told of jobs. With `team`, one of the token's, all is asked for that team alone.
     """
@@ -55,9 +54,10 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         attempts: int | None = ATTEMPTS,
         team: str | None = None,
+        tell: Callable[[str, float], None] | None = None,
     ) -> None:
         self._transport = Transport(
-            url, token, timeout_seconds=timeout_seconds, sleep=sleep, attempts=attempts, team=team
+            url, token, timeout_seconds=timeout_seconds, sleep=sleep, attempts=attempts, team=team, tell=tell
         )
         self.url = self._transport.url
         self.requests = DeviceRequests(self._transport)
@@ -163,7 +163,8 @@ class Client:
 
     def download_table(self, table: str, to: Path, *, format: Literal["csv", "json", "parquet"] = "csv") -> Path:
         """Writes a table to the file `to`."""
-        return download(self._transport, f"{path_of('tables', table, 'file')}?format={format}", to)
+        path = f"{path_of('tables', table, 'file')}?format={format}"
+        return download(self._transport, path, to, patient=True)  # a Parquet file is written before its first byte
 
     def add_measurements(self, table: str, document: Mapping[str, Any]) -> Document:
         """Brings whole networks that the table's device timed, all or none; gives how far the table is off."""
@@ -241,12 +242,11 @@ class Client:
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Submits a search job. A key of its own makes it safe to try again; give one to be safe across processes."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        answer = self._transport.json("POST", "/v1/search-jobs", json=dict(spec), headers=headers, idempotent=True)
-        return cast(Job, answer)
+        return self._job("/v1/search-jobs", json=dict(spec), headers=headers)
 
     def validate(self, spec: Mapping[str, Any]) -> Validation:
         """What the service would say to a job: errors, what can be reached, what it takes. Nothing is submitted."""
-        answer = self._transport.json("POST", "/v1/search-jobs/validate", json=dict(spec), idempotent=True)
+        answer = self._weighed("/v1/search-jobs/validate", json=dict(spec))
         return cast(Validation, answer)
 
     def jobs(self, *, state: str | None = None, label: str | None = None) -> Iterator[Job]:
@@ -277,14 +277,14 @@ class Client:
         With `front` the front of worth against the first constraint instead.
         """
         body = {"constraints": [dict(one) for one in constraints], **({"front": True} if front else {"count": count})}
-        answer = self._transport.json("POST", path_of("search-jobs", job, "derive"), json=body, idempotent=True)
+        answer = self._weighed(path_of("search-jobs", job, "derive"), json=body)
         return cast(Derivation, answer)
 
     def reproduce(self, job: str, *, idempotency_key: str | None = None) -> Job:
         """Submits a job that succeeded once more, with exactly its inputs. A key as for `submit`."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         path = path_of("search-jobs", job, "reproduce")
-        return cast(Job, self._transport.json("POST", path, headers=headers, idempotent=True))
+        return self._job(path, headers=headers)
 
     def extend(
         self, job: str, *, finish_epochs: int, lr: float | None = None, idempotency_key: str | None = None
@@ -295,7 +295,7 @@ class Client:
         body = {"finish_epochs": finish_epochs, **({} if lr is None else {"lr": lr})}
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         path = path_of("search-jobs", job, "extend")
-        return cast(Job, self._transport.json("POST", path, json=body, headers=headers, idempotent=True))
+        return self._job(path, json=body, headers=headers)
 
     def clone(self, job: str, patch: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Job:
         """Submits a job's document once more, changed by a JSON merge patch, with the inputs of today. A key as for
@@ -303,7 +303,14 @@ class Client:
         """
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         path = path_of("search-jobs", job, "clone")
-        return cast(Job, self._transport.json("POST", path, json=dict(patch or {}), headers=headers, idempotent=True))
+        return self._job(path, json=dict(patch or {}), headers=headers)
+
+    def _job(self, path: str, **arguments: Any) -> Job:
+        return cast(Job, self._weighed(path, **arguments))
+
+    def _weighed(self, path: str, **arguments: Any) -> Any:
+        """What the service answers once it has proven what can be reached, for which it takes half a minute or more."""
+        return self._transport.json("POST", path, idempotent=True, timeout=self._transport.reading, **arguments)
 
     def reproduction(self, job: str) -> Reproduction:
         """Whether a job that repeats another came out the same."""

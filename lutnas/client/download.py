@@ -21,13 +21,15 @@ def download(
     *,
     sha256: str | None = None,
     on_bytes: Callable[[int], None] | None = None,
+    patient: bool = False,
 ) -> Path:
     """Puts what the service has at `path` into the file `to`, also behind a link, and gives `to` back.
 
     The bytes go to a file beside it first; only when they are complete, and have the `sha256` that was promised, is
     that file renamed. Where the connection breaks a file is begun anew, as often as `transport` tries a request. What
     is no file, such as /dev/stdout, is written to as they come, once. `on_bytes` hears the size of each piece, and a
-    negative one of what is begun anew. Raises ChecksumError (no file is kept) and as `Transport.stream`.
+    negative one of what is begun anew. Who is `patient` waits for the first byte as for an upload. Raises ChecksumError
+    (no file is kept) and as `Transport.stream`.
     """
 
     def written(file: BinaryIO, *, again: bool) -> None:
@@ -36,7 +38,7 @@ def download(
                 if again:
                     file.seek(0)
                     file.truncate()
-                digest = _receive(transport, path, file, on_bytes or (lambda _: None))
+                digest = _receive(transport, path, file, on_bytes or (lambda _: None), patient=patient)
         file.flush()
         if sha256 is not None and digest != sha256:
             detail = f"{to.name}: the bytes that came have sha256 {digest}, promised was {sha256}"
@@ -65,11 +67,11 @@ def download(
     return to
 
 
-def _receive(transport: Transport, path: str, file: BinaryIO, told: Callable[[int], None]) -> str:
+def _receive(transport: Transport, path: str, file: BinaryIO, told: Callable[[int], None], *, patient: bool) -> str:
     """Writes the answer of `path` into `file`; gives its sha256."""
     digest, count = hashlib.sha256(), 0
     try:
-        with transport.stream(path) as response:
+        with transport.stream(path, **({"timeout": transport.reading} if patient else {})) as response:
             for piece in response.iter_bytes(CHUNK):
                 file.write(piece)
                 digest.update(piece)

@@ -23,7 +23,7 @@ class Transport:
     """Sends requests to one service. `sleep` waits between tries, longer and longer; tests give their own.
 
     With `attempts` None it tries until `sleep` raises, and takes the service's own word that it is unavailable as a
-    broken way to it.
+    broken way to it. `tell` hears why a try failed, and the seconds until the next.
     """
 
     def __init__(
@@ -35,12 +35,14 @@ class Transport:
         sleep: Callable[[float], None],
         attempts: int | None = ATTEMPTS,
         team: str | None = None,
+        tell: Callable[[str, float], None] | None = None,
     ) -> None:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         headers |= {"X-Lutnas-Team": team} if team else {}
         self.url = url.rstrip("/")
         self.sleep = sleep
         self._most = attempts
+        self._tell = tell
         self.reading = httpx.Timeout(timeout_seconds, read=READING_SECONDS)
         self._client = _client(self.url, headers, timeout_seconds)
 
@@ -114,9 +116,14 @@ class Transport:
             stop=tenacity.stop_never if self._most is None else tenacity.stop_after_attempt(self._most),
             wait=tenacity.wait_exponential(multiplier=0.1, max=LONGEST_WAIT if patient else 2)
             + tenacity.wait_random(0, 0.1),
+            before_sleep=self._told,
             sleep=self.sleep,
             reraise=True,
         )
+
+    def _told(self, tried: tenacity.RetryCallState) -> None:
+        if self._tell is not None and tried.outcome is not None and tried.next_action is not None:
+            self._tell(str(tried.outcome.exception()), tried.next_action.sleep)
 
     @contextmanager
     def _reach(self) -> Iterator[None]:
@@ -125,6 +132,8 @@ class Transport:
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             raise UnreachableError(f"cannot reach the service at {self.url}: {why}", hint=HINT_UNREACHABLE) from error
+        except httpx.DecodingError as error:  # by what stands between
+            raise self.foreign(f"an answer that cannot be unpacked ({error})") from error
 
 
 def _client(url: str, headers: Mapping[str, str], timeout_seconds: float) -> httpx.Client:

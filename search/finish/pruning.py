@@ -32,7 +32,7 @@ def _choice(settings: Finish) -> tuple[bool, str]:
     has_time = epochs >= LEAST_GRADUAL_EPOCHS
     told = f"{epochs} epoch{'s' * (epochs != 1)} of training"
     if has_time:
-        return True, f"as {told} leave time for it: from {LEAST_GRADUAL_EPOCHS} on gradual pruning ends better"
+        return True, f"as {told} leave time for it: from {LEAST_GRADUAL_EPOCHS} on gradual pruning is the safer one"
     return False, f"as {told} leave no time to prune gradually: below {LEAST_GRADUAL_EPOCHS} that ends worse"
 
 

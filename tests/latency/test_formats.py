@@ -217,6 +217,21 @@ def test_a_list_is_no_number_of_threads() -> None:
     assert error == (None, "threads", "[1] is not a number")
 
 
+def test_a_number_of_a_million_digits_that_is_none_is_refused_at_once() -> None:
+    """Tried each way that digits can be split, it takes hours, which no test is given."""
+    (error,) = json_errors({**INFO, "rows": [{"kind": "base", "latency_us": "1" * 1_000_000 + "x"}]}).errors
+    assert error.field == "latency_us"
+    assert "is not a number" in error.detail
+
+
+def test_a_comma_at_the_end_of_a_note_is_part_of_it() -> None:
+    info = TableInfo(device="pi4", runtime="onnxruntime", threads=1, batch=1, note="measured at night,")
+    lines = [*write_csv(info, [(BASE, Entry(12.5))])]
+    assert read_csv(lines).info == info
+    spread = [line.rstrip("\n") + ",,\n" if line.startswith("#") else line for line in lines]
+    assert read_csv(spread).info.device == "pi4"
+
+
 @pytest.mark.parametrize("read", [read_csv, read_json])
 def test_a_million_columns_are_refused_at_once_with_the_first_few(read: Callable) -> None:
     names = ["kind", "latency_us", "kind", *(f"c{n}" for n in range(1_000_000))]

@@ -18,6 +18,7 @@ class Answer:
     status: int = 200
     media_type: str = "application/json"
     cut: bool = False
+    encoding: str | None = None
 
 
 @dataclass
@@ -57,6 +58,8 @@ def scripted(answers: Sequence[Answer] | Callable[[str], Answer]) -> Iterator[Sc
                 return
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.media_type)
+            if answer.encoding is not None:
+                self.send_header("Content-Encoding", answer.encoding)
             self.send_header("Content-Length", str(len(answer.body) + (10 if answer.cut else 0)))
             self.end_headers()
             self.wfile.write(answer.body)

@@ -14,6 +14,7 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import update
 
 from api.db.session import Database, db_now
@@ -22,6 +23,7 @@ from latency.formats import write_csv
 from latency.operator import Operator
 from latency.table import Entry, TableInfo
 from lutnas.agent.stop import Stopped
+from lutnas.cli import cli
 from lutnas.cli.answer import answer
 from lutnas.client import Client
 from tests.lutnas.conftest import PROGRAM, Service
@@ -327,6 +329,21 @@ def test_who_waits_hears_how_it_ended(service: Service, table: Any) -> None:
     assert "error: Invalid value for TABLE" in said
 
 
+def test_who_waits_goes_on_while_the_service_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lutnas.cli.requests.LOOK_SECONDS", 0.0)
+    request = {"id": "req_1", "device": "bench", "kind": "profile", "asked": None, "silent": False, "error": None}
+    states = [
+        Answer(json.dumps({**request, "state": "running", "result": None}).encode()),
+        Answer(json.dumps({"status": 503, "title": "away", "type": "x"}).encode(), 503, "application/problem+json"),
+        Answer(status=502),
+        Answer(json.dumps({**request, "state": "succeeded", "result": {"table": "tbl_1"}}).encode()),
+    ]
+    with scripted(states) as server:
+        asked = ["devices", "request", "bench", "profile", "--space", SPACE, "--wait", "--url", server.url]
+        done = CliRunner().invoke(cli, [*asked, "--token", "t"], catch_exceptions=False)
+    assert (done.exit_code, done.stdout) == (0, "succeeded table=tbl_1\n"), done.output
+
+
 def test_what_does_not_fit_the_kind_is_refused_by_field(service: Service, device: str) -> None:
     done = service.lutnas("devices", "request", device, "verify", "--networks", "3", "--threads", "1")
     assert done.exit_code == 1
@@ -347,6 +364,6 @@ def test_an_agent_waits_for_a_service_that_is_not_there_yet(tmp_path: Path) -> N
         pass  # now there is a token
     with working(away, "far-away", "--url", away.url) as process:
         assert process.stderr is not None
-        assert "the service does not answer; trying again in" in process.stderr.readline()
+        assert "Connection refused; trying again in" in process.stderr.readline()
         with serving(), away.client() as client:
             until(lambda: "far-away" in [device["name"] for device in client.devices()], process)

@@ -45,3 +45,15 @@ def test_a_table_of_another_runtime_is_refused_before_anything_is_timed(service:
     done = service.lutnas("calibrate", table["id"], "--space", "fbnet-mini")
     assert done.exit_code == 2
     assert "is of made-up, and lutnas has litert, onnxruntime, torch, torch-cuda here" in done.stderr
+
+
+def test_a_table_that_lacks_what_is_drawn_is_refused_before_anything_is_timed(
+    service: Service, board_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["calibrate", board_table["id"], "--space", "tiny-calibrated", "--precision", "w8a8"]
+    with monkeypatch.context() as nothing:
+        nothing.setattr("latency.profiler.networks.Bench", None)
+        done = service.lutnas(*asked)
+    assert done.exit_code == 1
+    assert "lacks" in done.stderr
+    assert "hint: time what is missing with `lutnas profile" in done.stderr

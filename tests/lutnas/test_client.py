@@ -388,3 +388,20 @@ def test_a_refused_stream_is_a_problem() -> None:
 def test_what_is_no_stream_of_events_is_told_apart() -> None:
     with scripted([as_json({})]) as server, client_of(server.url) as client, pytest.raises(ForeignAnswerError):
         list(client.events("job_1"))
+
+
+def test_an_answer_that_cannot_be_unpacked_is_said_to_be_foreign() -> None:
+    told = pytest.raises(ForeignAnswerError, match="cannot be unpacked")
+    with scripted([Answer(b"no gzip", encoding="gzip")]) as server, Client(server.url) as client, told:
+        client.job("job_1")
+
+
+def test_why_a_try_failed_is_told_before_the_next() -> None:
+    told = list[str]()
+    with (
+        scripted([Answer(status=502), Answer(b'{"id": "job_1"}')]) as server,
+        closing(Client(server.url, sleep=lambda _: None, tell=lambda why, _: told.append(why))) as client,
+    ):
+        assert client.job("job_1")["id"] == "job_1"
+    (why,) = told
+    assert "a gateway answered 502" in why

@@ -2,6 +2,7 @@
 
 import json
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from latency.table import LatencyTable
 from search.architecture import Architecture
 from search.choices import Choices
 from search.space import preset
-from tests.lutnas.conftest import Service
+from tests.lutnas.conftest import PROGRAM, Service
 
 KEY = "expanded_conv-input:28x28x16-output:14x14x24-expand:6-kernel:3-stride:2-idskip:0"
 SAID = ["--device", "pixel", "--runtime", "tflite"]
@@ -26,6 +27,15 @@ def test_an_imported_table_is_one_that_the_service_takes(service: Service, tmp_p
     stored = service.data("tables", "upload", str(to), "--device", "pixel", "--create")
     (row,) = service.data("tables", "rows", stored["id"])
     assert (row["latency_us"], row["provenance"], row["c_mid"]) == (1500.0, "published", 96)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no such name")
+def test_a_table_that_goes_to_stdout_is_all_that_comes_there(tmp_path: Path) -> None:
+    (file := tmp_path / "public.json").write_text(json.dumps({KEY: {"mean": 1.5}}))
+    asked = ["tables", "import", "proxyless", str(file), *SAID, "--unit", "ms", "--output", "/dev/stdout"]
+    done = subprocess.run([*PROGRAM, *asked], capture_output=True, text=True, check=True)
+    assert len(read_csv(done.stdout.splitlines(keepends=True))) == 1
+    assert "wrote 1 rows" in done.stderr
 
 
 def test_positions_are_those_of_a_space(service: Service, tmp_path: Path) -> None:

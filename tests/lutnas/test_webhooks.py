@@ -70,6 +70,13 @@ def test_a_message_that_is_old_or_changed_is_refused(changes: dict[str, Any], la
         verify(BODY, headers, SECRET, clock=lambda: AT + later)
 
 
+@pytest.mark.parametrize("name", ["Webhook-Id", "webhook-signature"])
+def test_bytes_that_are_no_text_in_a_header_are_refused_as_any_other(name: str) -> None:
+    """As frameworks give them that decode headers with surrogates."""
+    with pytest.raises(SignatureError, match="does not fit"):
+        verify(BODY, {**SIGNED, name: "v1,\udcff"}, SECRET, clock=lambda: AT)
+
+
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_no base64"])
 def test_what_is_no_secret_verifies_nothing(secret: str) -> None:
     """Of an empty one, as of a variable that is not set, everybody knows how to sign."""

@@ -13,6 +13,7 @@ from latency.table import Entry, LatencyTable, MissingOperator, TableInfo
 from search.architecture import Architecture
 from search.budgets import MissingEnergy, budgets_of
 from search.choices import Choices, Sparsity
+from search.constraints import LatencyConstraint
 from search.costs import activation_bytes, macs, stored_bytes
 from search.derive import reach, solve
 from search.space import Space
@@ -158,3 +159,9 @@ def test_a_table_without_an_operator_says_which() -> None:
     del entries[gone]
     with pytest.raises(MissingOperator, match=gone.key):
         budgets_of(space, constraints(DOCUMENT[:1]).constraints, {0: LatencyTable(INFO, entries)})
+
+
+def test_a_latency_without_its_table_is_refused_by_the_budgets_name() -> None:
+    constraint = LatencyConstraint(metric="latency", device="pi4", max_us=10.0)
+    with pytest.raises(ValueError, match="'pi4' needs a table"):
+        budgets_of(tiny_space(), [constraint], {})
