@@ -15,6 +15,8 @@ from search.expectation import ExpectedCost
 from search.state import State
 from search.supernet.theta import Theta
 
+LEAST_EXPECTED = 1e-6  # of a budget: below it the gradient of the paper's product grows without end
+
 
 class Objective(Protocol):
     """Joins the task's loss with the shares of the budgets; may correct theta behind each architecture step.
@@ -124,7 +126,8 @@ class FBNet:
         self.alpha, self.beta = alpha, beta
 
     def __call__(self, loss: Tensor, share_C: Tensor) -> Tensor:
-        """Shares (C,) as `ExpectedCost` gives them."""
+        """Shares (C,) as `ExpectedCost` gives them. A share of nothing, where no choice costs any, has no gradient."""
+        share_C = share_C.clamp_min(LEAST_EXPECTED)
         return loss * (self.alpha * (torch.log1p(share_C) / math.log(2)) ** self.beta).prod()
 
     def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:

@@ -52,13 +52,13 @@ def ended(client: Client, job_id: str) -> dict[str, str]:
 
 
 def test_an_extension_whose_worker_is_killed_ends_bit_identical_and_is_told(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LUTNAS_WEBHOOK_PRIVATE", "true")
     monkeypatch.setenv("LUTNAS_WEBHOOK_RETRY_SECONDS", "0.2")
-    with Receiver() as receiver, site.serve() as client:
+    with Receiver() as receiver, postgres_site.serve() as client:
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        with site.worker("first") as worker:
+        with postgres_site.worker("first") as worker:
             first = client.submit(spec(**BRIEF))["id"]
             finished(client, first)
             left = files(client, first)
@@ -66,8 +66,8 @@ def test_an_extension_whose_worker_is_killed_ends_bit_identical_and_is_told(
             calm = ended(client, client.extend(first, finish_epochs=24)["id"])
             job = client.extend(first, finish_epochs=24)["id"]
             until(lambda: (client.job(job)["progress"].get("step") or 0) >= 40)
-            site.kill(worker, job)
-        with site.worker("second"):
+            postgres_site.kill(worker, job)
+        with postgres_site.worker("second"):
             again = ended(client, job)
         told = until(lambda: _taken(client, hook["id"], 2))
         receiver.shutdown()

@@ -3,6 +3,7 @@
 import gzip
 import socketserver
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,17 @@ def test_an_epoch_shows_each_picture_once_in_an_order_of_its_own() -> None:
     epochs = [torch.cat([batches.batch(batches.order(epoch), n)[1] for n in range(3)]).tolist() for epoch in (0, 1)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(30))
     assert epochs[0] != epochs[1]
+
+
+def test_batches_are_the_same_from_however_many_threads_and_in_whatever_order() -> None:
+    x, y = tensors(np.arange(120, dtype=np.uint8).reshape(30, 1, 2, 2), np.arange(30))
+    batches = Batches(x, y, 10, 0, "test")
+    alone = [batches.batch(batches.order(3), number) for number in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        many = [*pool.map(lambda number: batches.batch(batches.order(3), number), [2, 0, 1])]
+    for number, (x_NCHW, y_N) in zip([2, 0, 1], many, strict=True):
+        assert torch.equal(x_NCHW, alone[number][0])
+        assert torch.equal(y_N, alone[number][1])
 
 
 def test_pictures_that_are_not_square_shift_by_a_share_of_either_side() -> None:

@@ -15,9 +15,11 @@ from search.costs import stored_bytes
 from search.derive import Budget, can_be_held, reach
 from search.expectation import ExpectedCost
 from search.objective import Constrained, FBNet, even_within, expected_shares, paths_within
+from search.searcher import Searcher
 from search.space import Space
+from search.spec import Search
 from search.supernet.theta import Theta
-from tests.search.builders import mixed_space, tiny_space, weight_budget
+from tests.search.builders import mixed_space, tiny_digits, tiny_space, weight_budget
 
 
 @pytest.mark.parametrize("objective", [Constrained(), FBNet()])
@@ -28,6 +30,31 @@ def test_a_table_in_another_unit_gives_the_same_loss(objective: Constrained | FB
     p_LK = torch.softmax(torch.randn(3, 9, generator=torch.Generator().manual_seed(0)), 1)
     losses = [objective(torch.tensor(0.7), ExpectedCost([budget], 9)(p_LK)).item() for budget in (us, ms)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["constrained", "fbnet"])
+def test_a_search_by_a_table_in_another_unit_goes_the_same_way(objective: str) -> None:
+    space, thetas, derived = tiny_space(), list[Theta](), list[list[tuple[int, ...]]]()
+    settings = Search.model_validate({"epochs": 2, "warmup_epochs": 0, "batch_size": 64, "objective": objective})
+    for scale in (1.0, 1000.0):
+        us = weight_budget(space, 0.3)
+        costs = [[cost / scale for cost in row] for row in us.costs_LK]
+        budget = dataclasses.replace(us, costs_LK=costs, fixed=us.fixed / scale, maximum=us.maximum / scale)
+        searcher = Searcher(space, data=tiny_digits(), budgets=[budget], settings=settings, seed=0)
+        for _ in searcher:
+            pass
+        thetas.append(searcher.supernet.theta)
+        derived.append(searcher.finalists(4))
+    assert derived[0] == derived[1]
+    for axis, logits in thetas[0].logits.items():
+        torch.testing.assert_close(logits, thetas[1].logits[axis], atol=1e-3, rtol=1e-3)
+
+
+def test_a_metric_that_no_choice_costs_anything_of_leaves_gradients_that_are_numbers() -> None:
+    loss, share_C = torch.tensor(0.7, requires_grad=True), torch.tensor([0.5, 0.0], requires_grad=True)
+    FBNet()(loss, share_C).backward()  # type: ignore[no-untyped-call]
+    assert share_C.grad is not None
+    assert bool(share_C.grad.isfinite().all())
 
 
 def spread_theta(space: Space, seed: int = 0) -> Theta:

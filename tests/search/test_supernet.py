@@ -94,6 +94,20 @@ def test_every_architecture_parameter_gets_a_gradient_in_train_mode(
         assert logits.grad[supernet.theta.opened(axis)].abs().min() > least, axis
 
 
+def test_shares_of_widths_are_no_scale_that_batchnorm_takes_away() -> None:
+    """Where what is masked were normalised behind it, narrow and wide would answer the same in training."""
+    space = tiny_space(candidates=("k3_e6",)).offering(Choices(width=(1, 0.25)))
+    supernet = lively(space, "shared").train()
+    assert supernet.theta.logits["block"].shape[1] == 2
+    x = torch.from_numpy(pictures(32, space))
+    answers = []
+    for logits in ((3.0, -3.0), (-3.0, 3.0)):
+        with torch.no_grad():
+            supernet.theta.logits["block"].copy_(torch.tensor(logits).expand(len(space.layers), 2))
+            answers.append(supernet(x, supernet.theta.sample("softmax", 1.0, 0, 0)))
+    assert float((answers[0] - answers[1]).abs().mean() / answers[0].std()) > 0.05
+
+
 @pytest.mark.parametrize("gap", [60.0, 88.0, 92.0, 96.0, 103.0, 110.0])
 def test_blocks_beside_a_skip_that_is_all_but_certain_leave_gradients_that_are_numbers(gap: float) -> None:
     """At a low temperature their share may be too small for float32 to divide by."""
