@@ -27,9 +27,11 @@ FLOAT_BYTES = 4
 TENSORS_PER_PARAMETER = 3  # weight, gradient, momentum
 ROUNDING_BYTES, ROUNDING_TENSORS = 2**28, 7  # of search.quantizers.roundings, which needs torch; doubles count twice
 CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs torch
-PROCESS_BYTES = 480e6  # torch with what it loads and compiled kernels, before any data
+PROCESS_BYTES = 580e6  # torch with what it loads, compiled kernels and, at its end, ONNX and LiteRT; before any data
 JUDGED_AT_ONCE = 500  # pictures of a pass that evaluates: search.batches has the same, and needs torch
-RESIDENT_SHARE = 1.6  # greatest resident bytes over those of the tensors counted: gradients on their way, freed memory
+# Greatest resident bytes over those of the tensors counted (./run bench forecast): of training steps, with gradients on
+# their way, and of forward passes that score networks of many widths one behind the other. Freed memory is kept.
+RESIDENT_SHARE, PASSING_SHARE = 2.1, 3.5
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def workload(
             PROCESS_BYTES
             + max(
                 RESIDENT_SHARE * max(found.tensor_bytes, finishing),
-                _passing_bytes(space, min(pictures, PICTURES)),
+                PASSING_SHARE * _passing_bytes(space, min(pictures, PICTURES)),
                 _rounding_bytes(spec, space, examples),
             )
             + 2 * examples * pixels
@@ -139,7 +141,7 @@ def _training(spec: SearchSpec, space: Space, examples: int) -> Workload:
     average = TRAINING * _average_macs(space) * finish.batch_size
     tensors = max(
         RESIDENT_SHARE * _tensor_bytes(_largest(space), finish.batch_size),
-        _passing_bytes(space, 0),
+        PASSING_SHARE * _passing_bytes(space, 0),
         _rounding_bytes(spec, space, examples),
     )
     steps = finish.epochs * max(1, examples // finish.batch_size)

@@ -7,7 +7,7 @@ for report in run:            # stop at any report, keep run.state_dict(), go on
 result = run.export(folder)
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from search.evidence import Evidence
 from search.files import EVIDENCE
 from search.finish import Quality, Trainer, network_to_train
 from search.finish.distillation import refuse_unteachable
+from search.machine import give_back
 from search.measuring import Measure
 from search.network import Network
 from search.outcome import Result, export_trained, predicted
@@ -98,12 +99,12 @@ class SearchRun:
     def until_trained(self) -> Iterator[StepReport]:
         """Does what remains before the comparison."""
         if self.trainer is None:
-            yield from self.strategy
+            yield from _by_phase(self.strategy)
             self.trainer = self._start_training(self.strategy.best())
             if self.spec.finish.weights == "inherited":
                 self.before = self.trainer.quality_as_given()
             yield self._derived()
-        yield from self.trainer
+        yield from _by_phase(self.trainer)
 
     def comparing(self) -> Comparison:
         """What compares the trained network, for a job that wants it compared; whoever drives this may share it out."""
@@ -226,3 +227,13 @@ class SearchRun:
             if state["comparison"] is not None:
                 self.comparison = self._start_comparing(self.trainer)
                 self.comparison.load_state_dict(state["comparison"])
+
+
+def _by_phase(reports: Iterable[StepReport]) -> Iterator[StepReport]:
+    """The same, with memory given back before a phase goes on behind its first step."""
+    phase = None
+    for report in reports:
+        if report.phase != phase:
+            give_back()
+            phase = report.phase
+        yield report
