@@ -90,7 +90,7 @@ def test_one_shot_zeros_stand_from_the_first_step_and_masked_weights_stay_out() 
     ("finish", "is_gradual", "why"),
     [
         ({"epochs": 2}, False, "as 2 epochs of training leave no time to prune gradually: below 5 that ends worse"),
-        ({"epochs": 5}, True, "as 5 epochs of training leave time for it: from 5 on gradual pruning ends better"),
+        ({"epochs": 5}, True, "as 5 epochs of training leave time for it: from 5 on gradual pruning is the safer one"),
         ({"epochs": 0}, False, "as 0 epochs of training leave no time"),
         ({"epochs": 9, "pruning": {"schedule": "one-shot"}}, False, "as finish.pruning.schedule asks"),
         ({"epochs": 1, "pruning": {"schedule": "gradual"}}, True, "over steps 1 to 5 of 5, as finish.pruning.schedule"),
