@@ -23,7 +23,7 @@ QUEUE = "search.cpu"
 IN_FOLDERS = "filesystem://"
 _REDIS = ("redis://", "rediss://")
 _PATIENCE_SECONDS = 2.0
-_LOOK_SECONDS = 0.4  # of a probe, which asks twice and is given a second by who asks for it
+_LOOK_SECONDS = 0.25  # of a probe, which asks twice and is given a second by who asks for it
 _logger = logging.getLogger(__name__)
 
 

@@ -11,6 +11,7 @@ from search.export import ExportMismatch
 from search.extension import WeightsMisfit
 from search.measuring import OverBudget
 from search.run import MisfitError
+from search.state import StateError
 from search.supernet.pretrained import PretrainedMisfit
 from workers.bounds import MemoryLimit, TimeLimit
 from workers.inputs import DataChanged, WeightsChanged
@@ -23,6 +24,7 @@ KNOWN: tuple[tuple[type[Exception], str, str], ...] = (
     (PinBroken, "pin-broken", "The store holds something else than the job was submitted with"),
     (StoreAway, "store-away", "The artifact store does not answer"),
     (StoreError, "artifact-missing", "A file of the artifact store is missing"),
+    (StateError, "checkpoint-broken", "The checkpoint cannot be read"),
     (MisfitError, "space-misfit", "Space and data do not fit"),
     (Unreachable, "budget-unreachable", "Unreachable budget"),
     (WeightsChanged, "weights-changed", "Pretrained weights have changed"),

@@ -235,7 +235,10 @@ class Attempt:
             with from_the_store():
                 kept = load_checkpoint(checkpoint, self.store)
         except (StoreError, StateError) as error:
-            self._begin_anew(f"the checkpoint cannot be read ({error})")
+            with self.database.read() as session:
+                if door.has_lost_a_checkpoint(session, self.lease.job_id):
+                    raise
+            self._begin_anew(f"the checkpoint cannot be read ({error})", lost="checkpoint")
             return
         age = age_of(kept["run"])
         if age == "newer":  # it waits for a worker that is
@@ -252,8 +255,8 @@ class Attempt:
             )
             self._write("warning", step, {"detail": detail})
 
-    def _begin_anew(self, why: str) -> None:
-        self._write("warning", 0, {"detail": f"{why}: the job begins anew, with the inputs that it has"})
+    def _begin_anew(self, why: str, **more: str) -> None:
+        self._write("warning", 0, {"detail": f"{why}: the job begins anew, with the inputs that it has", **more})
         self._end(lambda session: door.begin_anew(session, self.lease))
 
     def _after_step(self, run: Run, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ from api.jobs.models import (
     SUCCEEDED,
     Checkpoint,
     ComparedNetwork,
+    JobEvent,
     SearchJob,
 )
 from api.jobs.pins import JobInputs, load
@@ -40,8 +41,8 @@ from api.telemetry.metrics import LEASE_EXPIRIES
 
 __all__ = [
     "JobInputs", "Lease", "LeaseLost", "NewArchitecture", "Order", "begin_anew", "claim", "claim_next",
-    "describe", "fail", "fenced", "heartbeat", "keep_log", "latest_checkpoint", "load", "release", "report",
-    "save_checkpoint", "succeed",
+    "describe", "fail", "fenced", "has_lost_a_checkpoint", "heartbeat", "keep_log", "latest_checkpoint", "load",
+    "release", "report", "save_checkpoint", "succeed",
 ]  # fmt: skip
 
 _WAITING = (
@@ -208,6 +209,12 @@ def latest_checkpoint(session: Session, job_id: str) -> KeptCheckpoint | None:
     """The one that a job goes on from."""
     found = session.get(Checkpoint, job_id)
     return None if found is None else KeptCheckpoint(found.path, found.step, found.sha256)
+
+
+def has_lost_a_checkpoint(session: Session, job_id: str) -> bool:
+    """Whether the job began anew for want of its checkpoint: twice is no accident, but a worker of another store."""
+    warnings = select(JobEvent.data).where(JobEvent.job_id == job_id, JobEvent.kind == "warning")
+    return any(data.get("lost") == "checkpoint" for data in session.scalars(warnings))
 
 
 def succeed(

@@ -10,6 +10,7 @@ def main() -> None:
     """Runs the command line and exits with its code. At SIGTERM what is half written is taken away first."""
 
     def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what is raised in a finaliser is lost
         raise SystemExit(ExitCode.TERMINATED)
 
     signal.signal(signal.SIGTERM, end)

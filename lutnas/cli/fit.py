@@ -12,7 +12,7 @@ from latency.formats import write_csv
 from latency.table import FieldError, TableInfo
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, refuse
-from lutnas.cli.newfile import is_data, write_whole
+from lutnas.cli.newfile import is_stdout, write_whole
 from lutnas.cli.options import existing_file, json_option, new_file, note_option
 from lutnas.cli.output import Output, say
 from lutnas.cli.spacefile import read_space
@@ -57,7 +57,7 @@ def fit(
     known = TableInfo(
         device=device, runtime=runtime, threads=threads, batch=batch, note=f"{note}; {told}" if note else told
     )
-    only_data = is_data(to)
+    only_data = is_stdout(to)
     write_whole(to, "".join(write_csv(known, fitted.table.entries.items())))
     document = {"file": str(to), "rows": len(fitted.table), "held_out": held_out._asdict()}
     shown = {

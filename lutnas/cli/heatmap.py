@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from lutnas.cli.newfile import is_data, write_whole
+from lutnas.cli.newfile import is_stdout, write_whole
 from lutnas.cli.options import connected, new_file
 from lutnas.cli.output import Output, say
 from lutnas.client import Client
@@ -38,7 +38,7 @@ def heatmap(
     if svg is not None:
         recording = Console(record=True, width=drawn.width, file=io.StringIO())
         recording.print(drawn)
-        only_data = is_data(svg)
+        only_data = is_stdout(svg)
         write_whole(svg, recording.export_svg(title=f"{table} over {space}, us"))
         say(f"wrote {svg}")
         if only_data:

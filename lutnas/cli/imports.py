@@ -10,7 +10,7 @@ from latency.imports import LAYOUTS, LayoutError, Unit, read_layout
 from latency.operator import Operator
 from latency.table import FieldError, TableInfo
 from lutnas.cli.failure import Failure, refuse
-from lutnas.cli.newfile import is_data, write_whole
+from lutnas.cli.newfile import is_stdout, write_whole
 from lutnas.cli.options import existing_file, json_option, new_file
 from lutnas.cli.output import Output, say
 from lutnas.cli.spacefile import read_space
@@ -53,7 +53,7 @@ def import_table(
         refuse(f"--{error.field}", error.problem)
     except LayoutError as error:
         raise Failure(f"{file}: {error}") from error
-    only_data = is_data(to)
+    only_data = is_stdout(to)
     write_whole(to, "".join(write_csv(found.table.info, found.table.entries.items())))
     for why, count in found.left_out.items():
         say(f"left out {count}: {why}")

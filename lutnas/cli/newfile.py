@@ -13,9 +13,12 @@ def names_a_stream(to: Path) -> bool:
     return to.exists() and not to.is_file()
 
 
-def is_data(to: Path) -> bool:
-    """Whether what goes to `to` is all that may come there: a stream, which has no room for a word beside."""
-    return names_a_stream(to) and not to.is_dir()
+def is_stdout(to: Path) -> bool:
+    """Whether what goes to `to` comes to standard output, which has no room for a word beside it."""
+    stdout = own_stdout(to)
+    if stdout is not None:
+        stdout.close()
+    return stdout is not None
 
 
 def check_new_file(to: Path) -> None:

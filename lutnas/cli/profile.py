@@ -18,7 +18,7 @@ from latency.table import FieldError, LatencyTable
 from lutnas.cli import output as out
 from lutnas.cli.failure import Failure, extra, refuse
 from lutnas.cli.jsonfile import read_json
-from lutnas.cli.newfile import is_data, write_whole
+from lutnas.cli.newfile import is_stdout, names_a_stream, write_whole
 from lutnas.cli.options import (
     connect,
     connection_options,
@@ -113,12 +113,13 @@ def profile(
         table = measure(
             operators, device=device, runtime=runtime, threads=threads, core=core, seed=seed, note=note, draft=draft
         )  # fmt: skip
-        only_data = to is not None and is_data(to)
+        only_data = to is not None and is_stdout(to)
         if to is not None:
             _write(table, to, draft)
         stored: Table | None = None
         if upload and client is not None:
-            stored = _upload(client, table, None if precision or width or sparsity else space, to)
+            whole = None if precision or width or sparsity else space
+            stored = _upload(client, table, whole, None if draft is None else to)
     _show(Output(as_json), table, to, stored, time.monotonic() - started, only_data=only_data)
 
 
@@ -169,6 +170,8 @@ def _write(table: LatencyTable, to: Path, draft: Path | None) -> None:
     try:
         write_whole(to, _text(table))
     except OSError as error:
+        if draft is None:
+            _keep(table, None, None)
         hint = f"what was timed is kept in {draft}: mend that, and give the same command again" if draft else ""
         raise Failure(f"cannot write {to}: {error.strerror}", hint=hint) from error
     if draft is not None:
@@ -224,7 +227,7 @@ def _operator(file: Path, number: int, row: Any) -> Operator:
 
 def _draft(to: Path | None) -> Path | None:
     """Where a profile keeps what it has so far; a folder that cannot be made is said before minutes are spent."""
-    if to is None or is_data(to):
+    if to is None or (names_a_stream(to) and not to.is_dir()):
         return None
     try:
         to.parent.mkdir(parents=True, exist_ok=True)

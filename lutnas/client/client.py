@@ -39,8 +39,9 @@ from lutnas.client.webhooks import Webhooks
 class Client:
     """Talks to the lutnas API at `url`. A context manager; its methods raise LutnasError (`lutnas.client.errors`).
 
-    `timeout_seconds` holds for each single answer; `sleep` waits between `attempts`; None of these is no end of them.
-    `tell` hears why one failed, and the seconds until the next.
+    `timeout_seconds` holds for each single answer but those that take long (a submission or derivation gets two
+    minutes, an upload or a table's file ten); `sleep` waits between `attempts`; None of these is no end of them. `tell`
+    hears why one failed, and the seconds until the next.
     Lists are iterators that fetch their pages as they go. `requests` is what devices are asked for, `tokens` what opens
     the service, `webhooks` what is told of jobs. With `team`, one of the token's, all is asked for that team alone.
     """
@@ -310,7 +311,7 @@ class Client:
 
     def _weighed(self, path: str, **arguments: Any) -> Any:
         """What the service answers once it has proven what can be reached, for which it takes half a minute or more."""
-        return self._transport.json("POST", path, idempotent=True, timeout=self._transport.reading, **arguments)
+        return self._transport.json("POST", path, idempotent=True, timeout=self._transport.proving, **arguments)
 
     def reproduction(self, job: str) -> Reproduction:
         """Whether a job that repeats another came out the same."""

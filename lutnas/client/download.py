@@ -28,7 +28,7 @@ def download(
     The bytes go to a file beside it first; only when they are complete, and have the `sha256` that was promised, is
     that file renamed. Where the connection breaks a file is begun anew, as often as `transport` tries a request. What
     is no file, such as /dev/stdout, is written to as they come, once. `on_bytes` hears the size of each piece, and a
-    negative one of what is begun anew. Who is `patient` waits for the first byte as for an upload. Raises ChecksumError
+    negative one of what is begun anew. Who is `patient` waits for each piece as for an upload. Raises ChecksumError
     (no file is kept) and as `Transport.stream`.
     """
 

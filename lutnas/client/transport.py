@@ -11,6 +11,7 @@ from lutnas.client.address import is_this_machine
 from lutnas.client.errors import ForeignAnswerError, ProblemError, UnreachableError, UnsendableError
 
 ATTEMPTS = 4
+PROVING_SECONDS = 120.0  # a budget's proof takes half a minute at most, and a derivation has two of them
 READING_SECONDS = 600.0  # an upload is answered once the service has read and checked all of it
 LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives up
 UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
@@ -44,6 +45,7 @@ class Transport:
         self._most = attempts
         self._tell = tell
         self.reading = httpx.Timeout(timeout_seconds, read=READING_SECONDS)
+        self.proving = httpx.Timeout(timeout_seconds, read=max(timeout_seconds, PROVING_SECONDS))
         self._client = _client(self.url, headers, timeout_seconds)
 
     def close(self) -> None:

@@ -83,8 +83,8 @@ def test_it_makes_a_token_that_only_its_owner_reads_and_says_where(tmp_path: Pat
         assert httpx.get(f"{ready['address']}/v1/tokens/self").status_code == 401
 
 
-def test_an_answer_goes_out_whole_without_waiting_for_the_client_to_acknowledge_its_head() -> None:
-    """Else it takes the 40 ms that Linux waits before it acknowledges."""
+def test_connections_send_at_once_what_they_have() -> None:
+    """Else the body of an answer waits the 40 ms that Linux takes to acknowledge its head."""
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

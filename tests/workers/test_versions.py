@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from functools import partial
 
 import pytest
 from fastapi.testclient import TestClient
@@ -95,3 +96,18 @@ def test_a_job_whose_checkpoint_is_not_what_was_kept_begins_anew_and_says_so(
     (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
     assert warning.startswith("the checkpoint cannot be read (")
     assert warning.endswith("the job begins anew, with the inputs that it has")
+
+
+def test_a_job_whose_checkpoint_is_gone_twice_fails(client: TestClient, database: Database, settings: Settings) -> None:
+    """As where two workers each have a store of their own: each would begin anew what the other had done."""
+    job, store = submitted(client, on_device=None), ArtifactStore(settings.artifacts)
+    for _ in range(2):
+        attempted(database, settings, job, Clock(), drain=partial(next, iter([False] * 5), True))
+        with database.read() as session:
+            kept = latest_checkpoint(session, job)
+        assert kept is not None
+        store.put("jobs/another/1/model.onnx", b"x", media_type="x/y")  # an empty store would be one that is away
+        store.delete(kept.path)
+    attempted(database, settings, job, Clock())
+    found = client.get(f"/v1/search-jobs/{job}").json()
+    assert (found["state"], found["error"]["type"]) == ("failed", "urn:lutnas:problem:artifact-missing")
