@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
-from api.jobs.lease import latest_checkpoint
+from api.jobs.lease import KeptCheckpoint, latest_checkpoint
 from api.jobs.models import Checkpoint
 from api.settings import Settings
 from search import state
@@ -22,6 +22,15 @@ from workers.runner import run_job
 def weights(client: TestClient, job: str) -> str:
     files = client.get(f"/v1/search-jobs/{job}/artifacts").json()["items"]
     return next(str(file["sha256"]) for file in files if file["name"] == "weights.safetensors")
+
+
+def interrupted(database: Database, settings: Settings, job: str) -> KeptCheckpoint:
+    """The checkpoint that a job leaves which is stopped at its fifth step."""
+    attempted(database, settings, job, Clock(), drain=partial(next, iter([False] * 5), True))
+    with database.read() as session:
+        kept = latest_checkpoint(session, job)
+    assert kept is not None
+    return kept
 
 
 def told(database: Database, job: str, checkpoint: bytes) -> None:
@@ -48,11 +57,7 @@ def test_a_job_begins_anew_where_its_checkpoint_is_of_another_version(
 ) -> None:
     first, job = (submitted(client, on_device=None) for _ in range(2))
     attempted(database, settings, first, Clock())
-    store, looks = ArtifactStore(settings.artifacts), iter([False] * 5)
-    attempted(database, settings, job, Clock(), drain=lambda: next(looks, True))
-    with database.read() as session:
-        kept = latest_checkpoint(session, job)
-    assert kept is not None
+    store, kept = ArtifactStore(settings.artifacts), interrupted(database, settings, job)
     with store.local(kept.path) as file:
         content = state.load(file)
         ours = content["run"]["format"]
@@ -79,11 +84,7 @@ def test_a_job_whose_checkpoint_is_not_what_was_kept_begins_anew_and_says_so(
     """As behind a restore, or where a disk lost what it had promised to keep."""
     first, job = (submitted(client, on_device=None) for _ in range(2))
     attempted(database, settings, first, Clock())
-    store, looks = ArtifactStore(settings.artifacts), iter([False] * 5)
-    attempted(database, settings, job, Clock(), drain=lambda: next(looks, True))
-    with database.read() as session:
-        kept = latest_checkpoint(session, job)
-    assert kept is not None
+    store, kept = ArtifactStore(settings.artifacts), interrupted(database, settings, job)
     if damage == "gone":
         store.delete(kept.path)
     else:
@@ -102,10 +103,7 @@ def test_a_job_whose_checkpoint_is_gone_twice_fails(client: TestClient, database
     """As where two workers each have a store of their own: each would begin anew what the other had done."""
     job, store = submitted(client, on_device=None), ArtifactStore(settings.artifacts)
     for _ in range(2):
-        attempted(database, settings, job, Clock(), drain=partial(next, iter([False] * 5), True))
-        with database.read() as session:
-            kept = latest_checkpoint(session, job)
-        assert kept is not None
+        kept = interrupted(database, settings, job)
         store.put("jobs/another/1/model.onnx", b"x", media_type="x/y")  # an empty store would be one that is away
         store.delete(kept.path)
     attempted(database, settings, job, Clock())
