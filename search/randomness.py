@@ -23,7 +23,10 @@ def permutation(length: int, seed: int, purpose: str, index: int = 0) -> torch.T
 
 @contextmanager
 def seeded(seed: int, purpose: str) -> Iterator[None]:
-    """Within it torch's global draws (new weights) are a function of the arguments; outside they go on as they were."""
-    with torch.random.fork_rng():
-        torch.manual_seed(generator(seed, purpose).initial_seed())
+    """Within it torch's global draws on the CPU (new weights) are a function of the arguments; outside they go on as
+    they were.
+    """
+    # Other devices are left alone: to seed those that are not there takes torch.manual_seed a millisecond, each step.
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(generator(seed, purpose).initial_seed())
         yield
