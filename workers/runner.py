@@ -22,9 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
-from api.artifacts.store import ArtifactStore, StoreAway, StoredFile, StoreError, attempt_path
+from api.artifacts.store import ArtifactStore, StoreError
 from api.db.session import Database, is_away
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -33,15 +31,13 @@ from api.jobs.lease import Lease, LeaseLost, Order
 from api.jobs.pins import JobInputs, load
 from api.settings import Settings
 from api.telemetry.context import learn
-from search import state
 from search.forecast import workload
 from search.machine import use_threads
 from search.outcome import Result
 from search.report.card import Measured
 from search.reports import StepReport
 from search.run import SearchRun
-from search.state import StateError
-from workers import away, storing
+from workers import away
 from workers.aiding import aid
 from workers.bounds import Bounds
 from workers.counted import counted_attempt
@@ -49,18 +45,18 @@ from workers.ending import PausedByUser, Stopped, Unloaded, from_the_store, outc
 from workers.environment import environment
 from workers.failures import problem_of
 from workers.heart import AttemptHeart, Heart
-from workers.inputs import age_of, load_checkpoint, load_data, make_run
+from workers.inputs import load_data, make_run
 from workers.log import AttemptLog
 from workers.on_device import DeviceTimer
 from workers.pace import Pace
-from workers.report import MEDIA_TYPES, Run, card_of, named_totals, new_architecture, write_reports
+from workers.records import Records
+from workers.report import Run, card_of, named_totals, new_architecture, write_reports
+from workers.resuming import resume
 from workers.sharing import Sharing
-from workers.storing import StoreFull
 from workers.timing import measured_here
 
 PROGRESS_SECONDS = 1.0  # at most one progress event in that time
 WAIT_SECONDS = 0.5  # between two looks at what others train for the job
-STORE_SECONDS = 600.0  # that results wait for room
 _logger = logging.getLogger(__name__)
 
 
@@ -109,12 +105,11 @@ class Attempt:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
         self.lease, self.settings, self.database, self.heart = lease, settings, database, heart
-        self.log = log
         self.drain, self.clock, self.sleep = drain, clock, sleep
         self.store = ArtifactStore(settings.artifacts)
+        self.records = Records(lease, database, self.store, log, listen=self._listen, clock=clock, sleep=sleep)
         self.pace = Pace(clock)
         self.reported = -PROGRESS_SECONDS + clock()
-        self.kept: float | None = None  # since when no checkpoint was kept; None before the first step
         self.sharing: Sharing | None = None  # once the comparison is shared out
         self.at_work: Run | None = None
         self.timer: DeviceTimer | None = None  # where the job wants devices asked
@@ -130,7 +125,7 @@ class Attempt:
         except LeaseLost:
             _logger.warning("%s: attempt %d has lost its lease and stops", job_id, self.lease.attempt)
         except Stopped as stop:
-            self._give_back(stop)
+            self.records.give_back(stop)
             if isinstance(stop, Unloaded):
                 away.not_loaded.append(job_id)
                 away.stay_away("its files could not be loaded", self.drain, self.clock, self.sleep)
@@ -139,7 +134,7 @@ class Attempt:
                 raise  # the lease runs out by itself
             _logger.exception("%s: attempt %d failed", job_id, self.lease.attempt)
             found, trace = problem_of(error), traceback.format_exc()
-            self._end(lambda session: door.fail(session, self.lease, problem=found, traceback=trace))
+            self.records.end(lambda session: door.fail(session, self.lease, problem=found, traceback=trace))
 
     def _work(self) -> None:
         with self.database.read() as session:
@@ -159,9 +154,11 @@ class Attempt:
         with self.database.write() as session:
             door.describe(session, self.lease, environment=here)
         if not self.bounds.holds_memory:
-            self._write("warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"})
+            self.records.event(
+                "warning", 0, {"detail": "limits.max_memory_bytes is not held: only Linux tells what is taken"}
+            )
         if checkpoint is not None:
-            self._resume(run, here, checkpoint)
+            self.step = resume(run, checkpoint, self.records, here)
         away.not_loaded.clear()  # who had to wait for this one comes first again
         for report in run.until_trained() if isinstance(run, SearchRun) else run:
             self._after_step(run, report, inputs, here)
@@ -181,11 +178,11 @@ class Attempt:
 
         def keep() -> bool:
             assert self.at_work is not None
-            return self._keep(self.at_work, self.step, here)
+            return self.records.keep(self.at_work, self.step, here)
 
         return DeviceTimer(
             self.lease, inputs, self.database, listen=listen, keep=keep, clock=self.clock, sleep=self.sleep,
-            tell=lambda detail: self._write("note", self.step, {"detail": detail}),
+            tell=lambda detail: self.records.event("note", self.step, {"detail": detail}),
         )  # fmt: skip
 
     def _compare(self, run: SearchRun, inputs: JobInputs, here: dict[str, Any]) -> None:
@@ -194,17 +191,17 @@ class Attempt:
             self.database, self.lease, comparison, environment=here, max_attempts=self.settings.max_attempts
         )
         if not sharing.is_shared_out():
-            stored = self._stored_checkpoint(run, comparison.step, here)
+            stored = self.records.checkpoint(run, comparison.step, here)
             if stored is None:
                 detail = (
                     "there is no room, or the artifact store does not answer: without a checkpoint no other worker can "
                     "take part in comparing"
                 )
-                self._write("warning", comparison.step, {"detail": detail})
+                self.records.event("warning", comparison.step, {"detail": detail})
                 for report in comparison:
                     self._after_step(run, report, inputs, here)
                 return
-            self._end(lambda session: sharing.share_out(session, stored))
+            self.records.end(lambda session: sharing.share_out(session, stored))
         self.sharing = sharing
         while True:
             number = sharing.take()
@@ -230,35 +227,6 @@ class Attempt:
             self.reported = self.clock()
         self.sleep(WAIT_SECONDS)
 
-    def _resume(self, run: Run, here: dict[str, Any], checkpoint: door.KeptCheckpoint) -> None:
-        try:
-            with from_the_store():
-                kept = load_checkpoint(checkpoint, self.store)
-        except (StoreError, StateError) as error:
-            with self.database.read() as session:
-                if door.has_lost_a_checkpoint(session, self.lease.job_id):
-                    raise
-            self._begin_anew(f"the checkpoint cannot be read ({error})", lost="checkpoint")
-            return
-        age = age_of(kept["run"])
-        if age == "newer":  # it waits for a worker that is
-            raise Unloaded(RuntimeError("the checkpoint is of a newer version of lutnas than this worker: upgrade it"))
-        if age == "older":
-            self._begin_anew("the checkpoint is of another version of lutnas")
-            return
-        run.load_state_dict(kept["run"])
-        self.step = step = checkpoint.step
-        _logger.info("%s: attempt %d goes on at step %d", self.lease.job_id, self.lease.attempt, step)
-        if kept["environment"] != here:
-            detail = (
-                f"goes on in another environment, so the result may differ in bits: {kept['environment']}, now {here}"
-            )
-            self._write("warning", step, {"detail": detail})
-
-    def _begin_anew(self, why: str, **more: str) -> None:
-        self._write("warning", 0, {"detail": f"{why}: the job begins anew, with the inputs that it has", **more})
-        self._end(lambda session: door.begin_anew(session, self.lease))
-
     def _after_step(self, run: Run, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
         self.step = report.step
         self._obey(run, report, here)
@@ -266,7 +234,7 @@ class Attempt:
         self.pace.step(report.phase)
         now = self.clock()
         if report.phase == "derive":
-            self._write("derived", report.step, named_totals(inputs, report.data))
+            self.records.event("derived", report.step, named_totals(inputs, report.data))
         elif (
             report.distribution
             or report.phase == "measure"
@@ -275,18 +243,18 @@ class Attempt:
         ):
             self._tell(run, report, inputs)
             self.reported = now
-        if self.kept is None:
+        if self.records.kept is None:
             # A checkpoint forgives lost workers: loading, and what compiles in the first step, earn none.
-            self.kept = now
-        elif now - self.kept >= self.settings.checkpoint_seconds:
-            self._keep(run, report.step, here)
+            self.records.kept = now
+        elif now - self.records.kept >= self.settings.checkpoint_seconds:
+            self.records.keep(run, report.step, here)
 
     def _obey(self, run: Run, report: StepReport, here: dict[str, Any]) -> None:
         try:
             self._listen()
         except Stopped as stop:
             if stop.becomes != "cancelled":
-                self._keep(run, report.step, here)
+                self.records.keep(run, report.step, here)
             raise
 
     def _listen(self) -> None:
@@ -316,81 +284,32 @@ class Attempt:
                 shares = {"epoch": report.data["epoch"], **report.distribution}
                 door.report(session, self.lease, kind="distribution", step=report.step, data=shares)
 
-    def _write(self, kind: str, step: int, data: dict[str, Any]) -> None:
-        with self.database.write() as session:
-            door.report(session, self.lease, kind=kind, step=step, data=data)
-
-    def _keep(self, run: Run, step: int, here: dict[str, Any]) -> bool:
-        """Whether there is a checkpoint of this step now."""
-        stored = self._stored_checkpoint(run, step, here)
-        if stored is not None:
-            self._end(lambda session: door.save_checkpoint(session, self.lease, step=step, artifact=stored))
-        return stored is not None
-
-    def _stored_checkpoint(self, run: Run, step: int, here: dict[str, Any]) -> StoredFile | None:
-        """Under a new name, so that a crash between file and row leaves the last one whole. Where there is no room for
-        it, here or in the store, or that is away, the last one stays too: a later one may be kept.
-        """
-        try:
-            with self._with_room(tempfile.TemporaryDirectory[str], patience_seconds=0.0) as folder:
-                file = Path(folder) / "checkpoint"
-                kept = {"environment": here, "run": run.state_dict()}
-                self._with_room(lambda: state.save(kept, file), patience_seconds=0.0)
-                name = f"checkpoint-{secrets.token_hex(4)}.safetensors"
-                return self._store(name, file, patience_seconds=0.0)
-        except (StoreFull, StoreAway) as error:
-            _logger.warning("%s: no checkpoint at step %d: %s", self.lease.job_id, step, error)
-            return None
-        finally:
-            self.kept = self.clock()  # from its end on: one that takes long must not be followed by another at once
-
-    def _with_room(self, make: Callable[[], storing.Made], *, patience_seconds: float = STORE_SECONDS) -> storing.Made:
-        return storing.with_room(
-            make, patience_seconds=patience_seconds, listen=self._listen, clock=self.clock, sleep=self.sleep
-        )
-
-    def _store(self, name: str, file: Path, *, patience_seconds: float = STORE_SECONDS) -> StoredFile:
-        path = attempt_path(self.lease.job_id, self.lease.attempt, name)
-        media_type = MEDIA_TYPES[file.suffix or Path(name).suffix]
-        return storing.put(
-            self.store, path, file, media_type=media_type, patience_seconds=patience_seconds, listen=self._listen,
-            clock=self.clock, sleep=self.sleep,
-        )  # fmt: skip
-
-    def _end(self, write: Callable[[Session], list[str]]) -> None:
-        """Runs one fenced write, then removes the files that nothing names any more. The log is kept with it: after the
-        last write of an attempt nothing is.
-        """
-        with self.database.write() as session:
-            door.keep_log(session, self.lease, self.log.text())
-            stale = write(session)
-        for path in stale:
-            self.store.discard(path)
-
     def _finish(self, run: Run, inputs: JobInputs, here: dict[str, Any]) -> None:
         steps = run.trainer.steps if run.trainer else 0
-        self._write("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
+        self.records.event("progress", steps, {"phase": "export", "step": steps, "steps": steps, "seconds_left": 0.0})
         pace = measured_pace(
             workload(inputs.spec, inputs.space, examples=len(run.data.y_train), test_examples=len(run.data.y_test)),
             search_step_seconds=self.pace.step_seconds("search"),
             finish_step_seconds=self.pace.step_seconds("finish"),
             threads=inputs.threads,
         )
-        with self._with_room(tempfile.TemporaryDirectory[str]) as folder:
-            result = self._with_room(lambda: run.export(Path(folder)))
+        with self.records.with_room(tempfile.TemporaryDirectory[str]) as folder:
+            result = self.records.with_room(lambda: run.export(Path(folder)))
             for note in result.notes:
-                self._write("note", steps, {"detail": note})
-            files = [self._store(file.name, file) for file in result.files]
-            measured = self._with_room(lambda: self._measured(run, result, Path(folder), inputs.threads))
+                self.records.event("note", steps, {"detail": note})
+            files = [self.records.file(file.name, file) for file in result.files]
+            measured = self.records.with_room(lambda: self._measured(run, result, Path(folder), inputs.threads))
             card = card_of(
                 self.lease, inputs, run, result, files, measured=measured, environment=here, pace=pace,
                 made_at=datetime.now(UTC),
             )  # fmt: skip
-            reports = self._with_room(lambda: write_reports(card, Path(folder)))
-            files += [self._store(file.name, file) for file in reports]
+            reports = self.records.with_room(lambda: write_reports(card, Path(folder)))
+            files += [self.records.file(file.name, file) for file in reports]
         found = new_architecture(inputs, result)
         _logger.info("%s: done, with test accuracy %.4f", self.lease.job_id, result.test_metric)
-        self._end(lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace))
+        self.records.end(
+            lambda session: door.succeed(session, self.lease, architecture=found, artifacts=files, pace=pace)
+        )
         _logger.info("%s: succeeded", self.lease.job_id)
 
     def _measured(self, run: Run, result: Result, folder: Path, threads: int) -> tuple[Measured, ...]:
@@ -398,13 +317,3 @@ class Attempt:
         network = run.trainer.network
         on_devices = self.timer.answers(network) if self.timer else ()
         return on_devices + measured_here(network, result.files, folder, threads=threads)
-
-    def _give_back(self, stop: Stopped) -> None:
-        _logger.info("%s: %s", self.lease.job_id, stop.reason)
-        try:
-            with self.database.write() as session:
-                door.keep_log(session, self.lease, self.log.text())
-                by_user = isinstance(stop, PausedByUser)
-                door.release(session, self.lease, state=stop.becomes, reason=stop.reason, by_user=by_user)
-        except LeaseLost:
-            _logger.warning("%s: the lease was lost on the way out", self.lease.job_id)
