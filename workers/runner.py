@@ -73,7 +73,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
             away.stay_away("the database is of another version of lutnas than this worker", drain)
             return
         try:
-            ArtifactStore(settings.artifacts)
+            store = ArtifactStore(settings.artifacts)
         except StoreError as error:  # a package is missing: no job is claimed, for it would not be the job's fault
             away.stay_away(str(error), drain)
             return
@@ -91,7 +91,7 @@ def run_job(job_id: str, settings: Settings, *, drain: Callable[[], bool]) -> No
             AttemptLog(LOG_BYTES) as log,
             AttemptHeart(database, lease, log, lease_seconds=settings.lease_seconds) as heart,
         ):
-            Attempt(lease, settings, database, heart, log, drain=drain).run()
+            Attempt(lease, settings, database, store, heart, log, drain=drain).run()
     finally:
         database.close()
 
@@ -100,14 +100,13 @@ class Attempt:
     """A claimed job on its way. `clock` gives seconds."""
 
     def __init__(
-        self, lease: Lease, settings: Settings, database: Database, heart: Heart, log: AttemptLog, *,
-        drain: Callable[[], bool], clock: Callable[[], float] = time.monotonic,
+        self, lease: Lease, settings: Settings, database: Database, store: ArtifactStore, heart: Heart, log: AttemptLog,
+        *, drain: Callable[[], bool], clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
-        self.lease, self.settings, self.database, self.heart = lease, settings, database, heart
+        self.lease, self.settings, self.database, self.store, self.heart = lease, settings, database, store, heart
         self.drain, self.clock, self.sleep = drain, clock, sleep
-        self.store = ArtifactStore(settings.artifacts)
-        self.records = Records(lease, database, self.store, log, listen=self._listen, clock=clock, sleep=sleep)
+        self.records = Records(lease, database, store, log, listen=self._listen, clock=clock, sleep=sleep)
         self.pace = Pace(clock)
         self.reported = -PROGRESS_SECONDS + clock()
         self.sharing: Sharing | None = None  # once the comparison is shared out

@@ -36,14 +36,16 @@ class Clock:
 
 @contextmanager
 def attempt_of(
-    database: Database, settings: Settings, job: str, clock: Clock, drain: Callable[[], bool] = never
-) -> Iterator[Attempt]:
+    database: Database, settings: Settings, job: str, clock: Clock, drain: Callable[[], bool] = never,
+    store: ArtifactStore | None = None,
+) -> Iterator[Attempt]:  # fmt: skip
     """A claimed job. Its heart beats within minutes, so what a test wants heard it says to it."""
     with database.write() as session:
         lease = claim(session, job, worker="w", lease_seconds=3600)
     assert lease is not None
+    store = store or ArtifactStore(settings.artifacts)
     with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=3600) as heart:
-        yield Attempt(lease, settings, database, heart, log, drain=drain, clock=clock, sleep=clock.sleep)
+        yield Attempt(lease, settings, database, store, heart, log, drain=drain, clock=clock, sleep=clock.sleep)
 
 
 def attempted(
@@ -51,8 +53,7 @@ def attempted(
     store: ArtifactStore | None = None,
 ) -> None:  # fmt: skip
     """One attempt of the job, to its end."""
-    with attempt_of(database, settings, job, clock, drain) as attempt:
-        attempt.store = store or attempt.store
+    with attempt_of(database, settings, job, clock, drain, store) as attempt:
         attempt.run()
 
 

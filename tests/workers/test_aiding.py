@@ -164,10 +164,9 @@ def test_without_room_for_a_checkpoint_the_job_compares_alone_and_says_so(
     with database.write() as session:
         lease = claim(session, job, worker="own", lease_seconds=60)
     assert lease is not None
+    full = FullFor(settings.home / "artifacts", 1)
     with AttemptLog(1000) as log, AttemptHeart(database, lease, log, lease_seconds=60) as heart:
-        attempt = Attempt(lease, patient, database, heart, log, drain=never)
-        attempt.store = FullFor(settings.home / "artifacts", 1)
-        attempt.run()
+        Attempt(lease, patient, database, full, heart, log, drain=never).run()
     assert result(client, job) == []
     events = client.get(f"/v1/search-jobs/{job}/events", params={"limit": 1000}).json()["items"]
     (warning,) = [event["data"]["detail"] for event in events if event["kind"] == "warning"]
