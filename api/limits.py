@@ -55,7 +55,7 @@ class BodyLimit:
 
 
 async def spooled_body(request: Request) -> AsyncIterator[BinaryIO]:
-    """The body as a file, on disk once it is large; a dependency, for use behind the one that knows the caller."""
+    """The body as a file, on disk once it is large; a dependency, for use after the one that knows the caller."""
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
         async for chunk in request.stream():
             await run_in_threadpool(file.write, chunk)

@@ -88,7 +88,7 @@ def _place(error: Mapping[str, Any]) -> str:
 
 def _path(loc: Sequence[int | str]) -> str:
     parts = list(loc[1:] if loc and loc[0] in _SOURCES else loc)
-    # The kind of a constraint is no field of it: pydantic puts it behind the constraint's number.
+    # The kind of a constraint is no field of it: pydantic puts it after the constraint's number.
     parts = [part for at, part in enumerate(parts) if not (at and isinstance(parts[at - 1], int) and part in METRICS)]
     if len(parts) > 1 and parts[0] in KINDS:  # that of a request to a device stands in front
         parts = parts[1:]

@@ -37,8 +37,8 @@ EPOCHS = 6
 FINALISTS = 32
 TRIED, TRIAL_EPOCHS = 6, 2
 SEARCH = Search(epochs=EPOCHS, warmup_epochs=1, batch_size=128)
-# From new weights. On 8,000 pictures of one garment, behind 12 epochs from those of a search, a network of one width,
-# whose supernet had trained little else, had 85.4 % and one of the joint space 84.3; behind 36 from new ones 84.4 and
+# From new weights. On 8,000 pictures of one garment, after 12 epochs from those of a search, a network of one width,
+# whose supernet had trained little else, had 85.4 % and one of the joint space 84.3; after 36 from new ones 84.4 and
 # 86.1 (MPIC, seed 0). Statistics instead of learnt steps leave 2 bits two points below (./run bench quantizers). Rate
 # and batches: docs/decisions/0006-joint-quality.md.
 FINISH = Finish(epochs=8, batch_size=64, lr=0.2, weights="scratch", quantizer="lsq")
@@ -74,7 +74,7 @@ class Tuning(NamedTuple):
         return Searched(searcher, self.assessor(searcher))
 
     def assessor(self, searcher: Searcher) -> Assessor:
-        """Of a finished search; who is scored behind the draws is said by `ranked`."""
+        """Of a finished search; who is scored after the draws is said by `ranked`."""
         return Assessor(
             searcher.supernet,
             held_out=searcher.theta_batches,

@@ -133,7 +133,7 @@ class Trainings:
         ]
 
     def finished(self, training: Training, name: str) -> float:
-        """Accuracy behind the last step."""
+        """Accuracy after the last step."""
         self.pace.run(training, name)
         return self.points(training.model)
 

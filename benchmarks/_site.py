@@ -42,7 +42,7 @@ class Site:
         return {**own, "LUTNAS_HOME": str(self.folder), "LUTNAS_THREADS": "1", **self.settings}
 
     def start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        """`lutnas ARGUMENTS`; what it says is in NAME.log, behind what an earlier one said."""
+        """`lutnas ARGUMENTS`; what it says is in NAME.log, after what an earlier one said."""
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 tethered([*PROGRAM, *arguments]), cwd=self.folder, env=self.environ, stdout=log, stderr=log

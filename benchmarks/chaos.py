@@ -3,7 +3,7 @@
 SIGKILL of a worker, of the process in it that trains, of the API; Redis restarted, and empty; Postgres restarted; the
 disk of the artifacts full, where root runs this. A job has several checkpoints, and at full size takes half a minute at
 the least. What began and ended is counted by what workers say in their logs, not by the database. Kills go to the job
-that has run longest without one, and harm goes on behind its time while a job runs that none has hit.
+that has run longest without one, and harm goes on after its time while a job runs that none has hit.
 
 The full size, 40 jobs and four workers for ten minutes of harm at the least, takes half an hour of two cores, and 8 GB.
 `--jobs 4 --seconds 60 --workers 2 --sqlite` is a small one, without Redis and Postgres.
@@ -40,7 +40,7 @@ SETTINGS = {
     "LUTNAS_LEASE_SECONDS": "6", "LUTNAS_SWEEP_SECONDS": "0.5", "LUTNAS_REQUEUE_SECONDS": "5",
     "LUTNAS_KEEP_UNNAMED_SECONDS": "10", "LUTNAS_COLLECT_SECONDS": "5",
 }  # fmt: skip
-COLLECTED_SECONDS = 30.0  # behind the last job: what was killed on its way into the store is removed in that time
+COLLECTED_SECONDS = 30.0  # after the last job: what was killed on its way into the store is removed in that time
 Harms = dict[str, Callable[[], None]]
 
 
@@ -170,7 +170,7 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=4)
     options.add_argument("--seconds", type=float, default=600.0, help="of harm")
     options.add_argument("--every", type=float, default=5.0, help="seconds between two harms, on average")
-    options.add_argument("--epochs", type=int, default=160, help="of the search, and of what comes behind it")
+    options.add_argument("--epochs", type=int, default=160, help="of the search, and of what comes after it")
     options.add_argument("--checkpoint-seconds", type=float, default=8.0)
     options.add_argument("--sqlite", action="store_true", help="no Postgres and no Redis")
     options.add_argument("--seed", type=int, default=0)

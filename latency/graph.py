@@ -38,7 +38,7 @@ class GraphBuilder:
     initializers: list[Any] = field(default_factory=list)
 
     def append(self, operator: Operator, weights: Weights, name: str) -> None:
-        """Adds `operator` behind what stands, with nodes named `NAME/...`; none for an identity. `weights` as
+        """Adds `operator` after what stands, with nodes named `NAME/...`; none for an identity. `weights` as
         `shapes_of`; raises ValueError where a shape differs.
         """
         for key, shape in shapes_of(operator).items():
@@ -217,12 +217,12 @@ class GraphBuilder:
 
 
 def output_shape(operator: Operator, batch: int | str) -> list[int | str]:
-    """Shape of what `operator` gives: NCHW, or (batch, classes) behind a head."""
+    """Shape of what `operator` gives: NCHW, or (batch, classes) after a head."""
     return [batch, operator.c_out] if operator.kind == "head" else [batch, operator.c_out, *operator.out_hw]
 
 
 def chain(operators: Sequence[Operator], weights: Iterable[Weights], names: Iterable[str], *, batch: int | str) -> Any:
-    """One `onnx.ModelProto` of `operators` one behind the other; raises ValueError where two do not fit."""
+    """One `onnx.ModelProto` of `operators` one after another; raises ValueError where two do not fit."""
     first, last = operators[0], operators[-1]
     for before, after in pairwise(operators):
         if output_shape(before, 1)[1:] != [after.c_in, after.h, after.w]:

@@ -27,7 +27,7 @@ def integers(weight: np.ndarray, bias: np.ndarray, *, size_O: np.ndarray, bits: 
 
     A bias has no finer steps than the products it is added to, and those of few bits are coarse: so their steps are
     split as often as 7 bits have room for (with all 8, processors without VNNI saturate). Where a bias is too many
-    steps for 32 bits, as behind a BatchNorm that left next to nothing of a row, the row's steps are widened instead:
+    steps for 32 bits, as after a BatchNorm that left next to nothing of a row, the row's steps are widened instead:
     its weights lose what the bias hides.
     """
     split = max(1, GREATEST_SPLIT // (2 ** (bits - 1) - 1))

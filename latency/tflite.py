@@ -1,6 +1,6 @@
 """The TFLite graph of a chain of operators, from the weights that the ONNX one is made of (`latency.graph`).
 
-Tensors are NHWC. Integer operators have int8 activations (zero at 0 where they are signed, at -128 behind a ReLU),
+Tensors are NHWC. Integer operators have int8 activations (zero at 0 where they are signed, at -128 after a ReLU),
 int8 weights with a scale a row and int32 biases; a sum of two of them is taken on the grid of whoever reads it, as
 onnxruntime fuses it. The classifier stays in floats: TFLite would want a grid for logits.
 """
@@ -35,7 +35,7 @@ class TfliteBuilder:
         self.added: Value | None = None  # what `last` has still to be added to
 
     def append(self, operator: Operator, weights: Weights, name: str) -> None:
-        """Adds `operator` behind what stands; nothing for an identity. Raises UnsupportedOperator."""
+        """Adds `operator` after what stands; nothing for an identity. Raises UnsupportedOperator."""
         o = operator
         if min(o.weight_bits, o.activation_bits) < 32 and not o.is_integer and not o.is_identity:
             raise UnsupportedOperator(f"{name}: {o.key} is simulated in float, which TFLite has no operators for")
@@ -184,7 +184,7 @@ class TfliteBuilder:
 
 
 def chain(operators: Sequence[Operator], weights: Iterable[Weights], names: Iterable[str]) -> bytes:
-    """One `.tflite` file of `operators` one behind the other, batch 1, NHWC. Raises UnsupportedOperator, and ValueError
+    """One `.tflite` file of `operators` one after another, batch 1, NHWC. Raises UnsupportedOperator, and ValueError
     where two do not fit.
     """
     first = operators[0]

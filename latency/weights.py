@@ -1,7 +1,7 @@
 """What the weights of an operator are called and how they look: what training folds, exporting joins, profiling makes.
 
 A layer is a convolution or the classifier. At fewer than 32 bits of activations there are grids: one that a block's
-`input` is rounded on, others behind the layers they are named after. An integer operator also rounds what it projects,
+`input` is rounded on, others after the layers they are named after. An integer operator also rounds what it projects,
 so that all it computes stays integer, and tells the step of each row of its weights.
 """
 
@@ -14,7 +14,7 @@ from latency.operator import Operator
 
 Weights = Mapping[str, np.ndarray]
 PIXEL = 1 / 255  # the grid of pixels in [0, 1]: they have eight bits already
-SIGNED = frozenset({"input", "project"})  # grids in front of a block and behind its linear end; others are behind ReLU
+SIGNED = frozenset({"input", "project"})  # grids in front of a block and after its linear end; others are after ReLU
 _INTEGER = {
     "mbconv": ("input", "expand", "depthwise", "project"),
     "skip": ("input", "project"),
@@ -36,7 +36,7 @@ def grid_places(operator: Operator) -> tuple[str, ...]:
 
 def reads_a_grid(operators: Sequence[Operator]) -> tuple[bool, ...]:
     """Which of `operators` in a network are integer ones whose input comes on a grid of 8 bits already, so that they
-    round none: behind an integer stem or block that adds nothing to what it projects. Identities pass that on.
+    round none: after an integer stem or block that adds nothing to what it projects. Identities pass that on.
     """
     comes, found = False, list[bool]()
     for operator in operators:

@@ -87,7 +87,7 @@ def run(*, report: Path | None, table_file: Path | None, seed: int, port: int) -
     started = time.monotonic()
     given = None if table_file is None else _read_table(table_file)
     if report is not None:
-        check_new_file(report)  # what is wrong with it is said now, and not behind the work
+        check_new_file(report)  # what is wrong with it is said now, and not after the work
     folder = settings.made_home(os.environ) / "demo"
     folder.mkdir(mode=0o700, exist_ok=True)
     environ = {**os.environ, "LUTNAS_HOME": str(folder)}

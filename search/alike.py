@@ -66,7 +66,7 @@ class Part:
             formats_LK = [
                 [row[index] for index in kept] for row, kept in zip(boundaries.formats_LK, self._whole_LK, strict=True)
             ]
-            changes = any(own for row in formats_LK for own in row)  # format 0 comes, and is needed behind the last
+            changes = any(own for row in formats_LK for own in row)  # format 0 comes, and is needed after the last
             boundaries = Boundaries(formats_LK, boundaries.costs_LFF) if changes else None
         costs_LK = [[row[index] for index in kept] for row, kept in zip(budget.costs_LK, self._whole_LK, strict=True)]
         return replace(budget, costs_LK=costs_LK, boundaries=boundaries)

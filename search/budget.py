@@ -42,11 +42,11 @@ def seconds_left() -> float:
 
 @dataclass(frozen=True)
 class Boundaries:
-    """What changes of format cost. Format 0 comes to the first layer and is needed behind the last one.
+    """What changes of format cost. Format 0 comes to the first layer and is needed after the last one.
 
     `formats_LK[l][choice]` is the format that a choice needs and gives; None passes on what comes, as an identity does.
     `costs_LFF[l][before][after]` is paid where format `before` comes to a choice of format `after` at layer l; one
-    more behind the last layer. To stay in a format costs nothing.
+    more after the last layer. To stay in a format costs nothing.
     """
 
     formats_LK: Formats
@@ -68,7 +68,7 @@ class Boundaries:
         return len(self.costs_LFF[0])
 
     def paid(self, indices: Sequence[int]) -> list[float]:
-        """What the architecture with these choices pays before each layer and behind the last one."""
+        """What the architecture with these choices pays before each layer and after the last one."""
         found, current = [], 0
         for layer, index in enumerate(indices):
             own = self.formats_LK[layer][index]

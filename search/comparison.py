@@ -1,7 +1,7 @@
 """What a finished search is worth beside others: the same search at tighter budgets, and baselines at all of them.
 
 Every network is trained as the job's own was, from the supernet's weights or from new ones, and judged on the same test
-pictures before and behind it (ShrinkBench: Blalock 2020, sec. 6: several operating points, several seeds, before and
+pictures before and after it (ShrinkBench: Blalock 2020, sec. 6: several operating points, several seeds, before and
 after). The job's own network stands first and is not trained again.
 """
 

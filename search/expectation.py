@@ -42,7 +42,7 @@ class ExpectedCost:
 
 
 class _ExpectedChanges:
-    """What changes of format are expected to cost: at each layer, and behind the last one, the probability that one
+    """What changes of format are expected to cost: at each layer, and after the last one, the probability that one
     format comes times that of a choice of the other.
     """
 

@@ -1,4 +1,4 @@
-"""Which architectures are looked at behind a search: those that theta thinks best within the budgets, those whose
+"""Which architectures are looked at after a search: those that theta thinks best within the budgets, those whose
 choices scored best in others, and of each kind of bits alone the best. Exact, and torch-free.
 
 Theta learns on mixtures: where one choice is cheap and another good, a share of both is worth more than it will be as
@@ -6,7 +6,7 @@ one of them. Scores of single paths do not err so, but a regression over them ho
 other. So both name finalists.
 
 Theta and scores on the supernet order networks of like bits well. Between bits they err: few lose less under the
-supernet's weights than behind a training of their own. So each precision of few bits keeps a place, in what is scored
+supernet's weights than after a training of their own. So each precision of few bits keeps a place, in what is scored
 and in what is tried, and so do 8 bits and more, which are of one kind: between them there is no such loss.
 """
 

@@ -11,7 +11,7 @@ Folded = dict[str, np.ndarray]
 
 
 def fold(weight: Tensor, bn: nn.BatchNorm2d, name: str) -> Folded:
-    """Weight and bias of a convolution with the BatchNorm behind it folded in (Jacob 2017, eq. 14), computed in
+    """Weight and bias of a convolution with the BatchNorm after it folded in (Jacob 2017, eq. 14), computed in
     float64.
     """
     gain = _gain(bn)
@@ -22,7 +22,7 @@ def fold(weight: Tensor, bn: nn.BatchNorm2d, name: str) -> Folded:
 
 
 def weight_sizes(layer: RoundedConv | RoundedLinear, bits: int, name: str, bn: nn.BatchNorm2d | None = None) -> Folded:
-    """`NAME.weight.size` (O,): the step of each row of a weight on its grid, with the BatchNorm behind it folded in."""
+    """`NAME.weight.size` (O,): the step of each row of a weight on its grid, with the BatchNorm after it folded in."""
     size_O = layer.step_sizes(bits).double()
     return {f"{name}.weight.size": (size_O if bn is None else size_O * _gain(bn).abs()).float().numpy()}
 

@@ -30,7 +30,7 @@ CALIBRATION_EXAMPLES = 2000  # at most: search.finish has the same, and needs to
 PROCESS_BYTES = 580e6  # torch with what it loads, compiled kernels and, at its end, ONNX and LiteRT; before any data
 JUDGED_AT_ONCE = 500  # pictures of a pass that evaluates: search.batches has the same, and needs torch
 # Greatest resident bytes over those of the tensors counted (./run bench forecast): of training steps, with gradients on
-# their way, and of forward passes that score networks of many widths one behind the other. Freed memory is kept.
+# their way, and of forward passes that score networks of many widths one after another. Freed memory is kept.
 RESIDENT_SHARE, PASSING_SHARE = 2.1, 3.5
 
 
@@ -109,7 +109,7 @@ def workload(
         scored = 0.0
     # While others are trained, the result stays, with its momentum and its pictures.
     kept = _network_bytes(_largest(space)) + examples * pixels if spec.compared else 0
-    judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and behind training
+    judged = 2 * spec.compared * (min(CALIBRATION_EXAMPLES, examples) + test_examples)  # before and after training
     return Workload(
         search_steps=found.steps,
         trial_steps=spec.trial_epochs * max(1, for_weights // finish.batch_size),

@@ -4,7 +4,7 @@ LiteRT computes integer layers by XNNPACK, which rounds as onnxruntime does: giv
 of four trained networks none differed from `search.executor` in the rounding `onnx`, and of 5 million over twelve
 residual sums 6e-6, by one step. So a file is judged as an ONNX one is. Where XNNPACK is left out, as on
 microcontrollers, TFLite's own kernels round twice: 2e-4 to 7e-4 of the values differ from the executor's `tflite`, 2e-3
-to 5e-3 from its `onnx`, each by one step; one or two classes of 60 were others, and five behind twelve sums.
+to 5e-3 from its `onnx`, each by one step; one or two classes of 60 were others, and five after twelve sums.
 """
 
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""BatchNorm as blocks use it: with the ReLU and the rounding behind it, on all channels or the first of them.
+"""BatchNorm as blocks use it: with the ReLU and the rounding after it, on all channels or the first of them.
 
 A grid is sized by a running root mean square, or has a step of its own (search.quantizers.own_steps). Only networks
 have such, never a supernet.

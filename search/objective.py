@@ -1,6 +1,6 @@
 """What an architecture step minimises: the loss of the task joined with expected latency.
 
-`constrained` holds each budget behind every step; `fbnet` is the paper's product. Both read expected
+`constrained` holds each budget after every step; `fbnet` is the paper's product. Both read expected
 latency as a share of its maximum, so that a table in another unit gives the same search.
 """
 
@@ -19,7 +19,7 @@ LEAST_EXPECTED = 1e-6  # of a budget: below it the gradient of the paper's produ
 
 
 class Objective(Protocol):
-    """Joins the task's loss with the shares of the budgets; may correct theta behind each architecture step.
+    """Joins the task's loss with the shares of the budgets; may correct theta after each architecture step.
     `in_logits` says whether costs have a gradient to the logits; else those learn from the task alone.
     """
 
@@ -29,7 +29,7 @@ class Objective(Protocol):
         """What to minimise."""
 
     def settle(self, theta: Theta, cost: ExpectedCost, progress: float) -> None:
-        """Called behind each architecture step; `progress` through them is in (0, 1]."""
+        """Called after each architecture step; `progress` through them is in (0, 1]."""
 
     def expected(self, theta: Theta, cost: ExpectedCost) -> Tensor:
         """Shares (C,) of the maxima that an architecture is expected to take."""
@@ -42,7 +42,7 @@ class Objective(Protocol):
 
 
 class Constrained:
-    """The task's loss alone, and behind each step the nearest distribution whose expected cost holds the budgets
+    """The task's loss alone, and after each step the nearest distribution whose expected cost holds the budgets
     (search.projection): architectures in proportion to exp(logits - multiplier * cost), with the multiplier at which
     the budget holds. So no rate has to be tuned: dual ascent would only approach what is computed here. The supernet
     mixes by categoricals, so each is tilted to its share of that distribution; drawn one by one, without what one has

@@ -73,7 +73,7 @@ class Program:
         return np.array(worth)
 
     def _exceeds(self, peak: Budget, layer: int, before: int, after: int) -> bool:
-        """Whether the change of format in front of `layer`, or behind the last one, is above the peak."""
+        """Whether the change of format in front of `layer`, or after the last one, is above the peak."""
         if peak.boundaries is None:
             return False
         changes_LFF = peak.boundaries.costs_LFF

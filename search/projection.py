@@ -131,7 +131,7 @@ class Chain:
         log_pass_LFF = np.where(np.eye(self.formats, dtype=bool), log_pass_L[:, None, None], -np.inf)
         log_step_LFF = np.logaddexp(log_take_LFF, log_pass_LFF)
         before_LF, behind_LF = np.full((2, layers + 1, self.formats), -np.inf)
-        before_LF[0, 0] = 0.0  # format 0 comes to the first layer, and is needed behind the last
+        before_LF[0, 0] = 0.0  # format 0 comes to the first layer, and is needed after the last
         behind_LF[layers] = log_change_LFF[layers, :, 0]
         for layer in range(layers):
             before_LF[layer + 1] = np.logaddexp.reduce(before_LF[layer][:, None] + log_step_LFF[layer], axis=0)

@@ -58,7 +58,7 @@ class Ranking:
         self.least = self.least_LFC.tolist()
 
     def _ways(self, layer: int, format_: int, gain_E: np.ndarray) -> list[_Way]:
-        """The ways out of a node, best first; the nodes behind it are known already."""
+        """The ways out of a node, best first; the nodes after it are known already."""
         p = self.program
         edges = np.flatnonzero((p.layer_E == layer) & (p.before_E == format_))
         edges = edges[np.isfinite(self.ahead_LF[layer + 1, p.after_E[edges]])]  # a peak may leave no way on

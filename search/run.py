@@ -230,7 +230,7 @@ class SearchRun:
 
 
 def _by_phase(reports: Iterable[StepReport]) -> Iterator[StepReport]:
-    """The same, with memory given back before a phase goes on behind its first step."""
+    """The same, with memory given back before a phase goes on after its first step."""
     phase = None
     for report in reports:
         if report.phase != phase:

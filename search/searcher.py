@@ -185,7 +185,7 @@ class Searcher:
 
     @torch.no_grad()
     def _sort_widths(self) -> None:
-        """Once, behind the warm-up: momentum moves with the channels."""
+        """Once, after the warm-up: momentum moves with the channels."""
         for tensor, dimension, order in self.supernet.sort_widths():
             momentum = self.weight_optimizer.state.get(tensor, {}).get("momentum_buffer")
             for moved in (tensor, momentum):

@@ -52,11 +52,11 @@ class Search(Document):
     `sampler` draws the shares of architecture steps, `weight_sampler` those of weight steps (search.supernet.sampler);
     `sandwich` is in turn the largest path (Yu 2019, universally slimmable networks, sec. 3.2) and one drawn as evenly
     as the budgets allow: on average it holds them (drawn about a target, as in AttentiveNAS: Wang 2021, sec. 3) but for
-    its bits, which are drawn evenly (search.objective.paths_within). `evidence_samples` sub-networks are scored behind
+    its bits, which are drawn evenly (search.objective.paths_within). `evidence_samples` sub-networks are scored after
     it: they name half of the finalists, and other budgets can be asked later; with fewer than 16 theta names all.
     `pretrained` names a job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
-    starts from what that method proposes behind the warm-up: precisions, zeros or widths (search.warm_starts).
-    Floats and 8 bits are as accurate as each other behind a training: with `leave_out` one of them is left out where
+    starts from what that method proposes after the warm-up: precisions, zeros or widths (search.warm_starts).
+    Floats and 8 bits are as accurate as each other after a training: with `leave_out` one of them is left out where
     in the other alone networks as large hold the budgets (search.alike).
     """
 
@@ -145,7 +145,7 @@ CALIBRATION = r"^(gaussian|min-max|percentile(@\d{1,3}(\.\d+)?)?|entropy|mse)$"
 
 
 class PostTraining(Document):
-    """The derived network trains in float, and is rounded behind that (docs/concepts/quantization.md).
+    """The derived network trains in float, and is rounded after that (docs/concepts/quantization.md).
 
     `calibration` sizes the grids of activations: as a Gaussian would, or by a method of search.quantizers.calibration.
     `pictures` are those of the training, or ones that BatchNorm's statistics make up (`zero-shot`). `equalization`
@@ -189,7 +189,7 @@ class Finish(Document):
     @model_validator(mode="after")
     def _one_quantizer(self) -> "Finish":
         if self.post_training and self.quantizer != "statistics":
-            raise ValueError(f"quantizer {self.quantizer} learns while rounding, which post_training does behind it")
+            raise ValueError(f"quantizer {self.quantizer} learns while rounding, which post_training does after it")
         return self
 
     @model_validator(mode="after")

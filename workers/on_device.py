@@ -1,6 +1,6 @@
 """Asks the agents of a job's devices how long a network takes there, and waits for them.
 
-A request is told apart by job, table and network: an attempt that goes on behind another finds its answer, or its place
+A request is told apart by job, table and network: an attempt that goes on after another finds its answer, or its place
 in the device's queue. One that came to nothing is asked anew by the next attempt.
 
 Errors:
@@ -120,7 +120,7 @@ class DeviceTimer:
     def _ask(self, name: str, table_id: str, network: Network) -> str:
         spec = _asked(table_id, network)
         with self.database.write() as session:
-            fenced(session, self.lease)  # else it would be asked behind the end of the job, and for nobody
+            fenced(session, self.lease)  # else it would be asked after the end of the job, and for nobody
             device = session.get_one(Device, session.get_one(Table, table_id).device_id)
             try:
                 request = self._standing(session, device, spec)
@@ -130,7 +130,7 @@ class DeviceTimer:
             return request.id
 
     def _standing(self, session: Session, device: Device, spec: Time) -> DeviceRequest:
-        """The request about this network that has an answer or may come to one; a new one behind those that failed, or
+        """The request about this network that has an answer or may come to one; a new one after those that failed, or
         that their agent was told to leave.
         """
         number = 1

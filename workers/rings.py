@@ -12,7 +12,7 @@ from celery.worker import state
 
 
 class OneAtATime(bootsteps.StartStopStep):
-    """A step of Celery's consumer, behind the one that makes its channel: run anew for each connection."""
+    """A step of Celery's consumer, after the one that makes its channel: run anew for each connection."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 

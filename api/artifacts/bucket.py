@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Who writes to a bucket that says nothing gives it up within a minute or so: it hears nothing else meanwhile, and may
 # be told to stop. Who reads has more time, in which what broke off is gone on with.
 SILENT_SECONDS = 30.0  # that one request may wait for the next bytes, or for its answer
-WRITE_SECONDS, READ_SECONDS = 40.0, 180.0  # behind which a request is not repeated
+WRITE_SECONDS, READ_SECONDS = 40.0, 180.0  # after which a request is not repeated
 LONGEST_SECONDS = 3600.0  # of one request, as long as bytes come
 LOOK_SECONDS = 5.0  # for a probe
 

@@ -23,5 +23,5 @@ FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file, with its checksum as ETag.", **_BINARY},
     206: {"description": "The part that Range names.", **_BINARY},
     304: {"description": "The reader has it."},
-    416: {"description": "Range is behind the end: `range-not-satisfiable`; Content-Range has the size.", **_REFUSED},
+    416: {"description": "Range is after the end: `range-not-satisfiable`; Content-Range has the size.", **_REFUSED},
 }

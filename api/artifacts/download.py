@@ -44,7 +44,7 @@ def file_response(request: Request, store: ArtifactStore, artifact: Artifact) ->
 
 
 def _wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """First byte and the one behind the last of the part that is asked for; None for the whole.
+    """First byte and the one after the last of the part that is asked for; None for the whole.
 
     A Range that is none, or several at once, may be answered with the whole, and is.
     """

@@ -60,7 +60,7 @@ def whole(kind: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RawPictures:
-    """`file` holds uint8 (N, *shape), one behind the other; `shape` is (channels, height, width), labels int64 (N,)."""
+    """`file` holds uint8 (N, *shape), one after another; `shape` is (channels, height, width), labels int64 (N,)."""
 
     file: IO[bytes]
     shape: tuple[int, int, int]

@@ -71,7 +71,7 @@ def create_dataset(
             answer = DatasetView.of(row)
             if created:
                 check_quota(session, caller.owner.name, service.settings.max_stored_bytes)
-    except DomainError:  # any other error may have come behind the commit: then a row names the file
+    except DomainError:  # any other error may have come after the commit: then a row names the file
         service.store.discard(converted.file.path_in_store)
         raise
     if not created:

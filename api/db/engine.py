@@ -72,7 +72,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
         for pragma in (
             f"busy_timeout = {BUSY_MILLISECONDS}",
             "journal_mode = WAL",
-            "synchronous = FULL",  # what a commit names on disk, and unlinks behind it, must outlive the power
+            "synchronous = FULL",  # what a commit names on disk, and unlinks after it, must outlive the power
             f"foreign_keys = {int(foreign_keys)}",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -51,7 +51,7 @@ def _refuse_unknown(connection: Connection, config: Config) -> None:
     known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     if found is not None and found not in known:
         raise ValueError(
-            f"the database stands at revision {found}, and this version knows none behind {known[0]}: "
+            f"the database stands at revision {found}, and this version knows none after {known[0]}: "
             "start the version that wrote it, or one that is newer"
         )
 

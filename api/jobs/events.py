@@ -38,6 +38,6 @@ def set_state(session: Session, job: SearchJob, state: str, *, reason: str = "",
 
 
 def after(session: Session, job_id: str, event_id: int, limit: int) -> list[JobEvent]:
-    """Up to `limit` events behind `event_id`, in order."""
+    """Up to `limit` events after `event_id`, in order."""
     behind = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > event_id)
     return list(session.scalars(behind.order_by(JobEvent.id).limit(limit)))

@@ -96,7 +96,7 @@ def page(
 
 
 def events(connection: Connection, owner: Owner, job_id: str, *, after: int, limit: int) -> str:
-    """Events behind `after` of a job that `owner` sees, as an `EventPage`. Raises JobUnknown."""
+    """Events after `after` of a job that `owner` sees, as an `EventPage`. Raises JobUnknown."""
     check_seen(connection, owner, job_id)
     rows = connection.execute(_EVENTS, {"job_id": job_id, "after": after, "most": limit + 1}).all()
     following = str(rows[limit - 1].id) if len(rows) > limit else None

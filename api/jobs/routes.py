@@ -237,7 +237,7 @@ def read_events(
     request: Request,
     caller: Reader,
     service: Parts,
-    after: Annotated[int, Query(ge=0, lt=2**63, description="Events behind this id.")] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="Events after this id.")] = 0,
     limit: Limit = 100,
     last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
 ) -> Response:

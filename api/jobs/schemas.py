@@ -124,7 +124,7 @@ class EventView(BaseModel):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing comes behind it."""
+        """Whether nothing comes after it."""
         return self.kind == "state" and self.data.get("state") in ("succeeded", "failed", "cancelled")
 
 

@@ -186,7 +186,7 @@ def resume(session: Session, owner: Owner, job_id: str, *, requeue_seconds: floa
 
 
 def check_room(session: Session, owner: str, most: int) -> None:
-    """Raises TooManyJobs. Exact behind `take_turn`."""
+    """Raises TooManyJobs. Exact after `take_turn`."""
     open_jobs = select(func.count()).where(SearchJob.owner == owner, SearchJob.state.in_(OPEN))
     if (session.scalar(open_jobs) or 0) >= most:
         raise TooManyJobs(

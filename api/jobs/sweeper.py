@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 class Sweeper:
     """Sweeps every `sweep_seconds` while its process is elected; `ring` is called for each job after the commit, until
     it tells that it could not. The back-off holds while rings wait to be heard. Where the broker `is_silent` they were
-    lost: then each job that waits is rung for again `requeue_seconds` behind its last ring. Every `collect_seconds` it
+    lost: then each job that waits is rung for again `requeue_seconds` after its last ring. Every `collect_seconds` it
     also removes what has been kept long enough, in a thread of its own: a store that says nothing takes minutes.
     """
 

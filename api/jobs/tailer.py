@@ -30,7 +30,7 @@ class _Channel:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def behind(self, after: int) -> list[EventView] | None:
-        """What is new behind `after`; None where memory does not reach back so far."""
+        """What is new after `after`; None where memory does not reach back so far."""
         if self.last is None:
             return None
         if after >= self.last:
@@ -64,7 +64,7 @@ class Tailer:
         return sum(channel.readers for channel in list(self._channels.values()))
 
     async def follow(self, job_id: str, after: int) -> AsyncIterator[EventView]:
-        """Events behind `after` in order, as they happen; ends behind the final one."""
+        """Events after `after` in order, as they happen; ends after the final one."""
         channel = self._channels.setdefault(job_id, _Channel())
         channel.readers += 1
         try:
@@ -122,7 +122,7 @@ class Tailer:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _news(self, watched: dict[str, int | None]) -> dict[str, tuple[int, list[EventView]]]:
-        """For each job with news its newest event id and what came behind the one known."""
+        """For each job with news its newest event id and what came after the one known."""
         news: dict[str, tuple[int, list[EventView]]] = {}
         with self._database.read() as session:
             newest = select(SearchJob.id, SearchJob.last_event_id).where(SearchJob.id.in_(watched))
@@ -136,7 +136,7 @@ class Tailer:
         return news
 
     def _page(self, job_id: str, after: int) -> tuple[list[EventView], bool]:
-        """Events behind `after`, and whether none will ever come."""
+        """Events after `after`, and whether none will ever come."""
         with self._database.read() as session:
             job = session.get_one(SearchJob, job_id)
             found = [EventView.of(row) for row in events.after(session, job_id, after, _PAGE)]

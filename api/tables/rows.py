@@ -93,7 +93,7 @@ def load_entries(
 
 
 def rows_after(session: Session, table_id: str, position: int, limit: int) -> list[tuple[int, Operator, Entry]]:
-    """Up to `limit` rows behind `position` (-1: from the start)."""
+    """Up to `limit` rows after `position` (-1: from the start)."""
     statement = _select(table_id).where(TableRow.position > position).limit(limit)
     return [(row.position, *_pair(row)) for row in session.execute(statement)]
 

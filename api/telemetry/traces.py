@@ -17,7 +17,7 @@ _CARRIED = ("traceparent", "tracestate")
 
 
 def begin(service: str) -> None:
-    """Sends this process's spans to where the environment says, if it says so. Call it behind a fork, not before."""
+    """Sends this process's spans to where the environment says, if it says so. Call it after a fork, not before."""
     global _provider
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _provider is not None:
         return

@@ -186,7 +186,7 @@ def _time(value: Value) -> datetime | None:
     try:
         time = datetime.fromisoformat(_text("measured_at", value))
         return time.astimezone(UTC) if time.tzinfo else time  # TableInfo refuses a time without a zone
-    except (ValueError, OverflowError) as error:  # in UTC it may lie before year 1 or behind 9999
+    except (ValueError, OverflowError) as error:  # in UTC it may lie before year 1 or after 9999
         raise FieldError("measured_at", f"{show(value)} is no time as in 2026-11-23T09:00:00Z") from error
 
 

@@ -1,4 +1,4 @@
-"""APQ's tables: a key a convolution and its bits, {"latency": ..., "energy": ...} behind it.
+"""APQ's tables: a key a convolution and its bits, {"latency": ..., "energy": ...} after it.
 
 (16, 96, 112, 1, 1, 0, 1)-W8A8    channels in and out, size, kernel, stride, padding, groups; weight, activation bits
 

@@ -1,4 +1,4 @@
-"""HW-NAS-Bench's tables of FBNet's space: a key an operator, a number behind it, one file a device.
+"""HW-NAS-Bench's tables of FBNet's space: a key an operator, a number after it, one file a device.
 
 ConvBlock_H112_W112_Cin16_Cout24_exp6_kernel3_stride2_group1      Skip_H112_W112_Cin16_Cout24_stride2
 ConvNorm_H224_W224_Cin3_Cout16_kernel3_stride2_group1             AvgP_H7_W7_Cin1984_Cout1984_kernel7_stride1

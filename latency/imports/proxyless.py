@@ -1,4 +1,4 @@
-"""ProxylessNAS' and Once-for-all's tables: a key an operator, {"mean": ...} or a number behind it.
+"""ProxylessNAS' and Once-for-all's tables: a key an operator, {"mean": ...} or a number after it.
 
 expanded_conv-input:112x112x16-output:56x56x24-expand:6-kernel:3-stride:2-idskip:0
 Conv-input:224x224x3-output:112x112x32      Conv_1-input:7x7x320-output:7x7x1280      Logits-input:7x7x1280-output:1000

@@ -52,7 +52,7 @@ class Patience(NamedTuple):
 
 
 class Burst(NamedTuple):
-    """A few calls of one graph, one behind the other, and the seconds that they took on the wall (0: not known)."""
+    """A few calls of one graph, one after another, and the seconds that they took on the wall (0: not known)."""
 
     graph: int
     calls_ns: list[int]
@@ -101,7 +101,7 @@ def time_in_turns(
 ) -> Iterator[Burst]:
     """Times `load(0)`, `load(1)`, ... in turns, adding to `samples` and giving each burst as it is done.
 
-    `bursts` counts those of an earlier run that `samples` holds already: graphs behind the others come first, and the
+    `bursts` counts those of an earlier run that `samples` holds already: graphs after the others come first, and the
     time that went into them counts. Loading does not: it is done anew.
     """
     checked = clocks.wall()

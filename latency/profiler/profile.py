@@ -52,7 +52,7 @@ def profile(
     info = TableInfo(
         device=device, runtime=ran_by.name, runtime_version=ran_by.version, threads=threads, batch=1, note=note
     )  # refuses a bad name before minutes are spent
-    if len(note) > LONGEST_NOTE:  # what is told of the profile comes behind it
+    if len(note) > LONGEST_NOTE:  # what is told of the profile comes after it
         raise FieldError("note", f"has {len(note)} characters; {LONGEST_NOTE} are taken")
     timers = clocks(threads if ran_by.computes_here else None)
     if core is not None and threads > 1:

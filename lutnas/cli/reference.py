@@ -68,7 +68,7 @@ def _row(option: click.Option) -> str:
 
 
 def _prose(text: str) -> str:
-    """Help as Markdown: what stands behind \\b keeps its lines."""
+    """Help as Markdown: what stands after \\b keeps its lines."""
     parts = []
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
         lines = paragraph.splitlines()

@@ -241,7 +241,7 @@ def _address_file(home: Path, address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ended_by_signals(server: "Server") -> Iterator[None]:
-    """Turns SIGINT and SIGTERM into an end of the server, behind which all is cleaned up.
+    """Turns SIGINT and SIGTERM into an end of the server, after which all is cleaned up.
 
     uvicorn stops at either, then raises it again for whoever was there before: without this, SIGTERM would end the
     process on the spot and leave the worker behind. Raising SystemExit here would do for that one, but a signal that

@@ -169,7 +169,7 @@ def _until_pause(client: Client, job: str, *, after: int) -> Iterator[Event]:
 
 
 def _stands_paused(client: Client, job: str, after: int) -> bool:
-    """Whether it is paused, and has told nothing behind event `after`."""
+    """Whether it is paused, and has told nothing after event `after`."""
     return client.job(job)["state"] == "paused" and next(client.told(job, after=after), None) is None
 
 

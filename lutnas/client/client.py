@@ -322,7 +322,7 @@ class Client:
         return events.follow(self._transport, job, after=after, patience_seconds=patience_seconds)
 
     def told(self, job: str, *, after: int = 0) -> Iterator[Event]:
-        """The events that a job has had behind number `after`, without waiting for more."""
+        """The events that a job has had after number `after`, without waiting for more."""
         return self._transport.items(path_of("search-jobs", job, "events"), {"after": after}, place="after")
 
     def attempts(self, job: str) -> Iterator[Attempt]:

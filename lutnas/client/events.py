@@ -26,9 +26,9 @@ def follow(
     patience_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Event]:
-    """Yields the events of `job` behind number `after`, each once and in order, and ends after the final one.
+    """Yields the events of `job` after number `after`, each once and in order, and ends after the final one.
 
-    A broken connection is made again and goes on behind the last event seen (`Last-Event-ID`). Raises UnreachableError
+    A broken connection is made again and goes on after the last event seen (`Last-Event-ID`). Raises UnreachableError
     when the service stays away for `patience_seconds` after it was last there, ProblemError when it refuses.
     """
     seen, heard, wait, ended, broken = after, clock(), 0.2, False, 0
@@ -48,7 +48,7 @@ def follow(
                     return
             heard, connected, broken = clock(), False, 0
             # The service ended the stream without a final event: it is shutting down, or a proxy cut it, or `after`
-            # was behind the final event. In the last case the job had ended before a connection that gave nothing.
+            # was after the final event. In the last case the job had ended before a connection that gave nothing.
             if silent and ended:
                 return
             ended = transport.json("GET", path_of("search-jobs", job))["state"] in FINAL_STATES

@@ -95,7 +95,7 @@ class _Mask(nn.Module):
 
 
 def mask_layer(layer: nn.Linear | nn.Conv2d, level: Level) -> Masked:
-    """Puts a mask, all true, behind the weight of a plain layer. Of an unstructured level R is 1: all compare."""
+    """Puts a mask, all true, after the weight of a plain layer. Of an unstructured level R is 1: all compare."""
     mask = _Mask(layer.weight)
     weight = layer.weight.detach()
     parametrize.register_parametrization(layer, "weight", mask)

@@ -3,7 +3,7 @@
     s = sigmoid((log u - log(1 - u) + log alpha) / beta),  z = min(1, max(0, s (zeta - gamma) + gamma))   (eq. 10, 11)
     P(z != 0) = sigmoid(log alpha - beta log(-gamma / zeta))                                              (eq. 12)
 
-Gates stand on what a layer reads: behind a layer, a BatchNorm in training would cancel them. How many should stay is a
+Gates stand on what a layer reads: after a layer, a BatchNorm in training would cancel them. How many should stay is a
 target that is held, not a weight to tune: a Lagrangian whose multipliers climb (Wang 2020, sec. 3.2).
 """
 
@@ -108,7 +108,7 @@ class Target:
         self.linear, self.square = 0.0, 0.0
 
     def penalty(self, step: int) -> Tensor:
-        """What the loss gains in a step; the multipliers climb behind it."""
+        """What the loss gains in a step; the multipliers climb after it."""
         asked = self.density + (self.first - self.density) * max(0.0, 1 - step / self.ramp)
         over = expected_density(self.model) - asked
         value = self.linear * over + self.square * over.square()

@@ -171,7 +171,7 @@ def activation_omegas(
 
 
 def _moved_activations(read: Tensor, bits: int) -> float:
-    """||Q_b(a) - a||^2 of a picture, on the grid that blocks would have behind these pictures."""
+    """||Q_b(a) - a||^2 of a picture, on the grid that blocks would have after these pictures."""
     if bits == 32:
         return 0.0
     grids = Grids((bits,), ONLY_GRID, signed=bool(read.min() < 0), rms=read.square().mean().sqrt().item())

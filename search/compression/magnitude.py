@@ -104,7 +104,7 @@ def _first(score: Tensor, count: int) -> Tensor:
 
 
 def apply_masks(model: nn.Module, masks: Masks) -> None:
-    """Sets masked weights to 0. Called behind each step of an optimiser it keeps them there, whatever momentum says."""
+    """Sets masked weights to 0. Called after each step of an optimiser it keeps them there, whatever momentum says."""
     with torch.no_grad():
         for name, layer in weighted(model).items():
             layer.weight.mul_(masks[name])
@@ -121,7 +121,7 @@ def sparsities(masks: Masks) -> dict[str, float]:
 
 
 def in_rounds(sparsity: float, rounds: int) -> list[float]:
-    """The sparsity behind each round, where every round takes the same share of what is left: 1 - (1 - s)^(r / R)."""
+    """The sparsity after each round, where every round takes the same share of what is left: 1 - (1 - s)^(r / R)."""
     return [1 - (1 - sparsity) ** (number / rounds) for number in range(1, rounds + 1)]
 
 

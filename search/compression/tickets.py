@@ -57,7 +57,7 @@ class Tickets:
         return training
 
     def __iter__(self) -> Iterator[StepReport]:
-        """Does what remains: `rounds` trainings, a pruning behind each."""
+        """Does what remains: `rounds` trainings, a pruning after each."""
         while self.round < self.rounds:
             for report in self.current:
                 if self.rewound is None and report.step == self.rewind_step:

@@ -145,7 +145,7 @@ class Executor:
         (value,) = inputs
         if isinstance(value, Sums):
             return value._replace(whole=np.maximum(value.whole, 0))
-        raise NotExecutable(f"{node.name}: a ReLU stands behind a layer")
+        raise NotExecutable(f"{node.name}: a ReLU stands after a layer")
 
     def _add(self, node: Any, inputs: list[Value]) -> Pair:
         return Pair(*self._stored(node, inputs))
@@ -172,7 +172,7 @@ class Executor:
         """Of pixels, before they become integers."""
         (pixels,), size = inputs, _attributes(node)["blocksize"]
         if not isinstance(pixels, np.ndarray):
-            raise NotExecutable(f"{node.name}: SpaceToDepth stands behind the input")
+            raise NotExecutable(f"{node.name}: SpaceToDepth stands after the input")
         n, c, h, w = pixels.shape
         split = pixels.reshape(n, c, h // size, size, w // size, size)
         return split.transpose(0, 3, 5, 1, 2, 4).reshape(n, size * size * c, h // size, w // size)

@@ -16,7 +16,7 @@ class Average:
         self.averaged = {name: p.detach().clone() for name, p in network.named_parameters()}
 
     def take(self, step: int) -> None:
-        """Counts the parameters behind step `step`, from 0. The decay is (1 + step) / (10 + step) at first, so that
+        """Counts the parameters after step `step`, from 0. The decay is (1 + step) / (10 + step) at first, so that
         a short training does not keep where it began.
         """
         decay = min(self.decay, (1 + step) / (10 + step))

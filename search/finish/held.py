@@ -2,8 +2,8 @@
 BatchNorm.
 
 Much of a picture, its background say, has one value in each channel. Where that lies beside a threshold of a coarse
-grid, statistics taken anew behind the training push all of it across: the two worst of 24 networks of MPIC's pairs of
-bits lost 3 and 8 points of 82 and 80 that way behind five epochs. In training a batch's own statistics are now on this
+grid, statistics taken anew after the training push all of it across: the two worst of 24 networks of MPIC's pairs of
+bits lost 3 and 8 points of 82 and 80 that way after five epochs. In training a batch's own statistics are now on this
 side, now on that.
 """
 

@@ -1,7 +1,7 @@
 """Rounding grids of activations and weights: which values a number of bits can hold.
 
 Zero is exactly a value (Gholami 2021, sec. III-B). Weights: symmetric, per output channel, sized by the greatest
-magnitude of the row, so that folding a BatchNorm commutes. Activations: per tensor, two's complement or behind a ReLU
+magnitude of the row, so that folding a BatchNorm commutes. Activations: per tensor, two's complement or after a ReLU
 from 0, sized by a running root mean square times a clip that a Gaussian would choose for the bits.
 """
 

@@ -115,7 +115,7 @@ def mix_views(w_OM: Tensor, shares_JB: Tensor, kept_JS: Tensor, views: Views) ->
     """sum over views j and grids b of shares[j, b] * Q_b(w within view j), grid 0 being float; times kept[j, level].
 
     Shapes: weights (O, M), shares (J, 1 + B), kept (J, 1 + S) by the count in `views.levels`. Q is `rounded_rows` of a
-    view: zeros by `levels` come behind the rounding.
+    view: zeros by `levels` come after the rounding.
     """
     if w_OM.device.type == "cpu":
         out: Tensor = _MixViews.apply(w_OM, shares_JB, kept_JS, views)  # type: ignore[no-untyped-call]

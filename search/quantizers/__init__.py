@@ -13,5 +13,5 @@
 `zero_shot`        pictures to calibrate on from BatchNorm's statistics alone
 `grids`            the grids of a network's activations, calibrated while BatchNorm stays
 `recording`        what stands in front of each BatchNorm, for those above
-`post_training`    all that is done behind a training in float, in order
+`post_training`    all that is done after a training in float, in order
 """

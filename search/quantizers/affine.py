@@ -5,7 +5,7 @@ sec. III-B). Kinds of grids, with the steps that b bits give them:
 
 `narrow`      -(2^(b-1) - 1) to 2^(b-1) - 1, zero 0: weights
 `signed`      two's complement, zero 0: activations that no ReLU stands in front of
-`unsigned`    0 to 2^b - 1, zero 0: activations behind a ReLU
+`unsigned`    0 to 2^b - 1, zero 0: activations after a ReLU
 `asymmetric`  0 to 2^b - 1, any zero: ranges that lean to one side
 
 Static: `fake_quantize` with the steps of a range that was calibrated. Dynamic: `dynamic`, by the tensor's own range.

@@ -33,7 +33,7 @@ AT_ONCE = 2**22  # values that are counted at once
 class Observer:
     """Count, least, greatest and a histogram of what it was shown. Its bins are a power of two wide and merge in pairs
     when a greater value comes, so that batches in any order and of any size leave the same bits. Zeros are counted
-    apart: every grid holds them exactly, and behind a ReLU they are half of all.
+    apart: every grid holds them exactly, and after a ReLU they are half of all.
     """
 
     def __init__(self) -> None:

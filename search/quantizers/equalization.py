@@ -3,7 +3,7 @@ in the weights that give it and in those that read it. The network computes what
 
 ReLU, mean over the picture and convolutions are positively homogeneous: what gives channel i is divided by s_i, what
 reads it multiplied. A BatchNorm's gain and bias are divided, so raw weights in front of it and its statistics stay; a
-depthwise row is multiplied by what its input was divided by, so the statistics behind it stay as well. Ranges are
+depthwise row is multiplied by what its input was divided by, so the statistics after it stay as well. Ranges are
 greatest magnitudes of the weights with BatchNorm folded in, by channel.
 
 Where channels are read once alone: inside each block, from the head's convolution to its classifier, and between
@@ -40,7 +40,7 @@ class Chain:
         ranges_LC = torch.stack(list(self.ranges()))
         live = (ranges_LC > 0).all(0)
         log_LC = torch.where(live, ranges_LC, torch.ones_like(ranges_LC)).log()
-        s_LC = (log_LC - log_LC.mean(0)).cumsum(0).exp()  # by how much behind each layer channels become smaller
+        s_LC = (log_LC - log_LC.mean(0)).cumsum(0).exp()  # by how much after each layer channels become smaller
         with torch.no_grad():
             _divide(*self.giver, _before_shuffle(s_LC[0], self.giver[0], self.passes is not None))
             if self.passes is not None:

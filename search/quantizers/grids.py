@@ -23,7 +23,7 @@ GAUSSIAN = "gaussian"
 
 
 def calibrate_grids(network: Network, batches: Sequence[Tensor], method: str = GAUSSIAN) -> None:
-    """Sizes every grid of `network` on batches of pixels, in order, since what is rounded changes what comes behind:
+    """Sizes every grid of `network` on batches of pixels, in order, since what is rounded changes what comes after:
     one pass a grid. By `gaussian`, as training does it, or by a method of `search.quantizers.calibration`; ends in
     evaluation mode. Raises ValueError on other names.
     """
@@ -78,7 +78,7 @@ def root_mean_square(seen: Observer) -> float:
 
 
 def gaussian(seen: Observer, affine: Affine) -> Range:
-    """The clip of a Gaussian, behind a ReLU of half of one, with the root mean square that was seen, to a bin."""
+    """The clip of a Gaussian, after a ReLU of half of one, with the root mean square that was seen, to a bin."""
     rms = root_mean_square(seen)
     signed = affine.kind == "signed"
     clip = torch.tensor([[clip_of(affine.bits, rms, signed=signed)]])

@@ -28,7 +28,7 @@ def leave_steps(network: Network) -> None:
 
 def learn_steps(network: Network, learning: Learning) -> None:
     """From here on steps are parameters. `lsq`: of all activations and of each row of a weight. `pact`: of what stands
-    behind a ReLU; other grids stay with their statistics, as in Choi 2018. Nothing else learns its steps any more.
+    after a ReLU; other grids stay with their statistics, as in Choi 2018. Nothing else learns its steps any more.
     Steps that were found (OwnSteps.fix) need statistics of what they round: `search.quantizers.grids.measure_found`.
     """
     leave_steps(network)

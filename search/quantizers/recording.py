@@ -62,5 +62,5 @@ def _telling(norm: NormAct, take: Take) -> Callable[..., Tensor]:
 
 
 def normed(norm: nn.BatchNorm2d, y_NCHW: Tensor) -> Tensor:
-    """`y` behind the BatchNorm by its running statistics, no ReLU yet."""
+    """`y` after the BatchNorm by its running statistics, no ReLU yet."""
     return F.batch_norm(y_NCHW, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)

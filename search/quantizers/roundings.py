@@ -92,7 +92,7 @@ def _most_values(network: Network, x_1CHW: Tensor) -> int:
 
 
 def layers_of(network: Network) -> list[tuple[Layer, nn.BatchNorm2d | None, int]]:
-    """All convolutions and the last layer in order, with the BatchNorm behind each and the bits of its weights."""
+    """All convolutions and the last layer in order, with the BatchNorm after each and the bits of its weights."""
     found = list[tuple[Layer, nn.BatchNorm2d | None, int]]()
     for _, block in network.blocks():
         layers = [module for module in block.children() if isinstance(module, RoundedConv | RoundedLinear)]
@@ -132,7 +132,7 @@ def learn_roundings(
 
 
 def _behind(norm: nn.BatchNorm2d | None, y: Tensor) -> Tensor:
-    """What a layer gives behind its BatchNorm and ReLU, where it has them."""
+    """What a layer gives after its BatchNorm and ReLU, where it has them."""
     if norm is None:
         return y
     out = normed(norm, y)

@@ -15,7 +15,7 @@ class ComparedRun(Document):
 
     `share` is how far the budgets are on the way from what the cheapest architecture takes to the job's own
     (search.points): 1 is the job's own point. `predicted` is by the names of the budgets, in their
-    units. Metrics are top-1 accuracies of the test pictures, before and behind the training of the derived network;
+    units. Metrics are top-1 accuracies of the test pictures, before and after the training of the derived network;
     top-5 ones are None where there are no more than five classes, or the task is none of classification.
     """
 

@@ -123,7 +123,7 @@ def _axes(svg: ET.Element, across: _Scale, up: _Scale, amount: str) -> None:
 
 
 def _places(ticks: Sequence[float]) -> int:
-    """Places behind the point that steps of 1, 2 or 5 times a power of ten need."""
+    """Decimal places that steps of 1, 2 or 5 times a power of ten need."""
     step = min((after - before for before, after in pairwise(ticks)), default=1.0)
     return max(0, -math.floor(math.log10(step) + 1e-6))
 

@@ -7,7 +7,7 @@ UNITS_SHOWN = {"us": "us", "uj": "uJ", "bytes": "bytes", "macs": "multiply-adds"
 
 
 def grouped(value: float, places: int = 0) -> str:
-    """`1 234 567`, with `places` behind the point."""
+    """`1 234 567`, with `places` decimal places."""
     return f"{value:,.{places}f}".replace(",", THIN)
 
 
@@ -17,7 +17,7 @@ def percent(share: float, places: int = 2) -> str:
 
 
 def places_of(values: Iterable[float]) -> int:
-    """Places behind the point that tell the values of a column apart: four figures of the greatest."""
+    """Decimal places that tell the values of a column apart: four figures of the greatest."""
     greatest = max(values, default=0.0)
     for places, bound in enumerate((1000, 100, 10, 1)):
         if greatest >= bound:

@@ -93,7 +93,7 @@ def _latency_places(card: ReportCard) -> int:
 
 
 def _columns(card: ReportCard) -> list[tuple[str, str, int]]:
-    """Of the budgets in a comparison: name, unit, places behind the point."""
+    """Of the budgets in a comparison: name, unit, decimal places."""
     found = []
     for name, unit in ((figure.name, amounts(figure).unit) for figure in card.budgets):
         places = 0 if unit in WHOLE else places_of(row.predicted[name] for row in card.comparison)

@@ -12,7 +12,7 @@ from search.state import State
 
 
 class Strategy(Protocol):
-    """An iterator of step reports until one architecture is chosen; `state_dict()` between any two. Behind that, all
+    """An iterator of step reports until one architecture is chosen; `state_dict()` between any two. After that, all
     that the rest of a job needs of it is what it `learnt`: the weights that networks inherit.
     """
 

@@ -2,7 +2,7 @@
 
 Kernel size is a spatial mask on the depthwise weight, width a prefix of the middle channels, groups a mask on the 1x1
 weights, precision a grid that the view is rounded to, sparsity a further mask on the 1x1 weights. Shares mix the views
-of the weights, and for activations the grids. Width acts behind the second BatchNorm, on the columns of the last
+of the weights, and for activations the grids. Width acts after the second BatchNorm, on the columns of the last
 convolution: before a BatchNorm in train mode it would cancel (docs/concepts/supernet.md). Only what has a share is
 computed.
 

@@ -1,7 +1,7 @@
 """Which middle channels and which weights of a shared path belong to a block. Imports no layer.
 
 A block takes the middle channels [0, c_mid). A grouped block takes the same ones and weights that are blocks of zeros:
-behind its shuffle, channel m reads the inputs of group m % groups and feeds the outputs of group m // (c_mid / groups).
+after its shuffle, channel m reads the inputs of group m % groups and feeds the outputs of group m // (c_mid / groups).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from search.choices import Block
 
 
 class Span(NamedTuple):
-    """Middle channels [0, end), in `groups` behind a shuffle."""
+    """Middle channels [0, end), in `groups` after a shuffle."""
 
     groups: int
     end: int
@@ -35,7 +35,7 @@ class Members(NamedTuple):
 
 
 def members(span: Span, c_in: int, c_out: int) -> Iterator[Members]:
-    """The groups of a span. Behind the shuffle the channels of one group stand `groups` apart."""
+    """The groups of a span. After the shuffle the channels of one group stand `groups` apart."""
     each = span.end // span.groups
     for g in range(span.groups):
         yield Members(

@@ -1,4 +1,4 @@
-"""Where theta may start behind the warm-up of a search instead of all options being alike, by `search.warm_start`.
+"""Where theta may start after the warm-up of a search instead of all options being alike, by `search.warm_start`.
 
 `hawq` starts precisions from Omega, `variational-dropout` levels of zeros and `hard-concrete` widths from what they
 propose for the largest path in float. Each gives its options a cost; logits are minus that, on one scale

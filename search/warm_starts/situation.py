@@ -21,7 +21,7 @@ PHASE = "warm-start"
 
 
 class Situation(NamedTuple):
-    """A supernet behind its warm-up. `data` and `batches` are what its weights are trained on; `paths` is what weight
+    """A supernet after its warm-up. `data` and `batches` are what its weights are trained on; `paths` is what weight
     steps draw from (search.objective).
     """
 

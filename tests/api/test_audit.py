@@ -91,7 +91,7 @@ def test_what_a_token_may_not_do_is_told_too(client: TestClient, database: Datab
 def test_a_write_that_was_undone_leaves_the_row_of_its_failure_alone(
     settings: Settings, token: str, database: Database
 ) -> None:
-    """The unit of work breaks at its very end, behind the row that tells of a success."""
+    """The unit of work breaks at its very end, after the row that tells of a success."""
     app, failed = create_app(settings), list[bool]()
 
     def fail_at_the_first_write(connection: Connection) -> None:

@@ -99,7 +99,7 @@ def test_of_a_file_that_stands_twice_the_last_copy_counts_once(tmp_path: Path, k
 
 
 def appended(files: list[tuple[str, bytes]], kind: str) -> bytes:
-    """An archive of `files` one behind the other, whichever stand twice."""
+    """An archive of `files` one after another, whichever stand twice."""
     body = io.BytesIO()
     if kind == "zip":
         with zipfile.ZipFile(body, "w") as archive, warnings.catch_warnings(action="ignore"):

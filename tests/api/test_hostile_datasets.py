@@ -33,7 +33,7 @@ def npz_of_header(text: str) -> bytes:
 
 
 def moved(files: dict[str, bytes]) -> bytes:
-    """A zip whose directory is told to begin behind itself, so that its first member begins before the file."""
+    """A zip whose directory is told to begin after itself, so that its first member begins before the file."""
     body = bytearray(a_zip(files))
     (begins,) = struct.unpack_from("<I", body, len(body) - 6)
     struct.pack_into("<I", body, len(body) - 6, begins + 1000)

@@ -19,7 +19,7 @@ SIZE = {"name": "size", "metric": "size", "predicted_bytes": 100, "max_bytes": 2
 
 
 def shown(predicted: list[dict[str, Any]], latencies: dict[str, float], layer_us: float | None = 400.0) -> list[str]:
-    """The lines behind those of the two layers."""
+    """The lines after those of the two layers."""
     layers = [{"layer": number, "candidate": "k3_e1", "latency_us": layer_us} for number in range(2)]
     document = {
         "id": "arc_1", "job": "job_1", "space": "s", "test_accuracy": 0.9, "layers": layers,

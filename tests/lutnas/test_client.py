@@ -327,7 +327,7 @@ def test_a_service_that_stays_away_ends_the_watching() -> None:
 class Watch:
     """Events followed in a time of their own: waits go into it, and the first answers each come `quiet` seconds late.
 
-    Behind its `answers` the service hangs up.
+    After its `answers` the service hangs up.
     """
 
     def __init__(self, answers: list[Answer], quiet: list[float]) -> None:

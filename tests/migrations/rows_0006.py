@@ -19,5 +19,5 @@ ENTRY = {
     "object_id": "dev_1", "status": 201, "request_id": "r",
 }  # fmt: skip
 
-# Tokens name devices, so they come behind them.
+# Tokens name devices, so they come after them.
 ROWS: Rows = {**{t: r for t, r in rows_0005.ROWS.items() if t != "tokens"}, "tokens": [ADMIN, AGENT], "audit": [ENTRY]}

@@ -14,7 +14,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Also behind a test that took more."""
+    """Also after a test that took more."""
     use_threads(1)
 
 

@@ -98,7 +98,7 @@ def test_budgets_have_no_boundaries_where_changes_cannot_occur_or_are_free() -> 
 
 
 def test_a_table_needs_the_changes_that_networks_of_the_space_can_need_and_no_others() -> None:
-    """Layers that are all in integers between float ends change once before them and once behind."""
+    """Layers that are all in integers between float ends change once before them and once after."""
     space = tiny_space(choices=Choices(precision=("w8a8",)), candidates=("k3_e1", "k5_e1"))
     table = table_of(space)
     assert [o.activation_bits for o in table.entries if o.kind == "boundary"] == [8, 32]

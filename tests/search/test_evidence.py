@@ -182,7 +182,7 @@ def test_few_scores_say_nothing_of_choices_so_evidence_is_what_theta_says(sample
 
 
 def test_what_theta_knows_of_costs_is_no_part_of_evidence() -> None:
-    """As behind the fbnet objective, whose gradient puts latency into the logits."""
+    """As after the fbnet objective, whose gradient puts latency into the logits."""
     found = []
     for bias in (0.0, 5.0):
         assessor = assessing(lambda _: [(0, 1, 2)], samples=16)

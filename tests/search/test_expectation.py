@@ -49,7 +49,7 @@ def changing_budgets(seed: int, formats: int = 3) -> list[Budget]:
 
 
 def random_p(budget: Budget, seed: int) -> Tensor:
-    """A distribution over the choices of each layer, 0 behind a layer's last, (layers, 4)."""
+    """A distribution over the choices of each layer, 0 after a layer's last, (layers, 4)."""
     logits_LK = torch.randn(len(budget.costs_LK), 4, generator=torch.Generator().manual_seed(seed))
     is_choice_LK = torch.tensor([[k < len(row) for k in range(4)] for row in budget.costs_LK])
     return torch.softmax(logits_LK.masked_fill(~is_choice_LK, -torch.inf), 1)

@@ -28,7 +28,7 @@ FINISHES: dict[str, tuple[Choices | None, dict[str, Any]]] = {
     "rounded and sparse": (ROUNDED_AND_SPARSE, {}),
     "learnt steps": (ROUNDED_AND_SPARSE, {"quantizer": "lsq"}),
     "learnt clips": (ROUNDED_AND_SPARSE, {"quantizer": "pact"}),
-    "rounded behind": (ROUNDED_AND_SPARSE, {"post_training": {"calibration": "mse", "equalization": True}}),
+    "rounded after": (ROUNDED_AND_SPARSE, {"post_training": {"calibration": "mse", "equalization": True}}),
 }
 
 

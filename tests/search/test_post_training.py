@@ -1,4 +1,4 @@
-"""Networks that are trained in float and rounded behind that."""
+"""Networks that are trained in float and rounded after that."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_its_file_computes_what_torch_computes_and_its_weights_load(tmp_path: Pa
 
 
 def test_learning_steps_and_rounding_afterwards_exclude_each_other() -> None:
-    with pytest.raises(ValidationError, match="post_training does behind it"):
+    with pytest.raises(ValidationError, match="post_training does after it"):
         Finish.model_validate({"quantizer": "lsq", "post_training": {}})
     with pytest.raises(ValidationError, match="percentile"):
         Finish.model_validate({"post_training": {"calibration": "percentile@101"}})

@@ -157,7 +157,7 @@ def test_a_checkpoint_of_another_version_is_refused(digits: ImageData) -> None:
 
 
 def test_a_finalist_that_takes_too_long_on_the_device_tightens_the_budget(digits: ImageData, tmp_path: Path) -> None:
-    """This device takes twice what its table says; one job is interrupted behind each step of its choice."""
+    """This device takes twice what its table says; one job is interrupted after each step of its choice."""
     space, budget = tiny_space(), weight_budget(tiny_space(), 0.6)
 
     def measure(network: Network) -> dict[str, float]:

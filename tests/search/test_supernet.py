@@ -95,7 +95,7 @@ def test_every_architecture_parameter_gets_a_gradient_in_train_mode(
 
 
 def test_shares_of_widths_are_no_scale_that_batchnorm_takes_away() -> None:
-    """Where what is masked were normalised behind it, narrow and wide would answer the same in training."""
+    """Where what is masked were normalised after it, narrow and wide would answer the same in training."""
     space = tiny_space(candidates=("k3_e6",)).offering(Choices(width=(1, 0.25)))
     supernet = lively(space, "shared").train()
     assert supernet.theta.logits["block"].shape[1] == 2

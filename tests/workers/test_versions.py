@@ -81,7 +81,7 @@ def test_a_job_begins_anew_where_its_checkpoint_is_of_another_version(
 def test_a_job_whose_checkpoint_is_not_what_was_kept_begins_anew_and_says_so(
     client: TestClient, database: Database, settings: Settings, damage: str
 ) -> None:
-    """As behind a restore, or where a disk lost what it had promised to keep."""
+    """As after a restore, or where a disk lost what it had promised to keep."""
     first, job = (submitted(client, on_device=None) for _ in range(2))
     attempted(database, settings, first, Clock())
     store, kept = ArtifactStore(settings.artifacts), interrupted(database, settings, job)

@@ -31,7 +31,7 @@ class Runtime(Protocol):
         """Raises ProfilerError where the runtime has no graph of its own for `operator`."""
 
     def load(self, operators: Sequence[Operator], weights: Sequence[Weights], *, threads: int, seed: int) -> Call:
-        """The graph that ships of `operators` one behind the other, batch 1. Raises ProfilerError."""
+        """The graph that ships of `operators` one after another, batch 1. Raises ProfilerError."""
         ...
 
     def open(self, path: Path, *, threads: int, seed: int) -> Call:

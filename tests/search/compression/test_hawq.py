@@ -67,7 +67,7 @@ def test_convolutions_have_the_traces_of_their_hessian_within_the_error_told(
 
 
 def test_activation_traces_are_those_of_each_picture_in_the_mean(digits: ImageData) -> None:
-    """Behind the hidden layer the Hessian of a softmax is W' (diag p - p p') W, whatever the labels."""
+    """After the hidden layer the Hessian of a softmax is W' (diag p - p p') W, whatever the labels."""
     model = trained(perceptron(12), digits)
     x = torch.tensor(digits.x_train[:100]).float().div(255)
     last = weighted(model)["3"].weight.detach().double()

@@ -77,7 +77,7 @@ def test_entropy_keeps_a_heavy_tail_out_and_min_max_does_not() -> None:
 
 
 def test_entropy_holds_nearly_all_of_a_gaussian_and_of_its_positive_half() -> None:
-    """Zeros behind a ReLU say nothing of where a grid should end."""
+    """Zeros after a ReLU say nothing of where a grid should end."""
     for x, affine in ((GAUSSIAN, Affine(8)), (GAUSSIAN.relu(), Affine(8, "unsigned"))):
         assert 3 < clip(x, affine, "entropy") <= float(GAUSSIAN.abs().max())
 
