@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         if self.token is not None:
             given, source = self.token.get_secret_value().strip(), "LUTNAS_TOKEN"
         elif self.token_file is not None:
-            given, source = self.token_file.read_text().strip(), str(self.token_file)
+            given, source = self.token_file.read_text(encoding="utf-8").strip(), str(self.token_file)
         else:
             return None
         if len(given) < 16 or not given.isascii() or not given.isprintable() or " " in given:

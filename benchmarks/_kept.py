@@ -42,7 +42,9 @@ def read(file: Path) -> tuple[Mapping[str, Any], str, list[Run]]:
     """What the runs in `file` depend on, what was measured before them, and those that were finished. Raises
     ValueError.
     """
-    whole = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]  # not one cut off
+    whole = [
+        line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
+    ]  # not one cut off
     if not whole:
         raise ValueError(f"{file}: says not what its runs depend on: delete it")
     first, *runs = map(json.loads, whole)

@@ -25,7 +25,7 @@ class TableFileError(ValueError):
 
 def read_table(file: Path) -> LatencyTable:
     """A table in our CSV, or in the public layout by layer with `base_ms` in the .json beside it."""
-    with file.open(newline="") as lines:
+    with file.open(encoding="utf-8", newline="") as lines:
         if next(lines, "").strip() == PUBLIC_HEADER:
             return read_csv(public_csv(file, preset(PUBLIC_SPACE)))
         lines.seek(0)
@@ -46,7 +46,7 @@ def public_csv(file: Path, space: Space) -> list[str]:
         numbers = (o.h, o.w, o.c_in, "", o.c_mid or "", o.c_out, o.stride or "", o.kernel or "", "")
         lines += [",".join(map(str, (o.kind, *numbers, 0.0, "published")))]
     found = dict[str, list[float]]()
-    with file.open(newline="") as rows:
+    with file.open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
             before = ",".join(row[name] for name in ("op", "h", "w", "c_in", "expansion"))
             behind = ",".join(row[name] for name in ("c_out", "stride", "kernel", "groups"))

@@ -153,7 +153,7 @@ def read_rows(file: Path) -> list[Row]:
     """The rows of a file that `write_rows` wrote; none where there is no file yet."""
     if not file.exists():
         return []
-    with file.open(newline="") as lines:
+    with file.open(encoding="utf-8", newline="") as lines:
         return [_row(cells) for cells in csv.DictReader(lines)]
 
 

@@ -36,7 +36,7 @@ WARM_UP_SECONDS = 5.0
 
 def resident_mb(pid: int) -> float:
     """Memory that a process has now."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     raise SystemExit("this system does not tell a process's memory")

@@ -31,7 +31,7 @@ def rows(count: int) -> Iterator[tuple[Operator, Entry]]:
 
 def peak_mb(pid: int) -> float:
     """Greatest resident memory the process ever had."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
     raise SystemExit("this system does not tell a process's peak memory")
@@ -49,7 +49,7 @@ def main() -> None:
         try:
             assert process.stdout is not None
             process.stdout.readline()  # it listens
-            address, token = (Path(home, name).read_text().strip() for name in ("address", "token"))
+            address, token = (Path(home, name).read_text(encoding="utf-8").strip() for name in ("address", "token"))
             with Client(address, token) as client:
                 figures = load(client, process.pid, given.rows)
         finally:

@@ -164,7 +164,7 @@ def _connect(child: Child, environ: Mapping[str, str]) -> Client:
         raise Failure(str(error)) from error
     # The service says where its token lies; None where LUTNAS_TOKEN gave it by value.
     file = ready["token_file"]
-    token = environ["LUTNAS_TOKEN"] if file is None else Path(file).read_text().strip()
+    token = environ["LUTNAS_TOKEN"] if file is None else Path(file).read_text(encoding="utf-8").strip()
     say(f"the API listens on {ready['address']}")
     return Client(ready["address"], token)
 
@@ -275,7 +275,7 @@ def _cancel_leftover(client: Client, kept: Path) -> None:
     if not kept.exists():
         return
     try:
-        job = client.job(kept.read_text().strip())
+        job = client.job(kept.read_text(encoding="utf-8").strip())
     except ProblemError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise

@@ -75,7 +75,7 @@ class Child:
         """The end of its log, for an error."""
         if self.log is None:
             return ""
-        lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
         return "".join(f"\n  {line}" for line in [f"the end of {self.log}:", *lines])
 
     def stop(self) -> None:

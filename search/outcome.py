@@ -57,7 +57,7 @@ def export_trained(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as name:
         beside = Path(name)
         models = _models(trainer, beside) if onnx else None
-        (beside / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n")
+        (beside / ARCHITECTURE).write_text(network.architecture.model_dump_json(indent=2) + "\n", encoding="utf-8")
         save_weights(network, beside / WEIGHTS)
         written = [beside / ARCHITECTURE, beside / WEIGHTS, *(models.files if models else ()), *others(beside)]
         files = tuple(file.replace(folder / file.name) for file in written)

@@ -194,7 +194,7 @@ class SearchRun:
         )  # fmt: skip
 
     def _write(self, folder: Path) -> list[Path]:
-        (folder / EVIDENCE).write_text(self._evidence().model_dump_json() + "\n")
+        (folder / EVIDENCE).write_text(self._evidence().model_dump_json() + "\n", encoding="utf-8")
         return [folder / EVIDENCE, *self.strategy.write(folder)]
 
     def state_dict(self) -> State:

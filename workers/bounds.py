@@ -91,7 +91,7 @@ def _give_back_freed() -> None:
 
 def _in_status(field: str) -> int:
     """Bytes of a field of /proc/self/status (proc(5))."""
-    for line in _STATUS.read_text().splitlines():
+    for line in _STATUS.read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     raise AssertionError(f"{_STATUS} has no {field}")

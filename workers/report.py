@@ -72,8 +72,8 @@ def new_architecture(inputs: JobInputs, result: Result) -> NewArchitecture:
 
 
 def versions() -> dict[str, str]:
-    """Of lutnas, and of what computes and writes its results beside torch."""
-    return {name: version(name) for name in ("lutnas", "numpy", "numba", "onnx", "onnxruntime")}
+    """Of lutnas, and of what writes its results; what computes them is in the environment."""
+    return {name: version(name) for name in ("lutnas", "onnx", "onnxruntime")}
 
 
 def _used(table: LatencyTable, pinned: PinnedTable) -> UsedTable:

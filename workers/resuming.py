@@ -7,6 +7,7 @@ from api.artifacts.store import StoreError
 from api.jobs import lease as door
 from search.state import StateError
 from workers.ending import Unloaded, from_the_store
+from workers.environment import differences
 from workers.inputs import age_of, load_checkpoint
 from workers.records import Records
 from workers.report import Run
@@ -37,7 +38,8 @@ def resume(run: Run, checkpoint: door.KeptCheckpoint, records: Records, here: di
     step = checkpoint.step
     _logger.info("%s: attempt %d goes on at step %d", job_id, records.lease.attempt, step)
     if kept["environment"] != here:
-        detail = f"goes on in another environment, so the result may differ in bits: {kept['environment']}, now {here}"
+        differs = differences(kept["environment"], here)
+        detail = f"goes on in another environment, so the result may differ in bits: {differs}"
         records.event("warning", step, {"detail": detail})
     return step
 

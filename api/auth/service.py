@@ -112,12 +112,12 @@ def _token_in(path: Path) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         beside = path.with_name(f".token-{secrets.token_hex(8)}")
-        with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with open(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(new_secret() + "\n")
         with suppress(FileExistsError):
             os.link(beside, path)
         beside.unlink()
-    token = path.read_text().strip()
+    token = path.read_text(encoding="utf-8").strip()
     if not token:
         raise ValueError(f"{path} is empty: delete it, and a new token is made")
     return token

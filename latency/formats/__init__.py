@@ -1,8 +1,8 @@
 """Latency tables as files: CSV, JSON and Parquet, in and out, with errors that name the row.
 
-    table = read_csv(path.open(newline=""))         whole tables
-    stream = stream_csv(lines); stream.info; for operator, entry in stream: ...    row by row, for large ones
-    path.write_text("".join(write_csv(table.info, table.entries.items())))
+    table = read_csv(path.open(encoding="utf-8", newline=""))                         whole tables
+    stream = stream_csv(lines); stream.info; for operator, entry in stream: ...       row by row, for large ones
+    path.write_text("".join(write_csv(table.info, table.entries.items())), encoding="utf-8")
 
 The columns are in `latency.formats.columns`. Errors: `TableErrors`, see `latency.formats.errors`.
 """

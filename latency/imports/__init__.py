@@ -1,6 +1,6 @@
 """Public tables in layouts of their own, as tables of ours.
 
-    found = read_layout("proxyless", path.read_text(), info, unit="ms")
+    found = read_layout("proxyless", path.read_text(encoding="utf-8"), info, unit="ms")
     found.table; found.left_out    # what has no place in a table of ours, and why
 
 Layouts give one operator several values, by its position: equal ones are merged, others averaged, and their spread is

@@ -29,14 +29,14 @@ class Draft:
             raise DraftError(f"{self._path} is no draft of this profile: delete it, or name another file")
         bursts = [self._burst(line) for line in lines]
         if not whole:
-            self._path.write_text(title + "\n")
+            self._path.write_text(title + "\n", encoding="utf-8")
         elif whole != content:
             os.truncate(self._path, len(whole))  # written anew it would be lost where the disk is full
         return bursts
 
     def append(self, burst: Burst) -> None:
         """Notes one burst."""
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(",".join(map(str, (burst.graph, *burst.calls_ns))) + "\n")
 
     def _burst(self, line: str) -> Burst:

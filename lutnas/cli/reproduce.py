@@ -82,7 +82,7 @@ def _show(verdict: Reproduction, again: Job) -> None:
     if environment is None:
         say("a report.json cannot be read, so nothing is known of where the two ran")
     elif environment:
-        say("they ran in different environments: the same bits need the same torch, processor and thread count")
+        say("they ran in different environments: equal bits need all of these to be equal")
     elif again["spec"].get("on_device") is not None:
         say("devices timed networks for each of the two, and what they measured may have chosen another network")
     else:

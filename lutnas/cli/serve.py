@@ -229,13 +229,13 @@ def _address_file(home: Path, address: str) -> Iterator[None]:
     """Leaves the address where the command of this machine looks for it, while the service runs."""
     file = home / "address"
     beside = file.with_name(f".address-{os.getpid()}")
-    beside.write_text(address + "\n")
+    beside.write_text(address + "\n", encoding="utf-8")
     beside.replace(file)
     try:
         yield
     finally:
         # A second service that started later has put its own address there.
-        if file.exists() and file.read_text() == address + "\n":
+        if file.exists() and file.read_text(encoding="utf-8") == address + "\n":
             file.unlink()
 
 

@@ -20,7 +20,7 @@ def read(log: str) -> list[dict[str, Any]]:
 
 def test_every_line_is_json_and_an_answer_is_found_by_its_request_id(tmp_path: Path) -> None:
     with serving(tmp_path, LUTNAS_LOG_FORMAT="json") as (process, ready):
-        secret = Path(ready["token_file"]).read_text().strip()
+        secret = Path(ready["token_file"]).read_text(encoding="utf-8").strip()
         headers = {"Authorization": f"Bearer {secret}", "X-Request-Id": "from-the-proxy"}
         token = httpx.get(f"{ready['address']}/v1/tokens/self", headers=headers).json()["id"]
         httpx.get(f"{ready['address']}/v1/devices/board?secret=word", headers=headers)

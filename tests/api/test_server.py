@@ -108,7 +108,7 @@ def test_memory_stays_below_its_limit_through_100000_rows_and_a_milp(
     serve: Served, record_property: Callable[[str, object], None]
 ) -> None:
     def peak(process: int) -> float:
-        status = Path(f"/proc/{process}/status").read_text()
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     with serve() as (client, process):

@@ -54,7 +54,7 @@ def test_runs_belong_to_the_code_that_made_them_and_not_to_its_comments(
 
 
 def _written(file: Path, source: str) -> str:
-    file.write_text(source)
+    file.write_text(source, encoding="utf-8")
     return _kept.code()
 
 

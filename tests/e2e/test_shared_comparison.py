@@ -105,7 +105,7 @@ def _signal(worker: Worker, which: signal.Signals) -> None:
 def children(worker: Worker) -> list[str]:
     """Process ids of a worker and of what it began."""
     task = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
-    return [str(worker.pid), *task.read_text().split()] if task.exists() else []
+    return [str(worker.pid), *task.read_text(encoding="utf-8").split()] if task.exists() else []
 
 
 def kill_aiding(site: Site, worker: Worker, job: str) -> None:

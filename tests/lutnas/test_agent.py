@@ -52,7 +52,7 @@ def device(service: Service, request: pytest.FixtureRequest) -> str:
 def uploaded(service: Service, device: str, file: Path, operators: Iterable[Operator]) -> str:
     """A made-up table of this machine's runtime."""
     info = TableInfo(device=device, runtime="onnxruntime", runtime_version=onnxruntime.__version__, threads=1, batch=1)
-    file.write_text("".join(write_csv(info, [(o, Entry(1.0 + o.c_mid / 50)) for o in operators])))
+    file.write_text("".join(write_csv(info, [(o, Entry(1.0 + o.c_mid / 50)) for o in operators])), encoding="utf-8")
     return str(service.data("tables", "upload", str(file), "--device", device)["id"])
 
 

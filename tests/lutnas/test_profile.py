@@ -96,7 +96,7 @@ def test_what_would_come_to_nothing_is_wrong_usage(service: Service, options: li
 def test_an_operators_file_that_is_wrong_is_named_by_its_place(
     service: Service, file: Path, tmp_path: Path, text: str, said: str
 ) -> None:
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     to = str(tmp_path / "t.csv")
     done = service.lutnas("profile", "--device", "bench", "--operators", str(file), "--output", to)
     assert done.exit_code == 2

@@ -78,7 +78,7 @@ def test_it_makes_a_token_that_only_its_owner_reads_and_says_where(tmp_path: Pat
         token = Path(ready["token_file"])
         assert token == tmp_path / "token"
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
-        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+        headers = {"Authorization": f"Bearer {token.read_text(encoding='utf-8').strip()}"}
         assert httpx.get(f"{ready['address']}/v1/tokens/self", headers=headers).is_success
         assert httpx.get(f"{ready['address']}/v1/tokens/self").status_code == 401
 
@@ -101,7 +101,7 @@ def test_a_second_start_keeps_the_token(tmp_path: Path) -> None:
     tokens = list[str]()
     for _ in range(2):
         with serving(tmp_path) as (_, ready):
-            tokens.append(Path(ready["token_file"]).read_text())
+            tokens.append(Path(ready["token_file"]).read_text(encoding="utf-8"))
     assert tokens[0] == tokens[1]
 
 
@@ -209,7 +209,7 @@ def test_nobody_else_reads_the_database_nor_what_is_beside_it(tmp_path: Path) ->
     home = tmp_path / "home"
     home.mkdir(mode=0o755)  # by an operator, who may well want others to see the rest
     with serving(home) as (_, ready):
-        token = Path(ready["token_file"]).read_text().strip()
+        token = Path(ready["token_file"]).read_text(encoding="utf-8").strip()
         with Client(ready["address"], token) as client:
             client.whoami()
         files = [file for file in home.iterdir() if file.name.startswith("lutnas.db") and "migrating" not in file.name]
@@ -279,11 +279,11 @@ def test_the_service_ends_when_its_worker_is_gone(tmp_path: Path) -> None:
 def test_it_ends_so_even_while_somebody_reads_the_events_of_a_job(tmp_path: Path) -> None:
     constraints = [{"metric": "macs", "max": 1e9}]
     with serving(tmp_path, "--worker") as (process, ready):
-        with Client(ready["address"], Path(ready["token_file"]).read_text().strip()) as client:
+        with Client(ready["address"], Path(ready["token_file"]).read_text(encoding="utf-8").strip()) as client:
             client.create_space(tiny_space().model_dump(mode="json"))
             job = client.submit({"space": "tiny", "dataset": "digits", "constraints": constraints})["id"]
             url = f"{ready['address']}/v1/search-jobs/{job}/events"
-            headers = {"Authorization": f"Bearer {Path(ready['token_file']).read_text().strip()}"}
+            headers = {"Authorization": f"Bearer {Path(ready['token_file']).read_text(encoding='utf-8').strip()}"}
             with httpx.stream("GET", url, headers=headers | {"Accept": "text/event-stream"}, timeout=60) as stream:
                 next(stream.iter_lines())
                 (worker,) = _workers(process.pid)

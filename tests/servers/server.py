@@ -58,4 +58,6 @@ def wait_until_up(process: subprocess.Popen[bytes], answers: Callable[[], bool],
 
 
 def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-20:]) if log.exists() else "(no log)"
+    return (
+        "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]) if log.exists() else "(no log)"
+    )
