@@ -105,8 +105,9 @@ class Assessor:
         """
         sample, found = one_hot(self.supernet.axes, list(indices)), []
         with torch.no_grad(), keeping_statistics(self.supernet), seeded(self.seed, "noise of scores"):
+            self.supernet.train()
             for x_NCHW, y_N in self.parts[:parts]:
-                found.append(-float(self.task.loss(self.supernet.train()(pixels(x_NCHW), sample), y_N)))
+                found.append(-float(self.task.loss(self.supernet(pixels(x_NCHW), sample), y_N)))
         if not all(map(math.isfinite, found)):
             names = ", ".join(choice.name for choice in Architecture.from_indices(self.supernet.space, indices).layers)
             raise FloatingPointError(f"the sub-network {names} scores {found}: lower search.weight_lr")

@@ -76,11 +76,16 @@ class NormAct(nn.BatchNorm2d, OwnStep):
         """(N, channels of `part`, H, W), mixed over float and grids of `bits` by `shares` (1 + A,)."""
         assert self.running_mean is not None
         assert self.running_var is not None
-        mean, variance, factor = self.running_mean[part], self.running_var[part], 0.0
+        mean, variance = self.running_mean, self.running_var
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
+        if part.stop not in (None, self.num_features):  # a slice of all is a copy in the backward pass
+            mean, variance, weight, bias = mean[part], variance[part], weight[part], bias[part]
+        factor = 0.0
         if self.training:
             factor = momentum_of(self)
             mean, variance = torch.batch_norm_update_stats(y_NCHW.detach(), mean, variance, factor)
-        given = y_NCHW, self.weight[part], self.bias[part], mean, variance
+        given = y_NCHW, weight, bias, mean, variance
         if factor == ALL_NEW and self.rounds:
             self.rms.fill_(norm_act(*given, eps=self.eps, grids=None, batch_statistics=True)[1] ** 0.5)
         grids = self.grids(bits, shares) if bits and shares is not None else None

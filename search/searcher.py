@@ -201,7 +201,7 @@ class Searcher:
         loss, metric = self._forward(self.weight_batches, step, self.settings.weight_sampler)
         self.weight_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.supernet.weights(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self.learning, 5.0)
         self.weight_optimizer.step()
         return loss.item(), metric
 

@@ -20,8 +20,11 @@ NO_GRID: Floats = (np.float32(0),)
 
 def rows(x_NCHW: Tensor) -> np.ndarray:
     """The memory of a channels-last tensor as (N * H * W, C)."""
-    x_RC = x_NCHW.detach().permute(0, 2, 3, 1).reshape(-1, x_NCHW.shape[1])
-    return x_RC.contiguous().numpy()
+    n, c, h, w = x_NCHW.shape
+    if x_NCHW.stride() == (h * w * c, 1, w * c, c):  # in one step where nothing has to be moved: this is called often
+        found: np.ndarray = x_NCHW.detach().as_strided((n * h * w, c), (c, 1)).numpy()
+        return found
+    return x_NCHW.detach().permute(0, 2, 3, 1).reshape(-1, c).contiguous().numpy()
 
 
 def channels_last(x_NCHW: Tensor) -> Tensor:
@@ -49,7 +52,7 @@ class _Static:
 
     def gradient(self, dots: list[np.ndarray]) -> Tensor:
         """Of the shares, from each part's dot products of the gradient with what is on the grids, in steps."""
-        total = np.sum(dots, axis=0)[: len(self.sizes)]  # without grids the kernels count one of share 0
+        total = _summed(dots)[: len(self.sizes)]  # without grids the kernels count one of share 0
         return torch.tensor(total * self.sizes, dtype=torch.float32)
 
     def step_gradient(self, dots: list[float], elements: int) -> Tensor:
@@ -62,19 +65,31 @@ def _floats(values: Any) -> Floats:
     return tuple(map(np.float32, values)) or NO_GRID
 
 
+_FLOAT = _Static(None)
+
+
+def _summed(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+
+
 class _NormAct(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, shares: Tensor | None, step: Tensor | None, mean: Tensor,
         inverse_std: Tensor, grids: Grids | None, batch_statistics: bool,
     ) -> tuple[Tensor, float]:  # fmt: skip
-        static, out = _Static(grids), channels_last(y)
-        scale = (weight * inverse_std).numpy()
-        shift = (bias - mean * weight * inverse_std).numpy()
+        static, out = _Static(grids) if grids else _FLOAT, channels_last(y)
+        # In numpy: operators of torch on vectors this short take longer than what they compute.
+        weight_C, bias_C = weight.detach().numpy(), bias.detach().numpy()
+        mean_C, inverse_std_C = mean.numpy(), inverse_std.numpy()
+        scale = weight_C * inverse_std_C
+        shift = bias_C - mean_C * weight_C * inverse_std_C
         y_RC, out_RC = rows(y), rows(out)
         assert out_RC.base is not None
 
         def work(_: int, part: slice) -> float:
+            if static is _FLOAT:
+                return compiled.norm_relu_forward(y_RC[part], scale, shift, out_RC[part])  # type: ignore[no-any-return]
             return compiled.norm_act_forward(  # type: ignore[no-any-return]
                 y_RC[part], scale, shift, static.float_share, static.inverse, static.step, static.top, out_RC[part]
             )
@@ -105,19 +120,16 @@ class _NormAct(torch.autograd.Function):
             return found
 
         parts = in_parts(count, y_RC.size, sums)
-        sum_C = torch.from_numpy(np.sum([p[0] for p in parts], axis=0))
-        product_C = torch.from_numpy(np.sum([p[1] for p in parts], axis=0))
-        m, i, w = mean.double(), inverse_std.double(), weight.double()
-        by_norm_C = i * (product_C - m * sum_C)  # sum of k * (y - mean) / std: the gradient of the weight
-        by_k = w * i
-        by_y = -by_k * i * by_norm_C / count if ctx.batch_statistics else torch.zeros_like(by_k)
-        constant = -by_k * sum_C / count - by_y * m if ctx.batch_statistics else torch.zeros_like(by_k)
-        factors = [t.float().numpy() for t in (by_k, by_y, constant)]
+        factors_FC, gradients_GC = np.empty((3, channels), np.float32), np.empty((2, channels), np.float32)
+        compiled.norm_factors(
+            _summed([p[0] for p in parts]), _summed([p[1] for p in parts]), mean.numpy(), inverse_std.numpy(),
+            weight.detach().numpy(), count, ctx.batch_statistics, factors_FC, gradients_GC,
+        )  # fmt: skip
         out = channels_last(y)
         out_RC = rows(out)
 
         def inputs(_: int, part: slice) -> None:
-            compiled.norm_act_backward(y_RC[part], g_RC[part], *arguments, *factors, out_RC[part])
+            compiled.norm_act_backward(y_RC[part], g_RC[part], *arguments, *factors_FC, out_RC[part])
 
         in_parts(count, y_RC.size, inputs)
         shares = static.gradient([p[2] for p in parts]) if with_shares else None
@@ -128,7 +140,7 @@ class _NormAct(torch.autograd.Function):
             )
 
         step = static.step_gradient(in_parts(count, y_RC.size, dots), y.numel()) if ctx.needs_input_grad[4] else None
-        return out, by_norm_C.float(), sum_C.float(), shares, step, None, None, None, None
+        return out, *torch.from_numpy(gradients_GC), shares, step, None, None, None, None
 
 
 class _RoundSigned(torch.autograd.Function):

@@ -5,6 +5,9 @@ part of the rows, pictures or output channels it is given, so that threads share
 (`search.kernels.parts`). Sums run in float32 within `ROWS` rows and in float64 beyond, so that neither precision nor
 result depends on how large a batch is.
 
+What is read stands before what is chosen by it: a load within a conditional is compiled to a branch, which pictures
+predict badly, up to ten times as slow where channels are fewer than a vector's lanes.
+
 A grid rounds to `top` steps of a size: `inverse` is 1 / size, `share` how much of the mixture it has. Grids come as
 tuples: numba unrolls loops over them.
 """
@@ -17,17 +20,41 @@ import numba
 import numpy as np
 
 ROWS = 256
-LANES = 128  # channels of one pass of the depthwise kernel: 25 sums of each stay in the L1 cache
 FAST = {"contract", "nsz", "arcp", "reassoc"}  # infinities and NaN keep their meaning: they must show
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiled at its first call, kept on disk where a folder can be written, and run without the GIL."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    return _exact(function, fastmath=FAST)
+
+
+def _exact(function: Callable[..., Any], **more: Any) -> Callable[..., Any]:
+    """The same with every rounding as it is written."""
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", **more}
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return numba.njit(**options)(function)  # type: ignore[no-any-return]
+
+
+@_compiled
+def norm_relu_forward(y_RC, scale_C, shift_C, out_RC):
+    """out = max(scale * y + shift, 0). Gives the sum of its squares."""
+    rows, channels = y_RC.shape
+    zero = np.float32(0)
+    squares = np.zeros(channels, np.float32)
+    total = 0.0
+    for start in range(0, rows, ROWS):
+        squares[:] = zero
+        for r in range(start, min(start + ROWS, rows)):
+            y_C, out_C = y_RC[r], out_RC[r]
+            for c in range(channels):
+                n = max(y_C[c] * scale_C[c] + shift_C[c], zero)
+                squares[c] += n * n
+                out_C[c] = n
+        for c in range(channels):
+            total += squares[c]
+    return total
 
 
 @_compiled
@@ -67,13 +94,15 @@ def norm_act_sums(y_RC, g_RC, scale_C, shift_C, float_share, share, limit, sum_C
         for r in range(start, min(start + ROWS, rows)):
             y_C, g_C = y_RC[r], g_RC[r]
             for c in range(channels):
-                n = y_C[c] * scale_C[c] + shift_C[c]
+                y, g = y_C[c], g_C[c]
+                n = y * scale_C[c] + shift_C[c]
                 passed = float_share
                 for a in range(len(share)):
                     passed += share[a] if n < limit[a] else zero
-                k = g_C[c] * passed if n > zero else zero
+                k = g * passed
+                k = k if n > zero else zero
                 sums[c] += k
-                products[c] += k * y_C[c]
+                products[c] += k * y
         for c in range(channels):
             sum_C[c] += sums[c]
             product_C[c] += products[c]
@@ -95,6 +124,22 @@ def norm_act_backward(y_RC, g_RC, scale_C, shift_C, float_share, share, limit, b
             out_C[c] = by_k_C[c] * k + by_y_C[c] * y_C[c] + constant_C[c]
 
 
+@_exact
+def norm_factors(sum_C, product_C, mean_C, inverse_std_C, weight_C, count, batch_statistics, factors_FC, gradients_GC):
+    """From sum(k) and sum(k * y) over `count` rows: what `norm_act_backward` takes, by_k, by_y and constant; and the
+    gradients of the BatchNorm's weight and bias. In float64, with torch's roundings.
+    """
+    for c in range(len(sum_C)):
+        mean, inverse_std = np.float64(mean_C[c]), np.float64(inverse_std_C[c])
+        by_norm = inverse_std * (product_C[c] - mean * sum_C[c])  # sum of k * (y - mean) / std
+        by_k, by_y, constant = np.float64(weight_C[c]) * inverse_std, 0.0, 0.0
+        if batch_statistics:
+            by_y = -by_k * inverse_std * by_norm / count
+            constant = -by_k * sum_C[c] / count - by_y * mean
+        factors_FC[0, c], factors_FC[1, c], factors_FC[2, c] = by_k, by_y, constant
+        gradients_GC[0, c], gradients_GC[1, c] = by_norm, sum_C[c]
+
+
 @_compiled
 def norm_act_sums_and_dots(
     y_RC, g_RC, scale_C, shift_C, float_share, share, limit, inverse, top, sum_C, product_C, out_A
@@ -111,15 +156,17 @@ def norm_act_sums_and_dots(
         for r in range(start, min(start + ROWS, rows)):
             y_C, g_C = y_RC[r], g_RC[r]
             for c in range(channels):
-                n = max(y_C[c] * scale_C[c] + shift_C[c], zero)
+                y, g = y_C[c], g_C[c]
+                n = max(y * scale_C[c] + shift_C[c], zero)
                 passed = float_share
-                dots[0, c] += g_C[c] * n
+                dots[0, c] += g * n
                 for a in range(grids):
                     passed += share[a] if n < limit[a] else zero
-                    dots[1 + a, c] += g_C[c] * min(np.rint(n * inverse[a]), top[a])
-                k = g_C[c] * passed if n > zero else zero
+                    dots[1 + a, c] += g * min(np.rint(n * inverse[a]), top[a])
+                k = g * passed
+                k = k if n > zero else zero
                 sums[c] += k
-                products[c] += k * y_C[c]
+                products[c] += k * y
         for c in range(channels):
             sum_C[c] += sums[c]
             product_C[c] += products[c]
@@ -141,8 +188,9 @@ def norm_act_step_dot(y_RC, g_RC, scale_C, shift_C, inverse, top, within):
         for r in range(start, min(start + ROWS, rows)):
             y_C, g_C = y_RC[r], g_RC[r]
             for c in range(channels):
-                v = max(y_C[c] * scale_C[c] + shift_C[c], zero) * inverse
-                sums[c] += g_C[c] * (within * (np.rint(v) - v) if v < top else top)
+                g, v = g_C[c], max(y_C[c] * scale_C[c] + shift_C[c], zero) * inverse
+                moved = within * (np.rint(v) - v)
+                sums[c] += g * (moved if v < top else top)
         for c in range(channels):
             total += sums[c]
     return total
@@ -159,8 +207,9 @@ def round_signed_step_dot(x_RC, g_RC, inverse, bottom, top):
         for r in range(start, min(start + ROWS, rows)):
             x_C, g_C = x_RC[r], g_RC[r]
             for c in range(channels):
-                v = x_C[c] * inverse
-                sums[c] += g_C[c] * (np.rint(v) - v if bottom < v < top else max(min(v, top), bottom))
+                g, v = g_C[c], x_C[c] * inverse
+                moved, clipped = np.rint(v) - v, max(min(v, top), bottom)
+                sums[c] += g * (moved if (bottom < v) & (v < top) else clipped)
         for c in range(channels):
             total += sums[c]
     return total
@@ -200,12 +249,12 @@ def round_signed_backward(x_RC, g_RC, float_share, share, least, limit, inverse,
         for r in range(start, min(start + ROWS, rows)):
             x_C, g_C, out_C = x_RC[r], g_RC[r], out_RC[r]
             for c in range(channels):
-                passed = float_share
-                dots[0, c] += g_C[c] * x_C[c]
+                x, g, passed = x_C[c], g_C[c], float_share
+                dots[0, c] += g * x
                 for a in range(grids):
-                    passed += share[a] if least[a] < x_C[c] < limit[a] else zero
-                    dots[1 + a, c] += g_C[c] * max(min(np.rint(x_C[c] * inverse[a]), top[a]), bottom[a])
-                out_C[c] = g_C[c] * passed
+                    passed += share[a] if (least[a] < x) & (x < limit[a]) else zero
+                    dots[1 + a, c] += g * max(min(np.rint(x * inverse[a]), top[a]), bottom[a])
+                out_C[c] = g * passed
         for a in range(grids + 1):
             for c in range(channels):
                 out_A[a] += dots[a, c]
@@ -213,29 +262,39 @@ def round_signed_backward(x_RC, g_RC, float_share, share, least, limit, inverse,
 
 @_compiled
 def depthwise_weight_gradient(x_NHWC, g_NHWC, stride, out_KKC):
-    """Adds the gradient of a depthwise weight (kernel, kernel, C), padded by half its kernel."""
+    """Adds the gradient of a depthwise weight (kernel, kernel, C), padded by half its kernel.
+
+    What a place of a row reads lies in one piece, all columns of the kernel with all channels, and so do the sums of a
+    row of the kernel: one loop over both, which needs the gradient of the place once for each column.
+    """
     pictures, height, width, channels = x_NHWC.shape
     _, g_height, g_width, _ = g_NHWC.shape
     kernel = out_KKC.shape[0]
     edge = kernel // 2
-    sums = np.zeros((kernel, kernel, LANES), np.float32)
-    for first in range(0, channels, LANES):
-        last = min(first + LANES, channels)
-        for n in range(pictures):
-            sums[:, :, :] = np.float32(0)
-            for h in range(g_height):
-                for i in range(max(0, edge - h * stride), min(kernel, height + edge - h * stride)):
-                    for w in range(g_width):
-                        g_C = g_NHWC[n, h, w, first:last]
-                        for j in range(max(0, edge - w * stride), min(kernel, width + edge - w * stride)):
-                            x_C = x_NHWC[n, h * stride + i - edge, w * stride + j - edge, first:last]
-                            sum_C = sums[i, j]
-                            for c in range(last - first):
-                                sum_C[c] += g_C[c] * x_C[c]
-            for i in range(kernel):
+    x_NHF = x_NHWC.reshape(pictures, height, width * channels)
+    sums = np.zeros((kernel, kernel * channels), np.float32)
+    repeated_WF = np.empty((g_width, kernel * channels), np.float32)
+    for n in range(pictures):
+        sums[:, :] = np.float32(0)
+        for h in range(g_height):
+            for w in range(g_width):
+                g_C = g_NHWC[n, h, w]
                 for j in range(kernel):
-                    for c in range(last - first):
-                        out_KKC[i, j, first + c] += sums[i, j, c]
+                    repeated_C = repeated_WF[w, j * channels : (j + 1) * channels]
+                    for c in range(channels):
+                        repeated_C[c] = g_C[c]
+            for i in range(max(0, edge - h * stride), min(kernel, height + edge - h * stride)):
+                for w in range(g_width):
+                    left = w * stride - edge
+                    first, last = max(0, -left) * channels, min(kernel, width - left) * channels
+                    sum_F, g_F = sums[i, first:last], repeated_WF[w, first:last]
+                    x_F = x_NHF[n, h * stride + i - edge, left * channels + first : left * channels + last]
+                    for f in range(last - first):
+                        sum_F[f] += g_F[f] * x_F[f]
+        for i in range(kernel):
+            for j in range(kernel):
+                for c in range(channels):
+                    out_KKC[i, j, c] += sums[i, j * channels + c]
 
 
 @_compiled

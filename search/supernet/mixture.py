@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from search.choices import Precision
+from search.choices import FP32, Precision
 from search.kernels import rounded_rows
 
 INTEGER_BITS = (8,)
@@ -27,6 +27,8 @@ class Mixture(NamedTuple):
 
 def mixture(precisions: Sequence[Precision], p_P: Tensor, p_S: Tensor) -> Mixture:
     """Collects the precisions that have a share into one share for each grid."""
+    if [*precisions] == [FP32]:
+        return Mixture((), p_P, (), p_P, p_S, None)
     present = [number for number, share in enumerate(p_P.tolist()) if share > 0]
 
     def collected(side: int) -> tuple[tuple[int, ...], Tensor]:

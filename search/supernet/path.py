@@ -10,6 +10,7 @@ Legend: M middle channels, K the path's blocks, V kernels, G numbers of groups, 
 """
 
 from collections.abc import Iterator, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -120,16 +121,18 @@ class SharedPath(nn.Module):
         counts = [self.spans[k].groups for k in present]
         if len(set(counts)) == 1:
             return self._expand_in_groups(counts[0], part.stop, mix)[..., None, None]
-        total = torch.zeros(())
+        parts = []
         for groups, share_M in zip(sorted(set(counts)), self._channel_shares(part, present, q_K, counts), strict=True):
             rows = min(part.stop, self.widest[groups].end)
             weight = share_M[:rows, None] * self._expand_in_groups(groups, rows, mix)
-            total = total + F.pad(weight, (0, 0, 0, part.stop - rows))
-        return total[..., None, None]
+            parts.append(F.pad(weight, (0, 0, 0, part.stop - rows)))
+        return reduce(torch.add, parts)[..., None, None]
 
     def _expand_in_groups(self, groups: int, rows: int, mix: Mixture) -> Tensor:
         """(rows, c_in), the first convolution of blocks in so many groups."""
-        weight = self.expand.weight[:rows, :, 0, 0]
+        weight = self.expand.weight.flatten(1)
+        if rows < len(weight):  # a slice of all is a copy in the backward pass
+            weight = weight[:rows]
         if groups > 1:
             weight = weight * self.get_buffer(f"expand_mask_{groups}")[:rows]
         if not (mix.weight_bits or self.is_sparse):
@@ -142,10 +145,13 @@ class SharedPath(nn.Module):
     def _project(self, part: slice, present: list[int], q_K: Tensor, mix: Mixture) -> Tensor:
         """Each column is weighted by the blocks that hold its channel, in their groups."""
         chosen = [self.spans[k] for k in present]
+        if len(chosen) == 1 and chosen[0].groups == 1 and not self.is_sparse and takes_all(q_K, mix):
+            weight = self.project.weight.flatten(1)
+            return (weight if part.stop == weight.shape[1] else weight[:, : part.stop])[..., None, None]
         onto = torch.tensor([[float(view == span) for span in chosen] for view in self.views])
         share_J = onto @ q_K
         numbers = [number for number, view in enumerate(self.views) if view in chosen]
-        total = torch.zeros(())
+        parts = []
         plain = [number for number in numbers if self.views[number].groups == 1]
         for own in ([plain] if plain else []) + [[n] for n in numbers if n not in plain]:
             end = max(self.views[number].end for number in own)
@@ -157,8 +163,8 @@ class SharedPath(nn.Module):
             shares_JB = share_J[own, None] * mix.weight_shares
             views = Views(ranges, mix.weight_bits, levels)
             mixed = mix_views(weight, shares_JB, kept(mix).expand(len(own), -1), views)
-            total = total + F.pad(mixed, (0, part.stop - end))
-        return total[..., None, None]
+            parts.append(mixed if end == part.stop else F.pad(mixed, (0, part.stop - end)))
+        return reduce(torch.add, parts)[..., None, None]
 
     def _depthwise(self, part: slice, present: list[int], q_K: Tensor, mix: Mixture) -> Tensor:
         """Each channel's kernel is mixed by the blocks that hold that channel."""
@@ -217,6 +223,12 @@ class SharedPath(nn.Module):
                 if tensor.ndim:
                     yield tensor, 0, order
         yield self.project.weight, 1, order
+
+
+def takes_all(q_K: Tensor, mix: Mixture) -> bool:
+    """Whether a weight stands alone and in float, and no gradient wants to know what it would be worth otherwise."""
+    shares = q_K, mix.weight_shares
+    return not mix.weight_bits and all(len(s) == 1 and not s.requires_grad and s.item() == 1.0 for s in shares)
 
 
 def centre_mask(kernel: int, side: int) -> Tensor:
