@@ -26,9 +26,7 @@ LOG_LEVELS = ["debug", "info", "warning", "error"]
 PING_SECONDS = 5.0
 # Of the extra `worker`, by the names that they are imported by. Asked for before anything starts: what takes jobs loads
 # them in a process of its own, with the first job.
-WORKER_PACKAGES = (
-    "jinja2", "llvmlite", "numba", "onnx", "onnxruntime", "safetensors", "sklearn", "threadpoolctl", "torch",
-)  # fmt: skip
+WORKER_PACKAGES = ("jinja2", "numba", "onnx", "onnxruntime", "safetensors", "sklearn", "threadpoolctl", "torch")
 
 log_level_option = click.option(
     "--log-level",
