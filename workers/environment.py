@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from numba.core.registry import cpu_target
@@ -48,16 +47,6 @@ def digest(packages: Sequence[Path]) -> str:
             source = file.read_bytes()
             found.update(f"{file.relative_to(package.parent).as_posix()} {len(source)}\n".encode() + source)
     return found.hexdigest()[:12]
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """`numpy 2.3.4, now 2.4.0; threads 1, now 2`."""
-    names = dict.fromkeys([*before, *now])
-    return "; ".join(
-        f"{name} {before.get(name, 'not told')}, now {now.get(name, 'not told')}"
-        for name in names
-        if before.get(name) != now.get(name)
-    )
 
 
 def processor() -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 from api.artifacts.store import StoreError
 from api.jobs import lease as door
+from api.jobs.environments import differences
 from search.state import StateError
 from workers.ending import Unloaded, from_the_store
-from workers.environment import differences
 from workers.inputs import age_of, load_checkpoint
 from workers.records import Records
 from workers.report import Run
@@ -37,9 +37,11 @@ def resume(run: Run, checkpoint: door.KeptCheckpoint, records: Records, here: di
     run.load_state_dict(kept["run"])
     step = checkpoint.step
     _logger.info("%s: attempt %d goes on at step %d", job_id, records.lease.attempt, step)
-    if kept["environment"] != here:
-        differs = differences(kept["environment"], here)
-        detail = f"goes on in another environment, so the result may differ in bits: {differs}"
+    if differs := differences(kept["environment"], here):
+        told = "; ".join(
+            f"{one['name']} {one['first'] or 'not told'}, now {one['again'] or 'not told'}" for one in differs
+        )
+        detail = f"goes on in another environment, so the result may differ in bits: {told}"
         records.event("warning", step, {"detail": detail})
     return step
 

@@ -24,6 +24,7 @@ from api.idempotency import body_hash, made_before
 from api.jobs import service as jobs
 from api.jobs.changed import InputsChanged, changed
 from api.jobs.document import Limits
+from api.jobs.environments import differences
 from api.jobs.models import SUCCEEDED, SearchJob
 from api.jobs.retargeting import JobNotSucceeded
 from api.tables.models import Table
@@ -128,7 +129,7 @@ def verdict(session: Session, store: ArtifactStore, job: SearchJob) -> dict[str,
     environments = [_environment(store, left.get(REPORT)) for left in pair]
     return {
         **answer, "same": all(file["same"] for file in files), "files": files,
-        "environment": None if None in environments else _differences(*filter(None, environments)),
+        "environment": None if None in environments else differences(*filter(None, environments)),
     }  # fmt: skip
 
 
@@ -156,8 +157,3 @@ def _environment(store: ArtifactStore, report: Artifact | None) -> dict[str, Any
         return None
     found: dict[str, Any] | None = document.get("environment")
     return found
-
-
-def _differences(first: dict[str, Any], again: dict[str, Any]) -> list[dict[str, Any]]:
-    names = [name for name in {**first, **again} if first.get(name) != again.get(name)]
-    return [{"name": name, "first": first.get(name), "again": again.get(name)} for name in names]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from search.kernels import compiled
+from search.kernels import compiled_norms, compiled_rounding
 from search.kernels.grids import Grids, on_grids
 from search.kernels.parts import in_parts
 
@@ -89,8 +89,8 @@ class _NormAct(torch.autograd.Function):
 
         def work(_: int, part: slice) -> float:
             if static is _FLOAT:
-                return compiled.norm_relu_forward(y_RC[part], scale, shift, out_RC[part])  # type: ignore[no-any-return]
-            return compiled.norm_act_forward(  # type: ignore[no-any-return]
+                return compiled_norms.norm_relu_forward(y_RC[part], scale, shift, out_RC[part])  # type: ignore[no-any-return]
+            return compiled_norms.norm_act_forward(  # type: ignore[no-any-return]
                 y_RC[part], scale, shift, static.float_share, static.inverse, static.step, static.top, out_RC[part]
             )
 
@@ -112,16 +112,16 @@ class _NormAct(torch.autograd.Function):
         def sums(_: int, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             found = np.zeros(channels), np.zeros(channels), np.zeros(1 + len(static.inverse))
             if with_shares:
-                compiled.norm_act_sums_and_dots(
+                compiled_norms.norm_act_sums_and_dots(
                     y_RC[part], g_RC[part], *arguments, static.inverse, static.top, *found
                 )  # fmt: skip
             else:
-                compiled.norm_act_sums(y_RC[part], g_RC[part], *arguments, *found[:2])
+                compiled_norms.norm_act_sums(y_RC[part], g_RC[part], *arguments, *found[:2])
             return found
 
         parts = in_parts(count, y_RC.size, sums)
         factors_FC, gradients_GC = np.empty((3, channels), np.float32), np.empty((2, channels), np.float32)
-        compiled.norm_factors(
+        compiled_norms.norm_factors(
             _summed([p[0] for p in parts]), _summed([p[1] for p in parts]), mean.numpy(), inverse_std.numpy(),
             weight.detach().numpy(), count, ctx.batch_statistics, factors_FC, gradients_GC,
         )  # fmt: skip
@@ -129,13 +129,13 @@ class _NormAct(torch.autograd.Function):
         out_RC = rows(out)
 
         def inputs(_: int, part: slice) -> None:
-            compiled.norm_act_backward(y_RC[part], g_RC[part], *arguments, *factors_FC, out_RC[part])
+            compiled_norms.norm_act_backward(y_RC[part], g_RC[part], *arguments, *factors_FC, out_RC[part])
 
         in_parts(count, y_RC.size, inputs)
         shares = static.gradient([p[2] for p in parts]) if with_shares else None
 
         def dots(_: int, part: slice) -> float:
-            return compiled.norm_act_step_dot(  # type: ignore[no-any-return]
+            return compiled_norms.norm_act_step_dot(  # type: ignore[no-any-return]
                 y_RC[part], g_RC[part], scale, shift, static.inverse[0], static.top[0], static.within
             )
 
@@ -150,7 +150,7 @@ class _RoundSigned(torch.autograd.Function):
         x_RC, out_RC = rows(x), rows(out)
 
         def work(_: int, part: slice) -> float:
-            return compiled.round_signed(  # type: ignore[no-any-return]
+            return compiled_rounding.round_signed(  # type: ignore[no-any-return]
                 x_RC[part], static.float_share, static.inverse, static.step, static.bottom, static.top, out_RC[part]
             )
 
@@ -167,7 +167,7 @@ class _RoundSigned(torch.autograd.Function):
 
         def work(_: int, part: slice) -> np.ndarray:
             found = np.zeros(1 + len(static.inverse))
-            compiled.round_signed_backward(
+            compiled_rounding.round_signed_backward(
                 x_RC[part], g_RC[part], static.float_share, static.share, static.least, static.limit, static.inverse,
                 static.bottom, static.top, out_RC[part], found,
             )  # fmt: skip
@@ -177,7 +177,7 @@ class _RoundSigned(torch.autograd.Function):
         shares = static.gradient(dots) if ctx.needs_input_grad[1] else None
 
         def step_dots(_: int, part: slice) -> float:
-            return compiled.round_signed_step_dot(  # type: ignore[no-any-return]
+            return compiled_rounding.round_signed_step_dot(  # type: ignore[no-any-return]
                 x_RC[part], g_RC[part], static.inverse[0], static.bottom[0], static.top[0]
             )
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from search.kernels import compiled
+from search.kernels import compiled_weights
 from search.kernels.parts import in_parts
 
 
@@ -44,7 +44,7 @@ def _weight_gradient(x: Tensor, g: Tensor, weight: Tensor, stride: int) -> Tenso
 
     def work(_: int, part: slice) -> np.ndarray:
         found = np.zeros((kernel, kernel, channels))
-        compiled.depthwise_weight_gradient(x_NHWC[part], g_NHWC[part], stride, found)
+        compiled_weights.depthwise_weight_gradient(x_NHWC[part], g_NHWC[part], stride, found)
         return found
 
     total = np.sum(in_parts(len(x_NHWC), x_NHWC.size, work), axis=0)

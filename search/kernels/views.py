@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search.kernels import compiled
+from search.kernels import compiled_weights
 from search.kernels.grids import WEIGHT_CLIP, rounded_rows, row_sizes, weight_top
 from search.kernels.learnt import lsq
 from search.kernels.parts import in_parts
@@ -44,14 +44,16 @@ class _MixViews(torch.autograd.Function):
         size = np.zeros((len(starts), len(views.bits), len(w_OM)), np.float32)
         if views.bits:
             clips = np.array([WEIGHT_CLIP[b] for b in views.bits])
-            compiled.view_sizes(w_OM, starts, ends, top_B, clips, size)
+            compiled_weights.view_sizes(w_OM, starts, ends, top_B, clips, size)
         levels = np.zeros((0, 0, 0), np.uint8) if views.levels is None else np.ascontiguousarray(views.levels.numpy())
         share_JB, kept_JS = shares.contiguous().numpy(), kept.contiguous().numpy()
         out = np.empty_like(w_OM)
 
         def work(_: int, part: slice) -> None:
             rows = _rows(part, size, levels)
-            compiled.mix_views(w_OM[part], starts, ends, rows.size, top_B, share_JB, kept_JS, rows.levels, out[part])
+            compiled_weights.mix_views(
+                w_OM[part], starts, ends, rows.size, top_B, share_JB, kept_JS, rows.levels, out[part]
+            )
 
         in_parts(len(w_OM), w_OM.size, work)
         ctx.arguments = w_OM, starts, ends, size, top_B, share_JB, kept_JS, levels
@@ -65,7 +67,7 @@ class _MixViews(torch.autograd.Function):
         def work(_: int, part: slice) -> tuple[np.ndarray, np.ndarray]:
             found = np.zeros(share_JB.shape), np.zeros(kept_JS.shape)
             rows = _rows(part, size, levels)
-            compiled.mix_views_backward(
+            compiled_weights.mix_views_backward(
                 w_OM[part], g_OM[part], starts, ends, rows.size, top_B, share_JB, kept_JS, rows.levels,
                 w_grad[part], *found,
             )  # fmt: skip
@@ -81,7 +83,7 @@ class _StepRows(torch.autograd.Function):
     def forward(ctx: Any, w: Tensor, size: Tensor, top: float) -> Tensor:
         w_OM, size_O, top_ = w.contiguous().numpy(), size.contiguous().numpy(), np.float32(top)
         out = np.empty_like(w_OM)
-        compiled.step_rows(w_OM, size_O, top_, out)
+        compiled_weights.step_rows(w_OM, size_O, top_, out)
         ctx.arguments = w_OM, size_O, top_
         return torch.from_numpy(out)
 
@@ -89,7 +91,7 @@ class _StepRows(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         w_OM, size_O, top = ctx.arguments
         w_grad, size_grad = np.empty_like(w_OM), np.empty_like(size_O)
-        compiled.step_rows_backward(w_OM, g.contiguous().numpy(), size_O, top, w_grad, size_grad)
+        compiled_weights.step_rows_backward(w_OM, g.contiguous().numpy(), size_O, top, w_grad, size_grad)
         return torch.from_numpy(w_grad), torch.from_numpy(size_grad) * (w_OM.shape[1] * float(top)) ** -0.5, None
 
 
@@ -107,7 +109,7 @@ def sizes_of_rows(w_OM: Tensor, bits: int) -> Tensor:
         return row_sizes(w_OM, bits)[:, 0]
     size, ends = np.empty((1, 1, len(w_OM)), np.float32), np.array([w_OM.shape[1]], np.int64)
     top, clip = np.array([weight_top(bits)], np.float32), np.array([WEIGHT_CLIP[bits]])
-    compiled.view_sizes(w_OM.detach().contiguous().numpy(), np.zeros(1, np.int64), ends, top, clip, size)
+    compiled_weights.view_sizes(w_OM.detach().contiguous().numpy(), np.zeros(1, np.int64), ends, top, clip, size)
     return torch.from_numpy(size[0, 0])
 
 

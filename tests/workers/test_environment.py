@@ -10,7 +10,8 @@ import pytest
 import scipy
 import torch
 
-from workers.environment import differences, digest, environment, machine, processor
+from api.jobs.environments import differences
+from workers.environment import digest, environment, machine, processor
 
 TELL = "from workers.environment import processor; print(processor())"
 
@@ -41,8 +42,11 @@ def test_all_that_computes_is_recorded_and_what_differs_is_named() -> None:
     here = machine()
     assert (here["torch"], here["numpy"], here["scipy"]) == (torch.__version__, numpy.__version__, scipy.__version__)
     before = {**here, "numba": "0.1", "gone": 1}
-    assert differences(before, here) == f"numba 0.1, now {here['numba']}; gone 1, now not told"
-    assert differences(here, machine()) == ""
+    assert differences(before, here) == [
+        {"name": "numba", "first": "0.1", "again": here["numba"]},
+        {"name": "gone", "first": 1, "again": None},
+    ]
+    assert differences(here, machine()) == []
 
 
 def test_code_is_told_apart_by_every_byte_and_by_where_it_stands(tmp_path: Path) -> None:
