@@ -2,7 +2,7 @@
 
 import click
 
-from lutnas.cli.failure import refuse
+from lutnas.cli.labels import LABEL, SHAPE, Label
 from lutnas.cli.options import connected
 from lutnas.cli.output import Output
 from lutnas.cli.requests import cancel_request, list_requests, request_of_device
@@ -29,12 +29,11 @@ def list_devices(client: Client, output: Output) -> None:
 @devices.command("create")
 @click.argument("name")
 @click.option("--description", default="", help="What it is, for people.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label; may be given several times.")
+@click.option("--label", "labels", type=LABEL, multiple=True, metavar=SHAPE, help="A label; may come several times.")
 @connected
-def create_device(client: Client, output: Output, name: str, description: str, labels: tuple[str, ...]) -> None:
+def create_device(client: Client, output: Output, name: str, description: str, labels: tuple[Label, ...]) -> None:
     """Register a device."""
-    pairs = parse_labels(labels)
-    output.document(client.create_device(name, description=description, labels=pairs))
+    output.document(client.create_device(name, description=description, labels=dict(labels)))
 
 
 @devices.command("show")
@@ -43,14 +42,3 @@ def create_device(client: Client, output: Output, name: str, description: str, l
 def show_device(client: Client, output: Output, device: str) -> None:
     """Show one device, by name or id."""
     output.document(client.device(device))
-
-
-def parse_labels(labels: tuple[str, ...]) -> dict[str, str]:
-    """`name=value` texts as a dictionary; ends the command where one is something else."""
-    pairs = dict[str, str]()
-    for label in labels:
-        name, equals, value = label.partition("=")
-        if not (name and equals):
-            refuse("--label", f"{label!r} is not written NAME=VALUE")
-        pairs[name] = value
-    return pairs

@@ -14,6 +14,7 @@ from lutnas.cli.derive import derive_job
 from lutnas.cli.extend import extend_job
 from lutnas.cli.failure import ExitCode, where
 from lutnas.cli.jsonfile import read_json
+from lutnas.cli.labels import LABEL, SHAPE, Label
 from lutnas.cli.options import connected, key_option
 from lutnas.cli.output import Output, say
 from lutnas.cli.reproduce import reproduce_job, show_reproduction
@@ -89,11 +90,11 @@ def show_job(client: Client, output: Output, job: str) -> None:
 
 @jobs.command("list")
 @click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
-@click.option("--label", metavar="NAME:VALUE", help="Only jobs with this label.")
+@click.option("--label", type=LABEL, metavar=SHAPE, help="Only jobs with this label.")
 @connected
-def list_jobs(client: Client, output: Output, state: str | None, label: str | None) -> None:
+def list_jobs(client: Client, output: Output, state: str | None, label: Label | None) -> None:
     """List jobs."""
-    found = client.jobs(state=state, label=label)
+    found = client.jobs(state=state, label=None if label is None else ":".join(label))
     if output.as_json:
         output.document(list(found))
         return

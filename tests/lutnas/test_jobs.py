@@ -35,7 +35,7 @@ def test_a_job_is_submitted_listed_shown_and_cancelled(service: Service, spec: d
     job = submit(service, {**spec, "labels": {"team": "cam"}})
     assert job["state"] == "queued"
     assert service.data("jobs", "show", job["id"])["spec"]["space"] == "fbnet-mini"
-    for options in (["--label", "team:cam"], ["--state", "queued"], []):
+    for options in (["--label", "team=cam"], ["--state", "queued"], []):
         assert job["id"] in [known["id"] for known in service.data("jobs", "list", *options)]
     assert job["id"] in service.lutnas("jobs", "list").stdout
     assert service.data("jobs", "cancel", job["id"])["state"] == "cancelled"
