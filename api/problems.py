@@ -23,11 +23,26 @@ from api.errors import DomainError, FieldProblem, problem
 from api.requests.models import KINDS
 from search.budget import TooHard
 from search.constraints import METRICS
+from search.document import NAME_PATTERN
+from search.spec import LABEL_PATTERN
 
 MEDIA_TYPE = "application/problem+json"
 _SOURCES = {"body", "query", "path", "header", "cookie"}
 _SLUGS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 413: "Too large"}
+_NAMES = {
+    NAME_PATTERN: "is no name: 1 to 63 characters, a-z and 0-9, after the first . _ - too",
+    LABEL_PATTERN: "is no name of a label: 1 to 63 characters, a-z and 0-9, after the first . _ / - too",
+}
+_SENTENCES = {
+    "extra_forbidden": "is no field that is known here",
+    "missing": "is missing",
+    "tuple_type": "has to be a list, as in [...]",
+    "list_type": "has to be a list, as in [...]",
+    "dict_type": "has to be an object, as in {...}",
+    "model_type": "has to be an object, as in {...}",
+    "model_attributes_type": "has to be an object, as in {...}",
+}
 _logger = logging.getLogger(__name__)
 
 
@@ -90,6 +105,7 @@ def _path(loc: Sequence[int | str]) -> str:
     parts = list(loc[1:] if loc and loc[0] in _SOURCES else loc)
     # The kind of a constraint is no field of it: pydantic puts it after the constraint's number.
     parts = [part for at, part in enumerate(parts) if not (at and isinstance(parts[at - 1], int) and part in METRICS)]
+    parts = [part for part in parts if part != "[key]"]  # of an object's names the name stands before it
     if len(parts) > 1 and parts[0] in KINDS:  # that of a request to a device stands in front
         parts = parts[1:]
     text = ""
@@ -99,9 +115,12 @@ def _path(loc: Sequence[int | str]) -> str:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
+    """Pydantic's own words, where they speak of something else than the document that somebody wrote, in ours."""
     if error["type"] == "json_invalid":
         return f"is no JSON: {error['ctx']['error']}"
-    return str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] in _NAMES:
+        return _NAMES[error["ctx"]["pattern"]]
+    return _SENTENCES.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
 
 
 def _domain_error(request: Request, error: Exception) -> Response:

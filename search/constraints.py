@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from search.document import Document, Name
 
@@ -98,7 +98,18 @@ Constraint = Annotated[
         custom_error_message=f"its metric is none of {', '.join(METRICS)}",
     ),
 ]
-Constraints = Annotated[tuple[Constraint, ...], Field(min_length=1, max_length=16)]
+
+
+def _some(constraints: tuple[Constraint, ...]) -> tuple[Constraint, ...]:
+    if not constraints:
+        raise ValueError("name one at least")
+    return constraints
+
+
+# By `min_length` a list whose constraints are all wrong would be told to be empty as well.
+Constraints = Annotated[
+    tuple[Constraint, ...], Field(max_length=16, json_schema_extra={"minItems": 1}), AfterValidator(_some)
+]
 
 
 def field_of(constraint: Constraint) -> str:

@@ -2,7 +2,7 @@
 strategy leaves blocks alone. Torch-free.
 
 Errors:
-    NotOffered (ValueError)   the space has not what the job asks for; `.field` of the job says where
+    NotOffered (ValueError)   the space has not what the job asks for; `.field` of the job says where, `.wrong` what
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,12 @@ from search.warm_starts import misfit
 
 
 class NotOffered(ValueError):
-    """The space has not what `field` of a job asks for."""
+    """The space has not what `field` of a job asks for: `wrong` says why."""
 
     def __init__(self, field: str, wrong: str) -> None:
         super().__init__(f"{field}: {wrong}")
         self.field = field
+        self.wrong = wrong
 
 
 def space_of(spec: SearchSpec, space: Space, given: Architecture | None = None) -> Space:
@@ -48,7 +49,7 @@ def only(space: Space, candidates: Sequence[str] = ()) -> Space:
     space = _at_full_width(space)
     names = tuple(candidates) or tuple(map(_largest, space.layers, [Axes(space)] * len(space.layers)))
     if len(names) != len(space.layers):
-        told = f"{len(names)} of them for the {len(space.layers)} layers of {space.name}"
+        told = f"names {len(names)}, and {space.name} has {len(space.layers)} layers: name one for each"
         raise NotOffered("hawq.candidates", told)
     pairs = zip(space.layers, names, strict=True)
     return _of_stages(space, [_stage(layer, name, f"hawq.candidates[{layer.number}]") for layer, name in pairs])

@@ -75,7 +75,8 @@ class Measuring:
         if not can_be_held(self.bounds):
             so_much = "; ".join(f"{name} below {maximum:g}" for name, maximum in tight.items())
             raise OverBudget(
-                f"finalists exceed on the device ({told}), and nothing is predicted to take less ({so_much})"
+                f"finalists exceed on the device ({told}), and nothing is predicted to take what that calls for "
+                f"({so_much}): raise the maximum, or profile the device again"
             )
 
     def state_dict(self) -> State:

@@ -15,7 +15,8 @@ from search.document import Document, Name
 
 FEWEST = 2  # pictures of a side of a search: BatchNorm needs as many
 Label = Annotated[str, Field(max_length=200)]
-LabelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}$")]
+LABEL_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$"
+LabelName = Annotated[str, Field(pattern=LABEL_PATTERN)]
 # pydantic's schema has the pattern of names, and does not say that there are no others.
 _CLOSED: dict[str, JsonValue] = {"additionalProperties": False}
 Labels = Annotated[dict[LabelName, Label], Field(max_length=64, json_schema_extra=_CLOSED)]
@@ -56,8 +57,8 @@ class Search(Document):
     it: they name half of the finalists, and other budgets can be asked later; with fewer than 16 theta names all.
     `pretrained` names a job that succeeded: its supernet's weights are where this one starts. With `warm_start` theta
     starts from what that method proposes after the warm-up: precisions, zeros or widths (search.warm_starts).
-    Floats and 8 bits are as accurate as each other after a training: with `leave_out` one of them is left out where
-    in the other alone networks as large hold the budgets (search.alike).
+    Floats and 8 bits are as accurate as each other after a training: with `leave_out`, where fp32 alone, or w8a8
+    alone, allows networks as large as a mix of them does within the budgets, the other is left out (search.alike).
     """
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -302,10 +303,10 @@ class SearchSpec(Document):
     def _of_its_strategy(self) -> "SearchSpec":
         if self.strategy != "hawq":
             if self.hawq is not None:
-                raise ValueError("hawq: is asked for by strategy hawq alone; set it, or leave these out")
+                raise ValueError('hawq: only used with "strategy": "hawq": set that, or remove hawq')
             return self
         if self.search.model_copy(update={"pretrained": None}) != Search():
-            raise ValueError("search: strategy hawq trains no supernet; of search it takes pretrained alone")
+            raise ValueError("search: strategy hawq trains no supernet: of search only pretrained may be given")
         if self.trials.finalists:
             raise ValueError("trials: strategy hawq has no finalists to try; leave it out")
         if self.hawq is not None and not self.hawq.epochs and self.search.pretrained is None:

@@ -27,7 +27,9 @@ def identify(session: Session, secret: str, *, now: datetime) -> Caller:
     """The caller that a token stands for; raises Unauthorized, TokenExpired, TokenRevoked."""
     found = _find(session, secret)
     if found is None:
-        raise Unauthorized("This token is not known: `lutnas serve` prints where the right one lies.")
+        raise Unauthorized(
+            "This token is not known: ask who runs the service for one (`lutnas serve` prints where its own lies)."
+        )
     if found.revoked_at is not None:
         raise TokenRevoked(f"The token {found.id} was revoked: ask for another.")
     if found.expires_at is not None and found.expires_at <= now:

@@ -94,7 +94,7 @@ def _check(maker: Caller, owner: str, new: NewToken) -> None:
         raise Forbidden(f"Tokens of {owner!r} are made with the scope admin.", missing_scopes=["admin"])
     foreign = sorted(set(new.teams) - set(maker.teams))
     if foreign and not maker.is_admin:
-        raise Forbidden(f"This token is not of the team {', '.join(foreign)}, so that it cannot name it.")
+        raise Forbidden(f"This token is not of the team {', '.join(foreign)}, so it cannot make one that is.")
     if maker.expires_at is not None and new.expires_at is not None and new.expires_at > maker.expires_at:
         raise Forbidden(f"This token is good until {maker.expires_at.isoformat()}: none that it makes outlives it.")
 

@@ -1,6 +1,6 @@
 """Whether constraints can be held at all, from tables and shapes alone: nothing is trained for it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,11 +23,15 @@ from search.space import Space
 DERIVE_SECONDS = 30.0  # of an answer that somebody waits for; most take some hundredths
 
 
-def assess_constraints(session: Session, owner: Owner, found: Assessment, constraints: Sequence[Constraint]) -> None:
-    """Finds the tables, what can be reached, and whether all can be held together; notes all that is wrong."""
+def assess_constraints(
+    session: Session, owner: Owner, found: Assessment, constraints: Sequence[Constraint], *, teams: Sequence[str] = ()
+) -> None:
+    """Finds the tables, what can be reached, and whether all can be held together; notes all that is wrong. `teams` of
+    who asks are told where one of them has the device that `owner` has not.
+    """
     for number, (name, constraint) in enumerate(zip(names_of(tuple(constraints)), constraints, strict=True)):
         if isinstance(constraint, DeviceConstraint):
-            table = _table(session, owner, found, f"constraints[{number}]", constraint)
+            table = _table(session, owner, found, f"constraints[{number}]", constraint, teams)
             if table is None:
                 continue
             found.tables[number] = table
@@ -61,8 +65,8 @@ def _budget(session: Session, found: Assessment, space: Space, number: int, cons
         entries = load_entries(session, found.tables[number], space.operators(identities=True))
         missing = entries.missing(space.operators())
         if missing:
-            problem = f"lacks {len(missing)} operators of the space {space.name}: {_shown(missing)}; profile them and"
-            _uncovered(found, number, constraint, missing, f"{problem} upload the table again")
+            problem = f"lacks {len(missing)} operators of the space {space.name}: {_shown(missing)}"
+            _uncovered(found, number, constraint, missing, f"{problem}; name one that has them in `table`")
             return None
         tables_by_number[0] = entries
     try:
@@ -100,11 +104,24 @@ def _reach(found: Assessment, space: Space, number: int, constraint: Constraint)
         )  # fmt: skip
 
 
-def _table(session: Session, owner: Owner, found: Assessment, place: str, constraint: DeviceConstraint) -> Table | None:
+def elsewhere(
+    session: Session, find: Callable[[Session, Owner, str], object | None], teams: Sequence[str], name: str
+) -> str | None:
+    """What to do about something that its owner has not, where one of `teams` has it: a job is made of its owner's."""
+    for team in teams:
+        if find(session, Owner(team), name) is not None:
+            return f"the team {team} has one; submit for that team (LUTNAS_TEAM={team}, or the header X-Lutnas-Team)"
+    return None
+
+
+def _table(
+    session: Session, owner: Owner, found: Assessment, place: str, constraint: DeviceConstraint, teams: Sequence[str]
+) -> Table | None:
     device = devices.find(session, owner, constraint.device)
     if device is None:
-        detail = f"there is no device {constraint.device!r}; POST /v1/devices registers one, and its table comes next"
-        found.refuse("unknown-device", f"{place}.device", detail)
+        told = elsewhere(session, devices.find, teams, constraint.device)
+        detail = told or "`lutnas profile --upload` registers it with its table, as POST /v1/devices does"
+        found.refuse("unknown-device", f"{place}.device", f"there is no device {constraint.device!r}: {detail}")
         return None
     there = tables.of_device(session, device)
     if constraint.table is None and len(there) == 1:
@@ -117,8 +134,8 @@ def _table(session: Session, owner: Owner, found: Assessment, place: str, constr
         found.refuse("unknown-table", f"{place}.table", detail)
         return None
     if not there:
-        detail = f"{constraint.device} has no table yet: POST one to /v1/devices/{constraint.device}/tables"
-        found.refuse("no-table", f"{place}.device", detail)
+        told = "`lutnas profile --upload` makes one, `lutnas tables upload` brings one"
+        found.refuse("no-table", f"{place}.device", f"{constraint.device} has no table yet: {told}")
     else:
         found.refuse(
             "table-not-named", f"{place}.table", f"{constraint.device} has several tables, name one: {_listed(there)}"

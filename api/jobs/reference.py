@@ -9,7 +9,8 @@ from search.spec import SearchSpec
 _HEAD = """# The job document
 
 What `lutnas jobs submit` and `POST /v1/search-jobs` take, as JSON. `space`, `dataset` and `constraints` have to be
-given, all else has a default; a field that nobody knows is refused.
+given, all else has a default; a field that nobody knows is refused. Names in brackets, as in (search.finalists), are
+modules of the code that does it, not fields.
 """
 
 

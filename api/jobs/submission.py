@@ -11,7 +11,7 @@ from api.auth.callers import Owner
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.jobs.assessment import Assessment
-from api.jobs.feasibility import DERIVE_SECONDS, assess_constraints
+from api.jobs.feasibility import DERIVE_SECONDS, assess_constraints, elsewhere
 from api.jobs.models import SearchJob
 from api.requests.schemas import MOST_OPERATORS
 from api.spaces import service as spaces
@@ -31,17 +31,20 @@ GIVEN = "hawq.architecture"
 
 def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
     """Looks up all that `spec` names and whether its budgets can be held. A job is made of its owner's things alone."""
-    owner = owner.alone()
+    teams, owner = owner.teams, owner.alone()
     found = Assessment(dataset=datasets.describe(session, owner, spec.dataset))
     space = spaces.find(session, owner, spec.space)
     if space is None:
-        found.refuse("unknown-space", "space", f"there is no space {spec.space!r}; GET /v1/spaces lists them")
+        told = elsewhere(session, spaces.find, teams, spec.space) or "GET /v1/spaces (`lutnas spaces list`) lists them"
+        found.refuse("unknown-space", "space", f"there is no space {spec.space!r}: {told}")
     else:
         found.space = _offering(session, owner, found, space, spec)
     if found.dataset is None:
-        found.refuse(
-            "unknown-dataset", "dataset", f"there is no data set {spec.dataset!r}; GET /v1/datasets lists them"
+        told = (
+            elsewhere(session, datasets.find, teams, spec.dataset)
+            or "GET /v1/datasets (`lutnas datasets list`) lists them"
         )
+        found.refuse("unknown-dataset", "dataset", f"there is no data set {spec.dataset!r}: {told}")
     if found.space is not None and found.dataset is not None:
         _fit(found, found.space, found.dataset)
     if found.dataset is not None and spec.strategy == "differentiable":
@@ -51,7 +54,7 @@ def assess(session: Session, owner: Owner, spec: SearchSpec) -> Assessment:
         found.refuse("space-does-not-fit", "space", told)
     if spec.search.pretrained is not None:
         found.pretrained = _pretrained(session, owner, found, spec.search.pretrained, spec.search.supernet)
-    assess_constraints(session, owner, found, spec.constraints)
+    assess_constraints(session, owner, found, spec.constraints, teams=teams)
     if spec.on_device is not None:
         _timed(found, spec)
     if found.space is not None and spec.baselines and not found.errors:
@@ -64,23 +67,23 @@ def _timed(found: Assessment, spec: SearchSpec) -> None:
     for number, constraint in enumerate(spec.constraints):
         table = found.tables.get(number)
         if table is not None and constraint.metric == "latency" and table.batch != 1:
-            told = f"the table {table.id} is of batch {table.batch}, and networks are timed at batch 1: leave it out"
-            found.refuse("not-to-be-timed", "on_device", told)
+            told = f"the table {table.id} is of batch {table.batch}, and networks are timed at batch 1"
+            found.refuse("not-to-be-timed", "on_device", f"{told}: name another table, or remove on_device")
     if found.space is not None:
         _can_be_timed(found, found.space)
     if spec.compared:
-        told = "networks that a job is compared with are not timed, and may take more on the device: leave one out"
+        told = "cannot stand beside baselines or a comparison, whose networks no device times: remove one of the two"
         found.refuse("not-to-be-timed", "on_device", told)
 
 
 def _can_be_timed(found: Assessment, space: Space) -> None:
     offered = {*space.choices.precisions, Precision.parse(space.choices.ends)}
     if few := sorted(precision.name for precision in offered if precision.activation_bits < 8):
-        told = f"no runtime computes {', '.join(few)}, which {space.name} offers: leave it out, or those"
-        found.refuse("not-to-be-timed", "on_device", told)
+        told = f"no runtime computes {', '.join(few)}, which {space.name} offers"
+        found.refuse("not-to-be-timed", "on_device", f"{told}: remove on_device, or those from choices.precision")
     if len(space.layers) + 2 > MOST_OPERATORS:
         told = f"{space.name} has {len(space.layers)} layers, and networks of up to {MOST_OPERATORS - 2} are timed"
-        found.refuse("not-to-be-timed", "on_device", f"{told}: leave it out")
+        found.refuse("not-to-be-timed", "on_device", f"{told}: remove on_device")
 
 
 def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
@@ -148,11 +151,12 @@ def _offering(session: Session, owner: Owner, found: Assessment, space: Space, s
             return None
     try:
         return space_of(spec, space, given)
+    except NotOffered as error:
+        found.refuse("space-does-not-fit", error.field, error.wrong)
     except ValueError as error:
-        field = error.field if isinstance(error, NotOffered) else "choices"
         told = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
-        found.refuse("space-does-not-fit", field, f"{space.name} cannot offer them: {told}")
-        return None
+        found.refuse("space-does-not-fit", "choices", f"{space.name} cannot offer them: {told}")
+    return None
 
 
 def _split(found: Assessment, sides: tuple[int, int]) -> None:
@@ -166,11 +170,11 @@ def _fit(found: Assessment, space: Space, dataset: DatasetView) -> None:
         found.refuse(
             "space-does-not-fit", "space",
             f"{space.name} takes pictures of {space.input}, those of {dataset.name} are {dataset.input}: "
-            "POST a space of that shape",
+            "make a space with that input",
         )  # fmt: skip
     if space.classes != dataset.classes:
         found.refuse(
             "space-does-not-fit", "space",
             f"{space.name} tells {space.classes} classes apart, {dataset.name} has {dataset.classes}: "
-            "POST a space with as many",
+            "make a space with as many",
         )  # fmt: skip

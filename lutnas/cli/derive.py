@@ -51,7 +51,7 @@ def derive_job(
     never knew. `worth` compares architectures of one job with each other.
     """
     if front and count is not None:
-        refuse("--count", "a front has as many architectures as it has: leave it away")
+        refuse("--count", "--front decides itself how many there are: drop --count")
     on_device = {"device": device, **({} if table is None else {"table": table})}
     asked: list[tuple[str, dict[str, Any], float | None]] = [
         ("latency", {"max_us": max_us, **on_device}, max_us),

@@ -23,8 +23,11 @@ HINTS = {
     "unauthorized": "give the token with --token-file or LUTNAS_TOKEN; `lutnas serve` prints where its own lies",
     "token-expired": "`lutnas tokens create`, with another token, makes a new one",
     "token-revoked": "`lutnas tokens create`, with another token, makes a new one",
-    "space-not-covered": "time what is missing with `lutnas profile --space SPACE --device DEVICE --upload`",
-    "unreachable-budget": "`lutnas jobs validate FILE` shows the least and the greatest that can be reached",
+    "space-not-covered": (
+        "time what is missing, with the job's choices (`lutnas profile --space SPACE --device DEVICE --precision ... "
+        '--width ... --sparsity ... --upload`), and name the new table in the constraint: "table": "tbl_..."'
+    ),
+    "unreachable-budget": "raise the maximum: the error tells from where on it can be held",
 }
 
 

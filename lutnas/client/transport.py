@@ -17,6 +17,9 @@ LONGEST_WAIT = 30.0  # seconds, between two tries of a client that never gives u
 UNAVAILABLE = (502, 503, 504)  # what stands before the service could not reach it, or the service is starting
 TOO_OFTEN = 429
 HINT_UNREACHABLE = "start one with `lutnas serve`, or name another with --url or LUTNAS_URL"
+HINT_ADDRESS = "is this the address of a lutnas service?"
+HINT_BETWEEN = "a proxy before the service may have refused it: see what bodies it takes, and how long it waits"
+OF_PROXIES = {408, 413, 502, 503, 504}
 HINT_PROXY = "correct or unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; SOCKS needs `pip install 'httpx[socks]'`"
 
 
@@ -160,7 +163,7 @@ def checked(response: httpx.Response) -> httpx.Response:
     if problem is None:
         url = response.request.url
         detail = f"{url} answered {response.status_code} {response.reason_phrase} without a problem document"
-        raise ForeignAnswerError(detail, hint="is this the address of a lutnas service?")
+        raise ForeignAnswerError(detail, hint=HINT_BETWEEN if response.status_code in OF_PROXIES else HINT_ADDRESS)
     raise ProblemError(problem)
 
 

@@ -117,6 +117,19 @@ def test_a_job_that_cannot_run_is_refused_by_field_and_changes_nothing(
     assert row_counts(database) == before
 
 
+def test_what_is_wrong_is_told_once_and_in_words_of_the_document(client: TestClient, device: str) -> None:
+    wrong = a_job(constraints=[{"metric": "colour"}], colour="red", labels={"Team": "cam"}, space="A B")
+    told = {error["field"]: error["detail"] for error in client.post(JOBS, json=wrong).json()["errors"]}
+    assert told.keys() == {"constraints[0]", "colour", "labels.Team", "space"}
+    assert told["colour"] == "is no field that is known here"
+    assert told["labels.Team"].startswith("is no name of a label")
+    assert told["space"].startswith("is no name")
+    document = a_job()
+    del document["constraints"]
+    (error,) = client.post(JOBS, json=document).json()["errors"]
+    assert error == {"field": "constraints", "detail": "is missing"}
+
+
 def test_a_space_that_leaves_nothing_to_choose_is_refused(client: TestClient, device: str) -> None:
     document = preset("fbnet-mini").model_dump(mode="json") | {"name": "one", "candidates": ["k3_e1"]}
     document["stages"] = [stage | {"candidates": None} for stage in document["stages"]]

@@ -244,7 +244,9 @@ def test_what_a_team_has_is_seen_by_its_members_and_by_nobody_else(client: TestC
     headers = {**alice, **CSV}
     answer = client.post("/v1/devices/cpu/tables", content=a_table_csv(), headers=headers)  # of the team, as its device
     assert answer.status_code == 201, answer.text
-    assert client.post("/v1/search-jobs", json=a_job(), headers=alice).status_code == 422  # alice has no such device
+    answer = client.post("/v1/search-jobs", json=a_job(), headers=alice)  # alice has no such device
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:lutnas:problem:unknown-device")
+    assert "the team cam has one; submit for that team" in answer.json()["detail"]
     job = client.post("/v1/search-jobs", json=a_job(), headers=team).json()
     assert job["owner"] == "cam"
     for member in (alice, bob):

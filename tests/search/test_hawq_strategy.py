@@ -138,7 +138,7 @@ def test_blocks_that_cannot_be_given_are_refused_by_place(candidates: list[str],
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"search": {"epochs": 20}}, "of search it takes pretrained alone"),
+        ({"search": {"epochs": 20}}, "of search only pretrained may be given"),
         ({"trials": {"finalists": 2}}, "has no finalists to try"),
         ({"hawq": {"candidates": GIVEN, "architecture": "job_a"}}, "those of job_a; leave one of the two out"),
         ({"hawq": {"epochs": 0}}, "0 leaves new weights as they are"),
