@@ -36,6 +36,7 @@ from api.jobs.sweeper import Sweeper
 from api.jobs.tailer import Tailer
 from api.limits import BodyLimit
 from api.measurements.routes import router as measurements
+from api.measurements.schemas import NewMeasurements
 from api.requests.routes import router as requests
 from api.settings import Settings
 from api.spaces.routes import router as spaces
@@ -45,6 +46,7 @@ from api.telemetry.routes import router as telemetry
 from api.telemetry.watch import PROBES, Watch
 from api.webhooks.postman import Postman
 from api.webhooks.routes import router as webhooks
+from search.space import Space
 
 __all__ = ["app", "create_app"]
 assert _models.Base.metadata.tables
@@ -96,7 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
     ):
         app.include_router(router)
-    document_access(app)
+    document_access(app, bodies=(Space, NewMeasurements))
     return app
 
 

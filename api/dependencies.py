@@ -73,15 +73,15 @@ async def known_caller(
         raise Unauthorized("This needs a token: send `Authorization: Bearer TOKEN`.")
     now = datetime.now(UTC)
     key = token_hash(credentials.credentials)
-    caller = service.known.find(key, now)
+    caller, forgotten = service.known.find(key, now), service.known.forgotten
     if caller is None:
         caller = await run_in_threadpool(_identified, service, credentials.credentials, now)
         if service.uses.is_due(caller, now):
             later.add_task(service.uses.note, caller.token_id)
         else:
-            service.known.keep(key, caller)
+            service.known.keep(key, caller, forgotten)
     learn(token_id=caller.token_id)
-    service.rates.take(caller.token_id)
+    service.rates.take(caller.token_owner)
     trail.known(caller.token_id, caller.owner.name)
     caller.require(needed.scopes)
     caller = caller.on_behalf_of(team)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.artifacts.files import FULL, StoreAway
+from api.artifacts.files import FULL, StoreAway, StoreError
 from api.db.session import is_away
 from api.db.types import Unstorable
 from api.envelope import seal
@@ -79,6 +79,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(StoreAway, _unavailable)
+    app.add_exception_handler(StoreError, _file_gone)
     app.add_exception_handler(TooHard, _too_hard)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -191,6 +192,17 @@ def _unavailable(request: Request, error: Exception) -> Response:
         detail=f"The {what} did not answer: try again.",
     )
     return respond(found, request.url.path, {"Retry-After": str(seconds)})
+
+
+def _file_gone(request: Request, error: Exception) -> Response:
+    _logger.error("a file that a row names is not in the store", exc_info=error)
+    found = problem(
+        slug="artifact-missing",
+        title="Artifact missing",
+        status=404,
+        detail="The file is not in the artifact store any more: the operator may have it in a back-up.",
+    )
+    return respond(found, request.url.path)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -4,10 +4,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from search.budget import LEAST_MAXIMUM
 from search.document import Document, Name
 
 Format = Literal["auto", "dense", "bitmap", "csr"]
-Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _not_to_be_divided_by(amount: float) -> float:
+    if amount < LEAST_MAXIMUM:
+        raise ValueError(f"{amount:g} is too little for anything")
+    return amount
+
+
+Amount = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_not_to_be_divided_by)]
 UNITS = {"latency": "us", "energy": "uj", "size": "bytes", "memory": "bytes", "macs": "macs"}
 METRICS = tuple(UNITS)
 

@@ -8,7 +8,6 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.db.session import Database
@@ -57,8 +56,8 @@ class Heart(ABC):
                 self.order = order
             except LeaseLost:
                 self.order = Order.LOST
-            except SQLAlchemyError:
-                _logger.warning("no heartbeat for %s: the database does not answer", self._job_id, exc_info=True)
+            except Exception:  # the database does not answer, say, or memory is short: the next beat may succeed
+                _logger.warning("no heartbeat for %s", self._job_id, exc_info=True)
             if self.order is Order.LOST:
                 return
 

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
 def read_artifact(artifact_id: str, caller: DeviceReader, service: Parts) -> ArtifactView:
     """Read what is known of a file."""
     with service.database.read() as session:
-        return ArtifactView.of(artifacts.get(session, caller.owner, artifact_id))
+        return ArtifactView.of(artifacts.get(session, caller, artifact_id))
 
 
 @router.head("/{artifact_id}/content", include_in_schema=False)
@@ -24,5 +24,5 @@ def read_artifact(artifact_id: str, caller: DeviceReader, service: Parts) -> Art
 def download_artifact(artifact_id: str, request: Request, caller: DeviceReader, service: Parts) -> Response:
     """Download a file, whole or in part (Range)."""
     with service.database.read() as session:
-        artifact = artifacts.get(session, caller.owner, artifact_id)
+        artifact = artifacts.get(session, caller, artifact_id)
     return file_response(request, service.store, artifact)

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from api.artifacts.models import Artifact
 from api.artifacts.store import StoredFile
-from api.auth.callers import Owner
+from api.auth.callers import Caller
 from api.errors import NotFound
 from api.ids import new_id
 from api.jobs.models import Checkpoint
-from api.requests.asked import may_fetch
+from api.requests.asked import MODEL, may_fetch
 
 
 class ArtifactUnknown(NotFound):
@@ -42,17 +42,22 @@ def record(session: Session, owner: str, file: StoredFile) -> Artifact:
     return artifact
 
 
-def get(session: Session, owner: Owner, artifact_id: str) -> Artifact:
-    """An artifact that `owner` sees, for the agent of a device a model that it was asked to verify. Raises
-    ArtifactUnknown.
+def get(session: Session, caller: Caller, artifact_id: str) -> Artifact:
+    """An artifact that `caller` sees: who may not read, but profile, sees models alone, and the agent of a device those
+    that it was asked to verify. Raises ArtifactUnknown.
     """
-    artifact = session.get(Artifact, artifact_id)
-    seen = artifact is not None and owner.sees(artifact.owner)
-    if seen and owner.device is not None:
-        seen = may_fetch(session, owner.device, artifact_id)
-    if artifact is None or not seen:
-        raise ArtifactUnknown(f"There is no artifact {artifact_id!r}.")
+    artifact, owner = session.get(Artifact, artifact_id), caller.owner
+    if artifact is None or not owner.sees(artifact.owner):
+        raise _unknown(artifact_id)
+    if owner.device is not None and not may_fetch(session, owner.device, artifact_id):
+        raise _unknown(artifact_id)
+    if not caller.may("read") and (artifact.job_id is None or artifact.name != MODEL):
+        raise _unknown(artifact_id)
     return artifact
+
+
+def _unknown(artifact_id: str) -> ArtifactUnknown:
+    return ArtifactUnknown(f"There is no artifact {artifact_id!r}.")
 
 
 def of_job(session: Session, job_id: str) -> list[Artifact]:

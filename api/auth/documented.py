@@ -1,10 +1,12 @@
 """What OpenAPI says of access, made of what the routes declare."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
+from api.bodies import schemas
 from api.problems import MEDIA_TYPE, Problem
 
 _UNKNOWN = "No token, or none that is good: `unauthorized`, `token-expired`, `token-revoked`."
@@ -12,14 +14,16 @@ _TOO_OFTEN = "The token asked too often: `too-many-requests`. Retry-After says w
 _ABSENT = "There is none, or it is another owner's: a type that begins with `unknown-`."
 
 
-def document_access(app: FastAPI) -> None:
-    """Adds to the description of each route that needs a token what a token of the wrong kind is answered."""
+def document_access(app: FastAPI, *, bodies: Sequence[type[BaseModel]] = ()) -> None:
+    """Adds to the description of each route that needs a token what a token of the wrong kind is answered, and the
+    documents of `bodies` that routes read themselves.
+    """
     describe: Callable[[], dict[str, Any]] = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = describe()
-            document["components"]["schemas"] |= _problem_schemas()
+            document["components"]["schemas"] |= _problem_schemas() | schemas(*bodies)
             for path, methods in document["paths"].items():
                 for operation in methods.values():
                     if "security" in operation:

@@ -19,6 +19,7 @@ class KnownCallers:
         self._seconds, self._clock = seconds, clock
         self._callers: dict[str, tuple[Caller, float]] = {}
         self._lock = Lock()
+        self.forgotten = 0  # how often tokens were taken back: who asked the database before may not know
 
     def find(self, token_hash: str, now: datetime) -> Caller | None:
         """Who showed this token a moment ago, if it is still good."""
@@ -27,10 +28,14 @@ class KnownCallers:
             return None
         return found
 
-    def keep(self, token_hash: str, caller: Caller) -> None:
-        """Remembers who showed it."""
+    def keep(self, token_hash: str, caller: Caller, forgotten: int) -> None:
+        """Remembers who showed it, unless a token was taken back since `forgotten` was read, before the database was
+        asked.
+        """
         if self._seconds:
             with self._lock:
+                if forgotten != self.forgotten:
+                    return
                 if len(self._callers) >= _MOST:
                     self._callers.clear()
                 self._callers[token_hash] = (caller, self._clock() + self._seconds)
@@ -38,4 +43,5 @@ class KnownCallers:
     def forget(self, token_ids: Collection[str]) -> None:
         """Asks the database at the next request: the tokens were taken back."""
         with self._lock:
+            self.forgotten += 1
             self._callers = {key: kept for key, kept in self._callers.items() if kept[0].token_id not in token_ids}

@@ -74,9 +74,9 @@ def token_row(
 def ensure_token(settings: Settings, database: Database | None = None) -> Path | None:
     """Sees to it that somebody can use the service, and gives the file the token is in.
 
-    The operator's secret where there is one (another secret than last time replaces that); else the one in
-    HOME/token, made now if it is not there, readable for its owner alone. It may do all. None where the secret came by
-    value. Raises OSError, ValueError.
+    The operator's secret where there is one; else the one in HOME/token, made now if it is not there, readable for its
+    owner alone. It may do all. What the operator gave before, and gives no more, is good for nothing. None where the
+    secret came by value. Raises OSError, ValueError.
     """
     if database is None:
         opened = Database(settings.database_url)
@@ -94,6 +94,7 @@ def ensure_token(settings: Settings, database: Database | None = None) -> Path |
     path = settings.home / "token"
     token = _token_in(path)
     with database.write() as session:
+        session.execute(delete(Token).where(Token.name == _OPERATOR, Token.made_by.is_(None)))  # it is given no more
         _register(session, token, "home", f"the token in {path} was revoked: delete the file, and a new one is made")
     return path
 

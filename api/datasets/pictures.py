@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from api.datasets.raw import DatasetRefused, RawDataset, RawPictures, check_classes, split, whole
 from api.datasets.zips import open_zip
+from search.document import text_fault
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,7 @@ _GREY = {"1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N"}
 _WIDE = ("I", "F")  # whose greatest value nobody knows
 _MAX_HEADER_BYTES = 1 << 20  # of a name, or of what pax knows of a file
 _MAX_HEADERS = 4 * _MAX_FILES  # with pax each file has two, and folders count too
+_SCAN, _MOST_SCANS = b"\xff\xda", 100  # of a JPEG; progressive ones have some ten
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
@@ -39,7 +41,7 @@ class Member(NamedTuple):
 
     path: str
     size: int
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], io.BytesIO]
 
 
 class Seen(NamedTuple):
@@ -174,6 +176,8 @@ def _image(member: Member) -> Iterator["ImageFile"]:
                 raise DatasetRefused(
                     member.path, f"is {image.size[0]}x{image.size[1]}: sides of at most {_MAX_SIDE} are taken"
                 )
+            if image.format == "JPEG" and (scans := source.getvalue().count(_SCAN)) > _MOST_SCANS:
+                raise DatasetRefused(member.path, f"has {scans} scans, each a pass over all pixels: save it anew")
             yield image
 
 
@@ -205,7 +209,11 @@ def _zip_members(body: BinaryIO) -> Iterator[Member]:
     with open_zip(body) as archive:
         for info in archive.infolist():
             if not info.filename.endswith("/"):  # is_dir() fails on a name of no letter
-                yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]
+                yield Member(info.filename, info.file_size, lambda info=info: _zip_file(archive, info))  # type: ignore[misc]
+
+
+def _zip_file(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> io.BytesIO:
+    return io.BytesIO(archive.read(info))  # who seeks in a member, as TIFF's reader does, unpacks it anew each time
 
 
 def _tar_members(body: BinaryIO, max_bytes: int) -> Iterator[Member]:
@@ -249,13 +257,15 @@ def _headers(max_bytes: int) -> type[tarfile.TarInfo]:
     return Header
 
 
-def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> io.BytesIO:
     file = archive.extractfile(info)
     assert file is not None  # a plain file
     return io.BytesIO(file.read())  # libtiff asks a file for its number, which tarfile's have not
 
 
 def _check_path(path: str) -> None:
+    if (fault := text_fault(path)) is not None:
+        raise DatasetRefused(ascii(path), f"has a name that is no UTF-8: {fault}")
     clean = path.removeprefix("./")
     if "\\" in path or path.startswith("/") or ":" in path or "\0" in path or ".." in clean.split("/"):
         raise DatasetRefused(path, "leads out of the archive")

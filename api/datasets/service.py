@@ -29,7 +29,10 @@ from api.db.session import insert
 from api.errors import DomainError, FieldProblem, NotFound
 from api.ids import new_id
 from api.paging import decode_cursor, encode_cursor
+from api.turns import Turns
 from search.datasets.catalog import BUILT_IN
+
+_TURNS = Turns("reads data sets", most=4, wait_seconds=30.0)
 
 
 class DatasetExists(DomainError):
@@ -60,7 +63,12 @@ class Converted:
 
 
 def convert(body: BinaryIO, store: ArtifactStore, *, max_bytes: int) -> Converted:
-    """Reads an upload and keeps it in the canonical form; raises DatasetRefused. Needs no database."""
+    """Reads an upload and keeps it in the canonical form; raises DatasetRefused, TooBusy. Needs no database."""
+    with _TURNS.taken():
+        return _converted(body, store, max_bytes)
+
+
+def _converted(body: BinaryIO, store: ArtifactStore, max_bytes: int) -> Converted:
     raw = read_npz(body, max_bytes) if _is_npz(body) else read_archive(body, max_bytes)
     try:
         with tempfile.TemporaryFile() as file:

@@ -9,18 +9,17 @@ from sqlalchemy.orm import Session
 from api.auth.callers import Owner
 from api.devices import service as devices
 from api.jobs.assessment import Assessment
+from api.jobs.deriving import deriving
 from api.jobs.figures import range_row
 from api.tables import service as tables
 from api.tables.models import Table
 from api.tables.rows import load_entries, operator_json
 from latency.operator import Operator
 from latency.table import LatencyTable
-from search.budget import Budget, Reach, reach, within
+from search.budget import Budget, Reach, reach
 from search.budgets import MissingEnergy, budgets_of
 from search.constraints import UNITS, Constraint, DeviceConstraint, field_of, names_of
 from search.space import Space
-
-DERIVE_SECONDS = 30.0  # of an answer that somebody waits for; most take some hundredths
 
 
 def assess_constraints(
@@ -54,7 +53,7 @@ def are_reachable_together(budgets: Sequence[Budget]) -> bool:
     """Whether some architecture holds every budget: the derivation decides, exactly."""
     from search.derive import can_be_held  # loads scipy, which most requests do not need
 
-    with within(DERIVE_SECONDS):
+    with deriving():
         return can_be_held(budgets)
 
 

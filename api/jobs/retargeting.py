@@ -18,11 +18,11 @@ from api.artifacts.store import ArtifactStore, StoreAway, StoreError
 from api.auth.callers import Owner
 from api.errors import DomainError
 from api.jobs.assessment import Assessment
-from api.jobs.feasibility import DERIVE_SECONDS, assess_constraints
+from api.jobs.deriving import deriving
+from api.jobs.feasibility import assess_constraints
 from api.jobs.models import FINAL, SUCCEEDED, SearchJob
 from api.tables.rows import load_entries
 from latency.table import LatencyTable
-from search.budget import within
 from search.constraints import Constraint, names_of
 from search.report.figures import figure_row
 
@@ -62,7 +62,7 @@ class Question:
         """A `DerivationView` as JSON: the `count` best architectures, or the front against the first constraint."""
         budgets = [self.found.budgets[number] for number in range(len(self.constraints))]
         evidence = self.evidence
-        with within(DERIVE_SECONDS):
+        with deriving():
             ranked = evidence.front(budgets, points=POINTS) if front else evidence.rank(budgets, count)
         names = names_of(self.constraints)
         return {

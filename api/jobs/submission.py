@@ -11,13 +11,13 @@ from api.auth.callers import Owner
 from api.datasets import service as datasets
 from api.datasets.schemas import DatasetView
 from api.jobs.assessment import Assessment
-from api.jobs.feasibility import DERIVE_SECONDS, assess_constraints, elsewhere
+from api.jobs.deriving import deriving
+from api.jobs.feasibility import assess_constraints, elsewhere
 from api.jobs.models import SearchJob
 from api.requests.schemas import MOST_OPERATORS
 from api.spaces import service as spaces
 from search.architecture import Architecture, LayerChoice
 from search.baselines import misfits
-from search.budget import within
 from search.choices import Precision
 from search.given import NotOffered, space_of
 from search.points import operating_points
@@ -89,7 +89,7 @@ def _can_be_timed(found: Assessment, space: Space) -> None:
 def _baselines(found: Assessment, space: Space, spec: SearchSpec) -> None:
     """Notes which cannot give a network within the budgets at every point of the comparison."""
     budgets = [found.budgets[number] for number in range(len(spec.constraints))]
-    with within(DERIVE_SECONDS):
+    with deriving():
         wrong = list(misfits(spec.baselines, space, operating_points(budgets, spec.comparison.points)))
     for number, reason in wrong:
         found.refuse("baseline-does-not-apply", f"baselines[{number}]", reason)

@@ -14,6 +14,7 @@ from api.jobs.lease import expire
 from api.jobs.models import QUEUED, RUNNING, SearchJob, ServiceLease
 from api.requests.lease import end_cancelled
 
+_AT_ONCE = 500  # of ids in a statement: databases bound how many values it has
 _DOUBLINGS = 6  # the back-off ends at 64 times requeue_seconds
 _LEASE_NAME = "sweeper"
 
@@ -61,9 +62,11 @@ def held_back(session: Session, now: int | None = None, *, requeue_seconds: floa
 
 def ring_now(session: Session, job_ids: Sequence[str]) -> None:
     """Has the next sweep ring for those of them that still wait, and the back-off begin anew; not for held rows."""
-    waiting = select(SearchJob.id).where(SearchJob.id.in_(job_ids), _waits()).with_for_update(skip_locked=True)
-    free = session.scalars(waiting).all()
-    session.execute(update(SearchJob).where(SearchJob.id.in_(free)).values(rings=0, next_ring_us=0))
+    for start in range(0, len(job_ids), _AT_ONCE):
+        some = SearchJob.id.in_(job_ids[start : start + _AT_ONCE])
+        waiting = select(SearchJob.id).where(some, _waits()).with_for_update(skip_locked=True)
+        free = session.scalars(waiting).all()
+        session.execute(update(SearchJob).where(SearchJob.id.in_(free)).values(rings=0, next_ring_us=0))
 
 
 def runnable_jobs(session: Session, now: int | None = None) -> list[str]:

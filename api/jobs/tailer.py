@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.db.session import Database
 from api.jobs import events
@@ -30,10 +29,12 @@ class _Channel:
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def behind(self, after: int) -> list[EventView] | None:
-        """What is new after `after`; None where memory does not reach back so far."""
-        if self.last is None:
+        """What is new after `after`; None where the database has to say: memory does not reach back so far, or the
+        reader asks for what comes after events that are not there, and the job may be at its end.
+        """
+        if self.last is None or after > self.last:
             return None
-        if after >= self.last:
+        if after == self.last:
             return []
         if not self.recent or self.recent[0].id > after + 1:
             return None
@@ -117,7 +118,7 @@ class Tailer:
                 for job_id, (last, found) in news.items():
                     if job_id in self._channels:
                         self._channels[job_id].publish(last, found)
-            except SQLAlchemyError:
+            except Exception:  # whatever it is, open streams wait for the next time
                 _logger.warning("could not ask for events; asking again", exc_info=True)
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -1,7 +1,10 @@
 """/v1/tables/{table}/measurements."""
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Depends
+
+from api.bodies import body_of, described
 from api.dependencies import Cursor, DeviceReader, Limit, Parts, Profiler
 from api.measurements import service as measurements
 from api.measurements.schemas import MeasurementView, NewMeasurements
@@ -12,9 +15,17 @@ from api.tables.schemas import CalibrationView
 router = APIRouter(prefix="/v1/tables/{table_id}/measurements", tags=["tables"])
 
 
-@router.post("", status_code=201)
-def add_measurements(table_id: str, new: NewMeasurements, caller: Profiler, service: Parts) -> CalibrationView:
-    """Bring whole networks that the table's device timed; all are kept or none.
+def _its_table(table_id: str, caller: Profiler, service: Parts) -> None:
+    """Before a body of megabytes is read for it."""
+    with service.database.read() as session:
+        tables.get(session, caller.owner, table_id)
+
+
+@router.post("", status_code=201, dependencies=[Depends(_its_table)], openapi_extra=described(NewMeasurements))
+def add_measurements(
+    table_id: str, caller: Profiler, service: Parts, new: Annotated[NewMeasurements, Depends(body_of(NewMeasurements))]
+) -> CalibrationView:
+    """Bring whole networks that the table's device timed; all are kept or none, the very same ones again once.
 
     The answer tells how far the table's predictions are off, over all networks that it has. Where a line through them
     helps on networks left out, predictions of jobs to come go by it.

@@ -11,12 +11,13 @@ from search.choices import Choices
 from search.document import Document, Name
 
 MOST_NETWORKS = 2000  # in one request
+MOST_LAYERS = 4096  # as many as a space may have
 
 
 class NewNetwork(Document):
     """A network that was timed: one choice a layer, and what a call took."""
 
-    layers: Annotated[tuple[LayerChoice, ...], Field(min_length=1)]
+    layers: Annotated[tuple[LayerChoice, ...], Field(min_length=1, max_length=MOST_LAYERS)]
     latency_us: Microseconds
     p10_us: Microseconds | None = None
     p90_us: Microseconds | None = None

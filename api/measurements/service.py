@@ -4,6 +4,7 @@ Errors:
     MeasurementsRefused (DomainError)   422  measurements-refused: names each network and field
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from search.architecture import Architecture
 from search.space import Space
 
 MOST_OF_A_TABLE = 20_000
+_SAME = ("space", "latency_us", "p10_us", "p90_us", "samples")
 _ABOUT = ("runtime", "runtime_version", "threads", "batch")
 
 
@@ -70,15 +72,27 @@ def check(session: Session, table: Table, new: NewMeasurements) -> Checked:
 
 
 def add(session: Session, table: Table, checked: Checked) -> None:
-    """Keeps the networks, and compares all of the table anew. Raises MeasurementsRefused."""
+    """Keeps the networks that are not there to the last digit, as where they were sent once more since the answer was
+    lost, and compares all of the table anew. Raises MeasurementsRefused.
+    """
     session.refresh(table, with_for_update=True)
     before = session.scalar(select(func.count()).where(MeasuredNetwork.table_id == table.id)) or 0
-    if before + len(checked.rows) > MOST_OF_A_TABLE:
+    new = _not_there(session, table, checked.rows)
+    if not new:
+        return
+    if before + len(new) > MOST_OF_A_TABLE:
         wrong = FieldProblem("networks", f"a table keeps {MOST_OF_A_TABLE} networks, this one has {before}")
         raise MeasurementsRefused("Too many networks.", errors=[wrong])
-    placed = [{"table_id": table.id, "position": before + n, **row} for n, row in enumerate(checked.rows)]
+    placed = [{"table_id": table.id, "position": before + n, **row} for n, row in enumerate(new)]
     session.execute(insert(MeasuredNetwork), placed)
     _compare(session, table, checked.base_us)
+
+
+def _not_there(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    same = [getattr(MeasuredNetwork, name) for name in _SAME]
+    there = session.execute(select(*same, MeasuredNetwork.layers).where(MeasuredNetwork.table_id == table.id))
+    known = {(*row[:-1], json.dumps(row[-1])) for row in there}
+    return [row for row in rows if (*(row[name] for name in _SAME), json.dumps(row["layers"])) not in known]
 
 
 def list_page(

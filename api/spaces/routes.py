@@ -3,9 +3,10 @@
 import random
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from api.auth.callers import Owner
+from api.bodies import body_of, described
 from api.dependencies import AskedChoices, Cursor, DeviceReader, Limit, Parts, Submitter
 from api.devices import service as devices
 from api.errors import InvalidRequest
@@ -20,8 +21,10 @@ from search.space import Space
 router = APIRouter(prefix="/v1/spaces", tags=["spaces"])
 
 
-@router.post("", status_code=201, responses={200: {"model": Space}})
-def create_space(space: Space, caller: Submitter, service: Parts, response: Response) -> Space:
+@router.post("", status_code=201, responses={200: {"model": Space}}, openapi_extra=described(Space))
+def create_space(
+    caller: Submitter, service: Parts, space: Annotated[Space, Depends(body_of(Space))], response: Response
+) -> Space:
     """Bring a search space of your own. The very same one again answers 200."""
     with service.database.write() as session:
         _, created = spaces.create(session, caller.owner, space)

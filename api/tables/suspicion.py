@@ -65,9 +65,12 @@ def _off(levels_N: np.ndarray) -> np.ndarray:
     return off
 
 
-def against_others(session: Session, table: Table, places: Sequence[int] | None) -> Iterator[FieldProblem]:
-    """What is odd beside the tables that stand: another unit than the version before, rows of another device. Without
-    the `places` of its rows, as where the table stood already and the upload may have had another order, none is named.
+def against_others(
+    session: Session, table: Table, places: Sequence[int] | None, *, sees_others: bool = True
+) -> Iterator[FieldProblem]:
+    """What is odd beside the tables that stand: another unit than the version before, and, for who `sees_others`, rows
+    of another device. Without the `places` of its rows, as where the table stood already and the upload may have had
+    another order, none is named.
     """
     before = session.scalars(
         select(Table)
@@ -77,6 +80,8 @@ def against_others(session: Session, table: Table, places: Sequence[int] | None)
     ).one_or_none()
     if before is not None:
         yield from _other_unit(session, table, before)
+    if not sees_others:
+        return
     newest = select(Table).join(Device, Table.device_id == Device.id)
     of_others = newest.where(
         Table.owner == table.owner, Table.device_id != table.device_id, Table.version == Device.last_version

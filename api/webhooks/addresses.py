@@ -15,6 +15,9 @@ import httpx
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
 _LOCAL = (  # which the standard library of Python 3.11 takes for public
+    IPv6Network("::/96"),  # RFC 4291: IPv4-compatible
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+    IPv6Network("5f00::/16"),  # RFC 9602: segment routing
     IPv6Network("fec0::/10"),  # RFC 3879: site-local
     IPv6Network("64:ff9b:1::/48"),  # RFC 8215: NAT64 of a network's own
     IPv6Network("::ffff:0:0:0/96"),  # RFC 6145: IPv4 translated

@@ -5,6 +5,7 @@ Errors:
     Lost (Exception)        the request is another agent's by now, or gone
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Self
@@ -12,6 +13,7 @@ from typing import Self
 from lutnas.client.documents import Document
 from lutnas.client.errors import LutnasError, ProblemError
 
+_logger = logging.getLogger(__name__)
 TAKEN = (404, 409)  # what the service answers an attempt that is over
 LONGEST_PAUSE = 5.0  # seconds between two heartbeats: how late a cancellation may be seen, and how old progress is
 
@@ -63,5 +65,7 @@ class Heart:
                     self._order = "lost"
             except LutnasError:
                 continue  # nobody answered: the next one may get through
+            except Exception:
+                _logger.warning("a heartbeat failed", exc_info=True)
             if self._order != "continue":
                 return

@@ -1,17 +1,21 @@
 """`lutnas calibrate`: random networks timed on this very machine, held against predictions."""
 
+import json
+import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from latency.operator import FIELDS, Operator
 from lutnas.cli import output as out
-from lutnas.cli.failure import HINTS, Failure, extra, refuse
+from lutnas.cli.failure import HINTS, Failure, code_of, extra, refuse
+from lutnas.cli.jsonfile import read_json
 from lutnas.cli.options import connected, seed_range
 from lutnas.cli.output import Output, say
 from lutnas.cli.profile import Watch
-from lutnas.client import Client
+from lutnas.client import Client, LutnasError
 from lutnas.client.documents import Coverage, Document, Table
 
 if TYPE_CHECKING:
@@ -26,19 +30,41 @@ if TYPE_CHECKING:
 @click.option("--width", multiple=True, type=float, metavar="SHARE", help="Widths to draw from, as --precision.")
 @click.option("--networks", type=click.IntRange(1, 1000), default=30, show_default=True, help="How many networks.")
 @click.option("--seed", type=seed_range, default=0, show_default=True, help="Seed of the draw.")
+@click.option("--measured", type=click.File("rb"), help="Send what an earlier run timed and could not send.")
 @connected
 def calibrate(
     client: Client, output: Output, table: str, space: str, precision: tuple[str, ...], width: tuple[float, ...],
-    networks: int, seed: int,
+    networks: int, seed: int, measured: IO[bytes] | None,
 ) -> None:  # fmt: skip
     """Time random networks of a space on this machine, and tell how far its TABLE is off.
 
     Needs an extra: pip install 'lutnas[profiler]'. To be run on the device that the table is of. The service keeps what
-    was measured; where a line through it helps on networks left out, jobs go by it from then on.
+    was measured; where a line through it helps on networks left out, jobs go by it from then on. Where it cannot be
+    sent, it is kept in a file for --measured.
     """
-    body = time_networks(client, table, space, precision=precision, width=width, networks=networks, seed=seed)
-    told = client.add_measurements(table, body)
+    if measured is None:
+        body = time_networks(client, table, space, precision=precision, width=width, networks=networks, seed=seed)
+    else:
+        body = read_json(measured)
+    try:
+        told = client.add_measurements(table, body)
+    except LutnasError as error:
+        if measured is not None:
+            raise
+        kept = _kept(table, body)
+        again = f"lutnas calibrate {table} --space {space} --measured {kept}"
+        detail = f"{error}; what was timed is kept"
+        raise Failure(detail, hint=f"`{again}` sends it", exit_code=code_of(error)) from error
     output.document(told, _calibration(told))
+
+
+def _kept(table: str, body: Document) -> Path:
+    """Minutes of a device's time, in a file of its own."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix=f"{table}-", suffix=".json", dir=Path.cwd(), delete=False, encoding="utf-8"
+    ) as file:
+        json.dump(body, file)
+    return Path(file.name)
 
 
 def time_networks(

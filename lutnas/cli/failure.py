@@ -107,6 +107,11 @@ class RootGroup(click.Group):
             raise Failure(f"{error.strerror}: {error.filename}" if error.filename else error.strerror) from error
 
 
+def code_of(error: LutnasError) -> ExitCode:
+    """What the command exits with for it."""
+    return ExitCode.UNREACHABLE if isinstance(error, UnreachableError) else ExitCode.ERROR
+
+
 def describe(problem: ProblemError) -> str:
     """A problem and its errors, each with the field and row it names, for people."""
     lines = [f"  {where(error)}" for error in problem.errors[:SHOWN_ERRORS]]

@@ -168,10 +168,11 @@ class Client:
         return download(self._transport, path, to, patient=True)  # a Parquet file is written before its first byte
 
     def add_measurements(self, table: str, document: Mapping[str, Any]) -> Document:
-        """Brings whole networks that the table's device timed, all or none; gives how far the table is off."""
-        return cast(
-            Document, self._transport.json("POST", path_of("tables", table, "measurements"), json=dict(document))
-        )
+        """Brings whole networks that the table's device timed, all or none, and those that are there already once;
+        gives how far the table is off.
+        """
+        path = path_of("tables", table, "measurements")
+        return cast(Document, self._transport.json("POST", path, json=dict(document), timeout=self._transport.reading))
 
     def measurements(self, table: str) -> Iterator[Document]:
         """The networks that were measured for a table."""

@@ -12,7 +12,7 @@ from api.app import create_app
 from api.artifacts.store import ArtifactStore
 from api.db.session import Database
 from api.idempotency import body_hash
-from api.jobs import feasibility
+from api.jobs import deriving
 from api.jobs.models import SearchJob
 from api.jobs.pins import load
 from api.settings import Settings
@@ -164,7 +164,7 @@ def test_a_space_that_the_table_does_not_cover_is_answered_with_the_missing_oper
 def test_what_cannot_be_proven_while_somebody_waits_is_refused(
     client: TestClient, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feasibility, "DERIVE_SECONDS", 0.0)
+    monkeypatch.setattr(deriving, "DERIVE_SECONDS", 0.0)
     both = [{"device": "cpu", "max_us": 250.0}, {"metric": "size", "max_bytes": 1e6}]
     answer = client.post("/v1/search-jobs/validate", json=a_job(constraints=both))
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:lutnas:problem:too-hard")

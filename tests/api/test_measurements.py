@@ -114,6 +114,23 @@ def test_more_networks_are_added_to_those_before(client: TestClient, table: Json
     assert again["trust"]["networks"] == 24
 
 
+def test_networks_that_are_sent_once_more_are_there_once(client: TestClient, table: Json) -> None:
+    """As where a connection broke before the answer came: doubled, they would weigh twice."""
+    body = measured(client, table, count=12)
+    first, again = send(client, table, body), send(client, table, body)
+    assert (again.status_code, again.json()) == (201, first.json())
+    kept = client.get(f"/v1/tables/{table['id']}/measurements?limit=100").json()["items"]
+    assert len(kept) == 12
+
+
+def test_a_body_is_read_of_known_callers_and_for_a_table_that_is_there_alone(client: TestClient, table: Json) -> None:
+    path = f"/v1/tables/{table['id']}/measurements"
+    assert client.post(path, content=b"{", headers={"Authorization": "Bearer none"}).status_code == 401
+    assert client.post("/v1/tables/tbl_none/measurements", content=b"{").status_code == 404
+    answer = client.post(path, content=b"{")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body")
+
+
 def test_jobs_go_by_the_correction_that_stood_when_they_were_submitted(
     client: TestClient, table: Json, database: Database
 ) -> None:

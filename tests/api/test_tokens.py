@@ -339,15 +339,17 @@ def test_an_owner_may_have_so_many_jobs_that_are_not_at_their_end(settings: Sett
         submit(client)
 
 
-def test_a_token_that_asks_too_often_is_429_and_others_are_not(
+def test_an_owner_that_asks_too_often_is_429_by_every_token_and_others_are_not(
     settings: Settings, token: str, stranger: httpx.Headers
 ) -> None:
     from api.app import create_app
 
     slow = settings.model_copy(update={"requests_per_minute": 3})
     with TestClient(create_app(slow), headers={"Authorization": f"Bearer {token}"}) as client:
-        answers = [client.get("/v1/devices") for _ in range(4)]
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        another = client.post("/v1/tokens", json={"name": "another", "scopes": ["read"]}).json()["secret"]
+        own = {"Authorization": f"Bearer {another}"}
+        answers = [client.get("/v1/devices", headers=headers) for headers in (None, own, own, None)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
         assert answers[3].json()["type"] == "urn:lutnas:problem:too-many-requests"
         assert answers[3].headers["retry-after"] == str(answers[3].json()["retry_after_seconds"])
         assert client.get("/v1/devices", headers=stranger).status_code == 200
@@ -385,12 +387,21 @@ def test_tokens_are_remembered_for_seconds_and_never_beyond_their_end() -> None:
     ends, now = datetime(2026, 1, 1, tzinfo=UTC), [0.0]
     caller = Caller("tok_1", "test", "main", (), ("read",), ends, None, Owner("main"))
     known = KnownCallers(2.0, clock=lambda: now[0])
-    known.keep("hash", caller)
+    known.keep("hash", caller, known.forgotten)
     assert known.find("hash", ends - timedelta(seconds=1)) == caller
     assert known.find("hash", ends) is None
     assert known.find("another", ends) is None
     now[0] = 2.0
     assert known.find("hash", ends - timedelta(seconds=1)) is None
     never = KnownCallers(0.0)
-    never.keep("hash", caller)
+    never.keep("hash", caller, never.forgotten)
     assert never.find("hash", ends - timedelta(seconds=1)) is None
+
+
+def test_a_token_that_was_taken_back_while_the_database_was_asked_is_not_remembered() -> None:
+    caller = Caller("tok_1", "test", "main", (), ("read",), None, None, Owner("main"))
+    known = KnownCallers(2.0)
+    before = known.forgotten
+    known.forget(["tok_1"])
+    known.keep("hash", caller, before)
+    assert known.find("hash", datetime.now(UTC)) is None

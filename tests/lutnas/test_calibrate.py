@@ -57,3 +57,20 @@ def test_a_table_that_lacks_what_is_drawn_is_refused_before_anything_is_timed(
     assert done.exit_code == 1
     assert "lacks" in done.stderr
     assert "hint: time what is missing with `lutnas profile" in done.stderr
+
+
+def test_what_was_timed_and_could_not_be_sent_is_kept_and_sent_later(
+    service: Service, board_table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader = service.data("tokens", "create", "reader", "--scope", "read")["secret"]
+    asked = ["calibrate", board_table["id"], "--space", "tiny-calibrated", "--networks", "2"]
+    refused = service.lutnas(*asked, "--token", reader)
+    assert refused.exit_code == 1
+    assert "what was timed is kept" in refused.stderr
+    (file,) = tmp_path.glob("tbl_*.json")
+    assert f"--measured {file}" in refused.stderr
+    with service.client() as client:
+        before = len(list(client.measurements(board_table["id"])))
+        service.data(*asked, "--measured", str(file))
+        assert len(list(client.measurements(board_table["id"]))) == before + 2
