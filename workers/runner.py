@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.artifacts.store import ArtifactStore, StoreError
+from api.artifacts.store import ArtifactStore, StoredFile, StoreError
 from api.db.session import Database, is_away
 from api.jobs import lease as door
 from api.jobs.attempts import LOG_BYTES, seconds_spent
@@ -228,7 +228,7 @@ class Attempt:
 
     def _after_step(self, run: Run, report: StepReport, inputs: JobInputs, here: dict[str, Any]) -> None:
         self.step = report.step
-        self._obey(run, report, here)
+        self._obey(run, here)
         self.bounds.check()
         self.pace.step(report.phase)
         now = self.clock()
@@ -248,12 +248,13 @@ class Attempt:
         elif now - self.records.kept >= self.settings.checkpoint_seconds:
             self.records.keep(run, report.step, here)
 
-    def _obey(self, run: Run, report: StepReport, here: dict[str, Any]) -> None:
+    def _obey(self, run: Run, here: dict[str, Any]) -> None:
+        """Ends the attempt where it is to end, with a checkpoint of the last step."""
         try:
             self._listen()
         except Stopped as stop:
             if stop.becomes != "cancelled":
-                self.records.keep(run, report.step, here)
+                self.records.keep(run, self.step, here)
             raise
 
     def _listen(self) -> None:
@@ -292,18 +293,25 @@ class Attempt:
             finish_step_seconds=self.pace.step_seconds("finish"),
             threads=inputs.threads,
         )
+
+        def kept(file: Path) -> StoredFile:
+            self._listen()
+            return self.records.file(file.name, file)
+
+        self._obey(run, here)  # from here on each part takes from seconds to minutes
         with self.records.with_room(tempfile.TemporaryDirectory[str]) as folder:
             result = self.records.with_room(lambda: run.export(Path(folder)))
             for note in result.notes:
                 self.records.event("note", steps, {"detail": note})
-            files = [self.records.file(file.name, file) for file in result.files]
+            files = [kept(file) for file in result.files]
+            self._listen()
             measured = self.records.with_room(lambda: self._measured(run, result, Path(folder), inputs.threads))
             card = card_of(
                 self.lease, inputs, run, result, files, measured=measured, environment=here, pace=pace,
                 made_at=datetime.now(UTC),
             )  # fmt: skip
             reports = self.records.with_room(lambda: write_reports(card, Path(folder)))
-            files += [self.records.file(file.name, file) for file in reports]
+            files += [kept(file) for file in reports]
         found = new_architecture(inputs, result)
         _logger.info("%s: done, with test accuracy %.4f", self.lease.job_id, result.test_metric)
         self.records.end(
