@@ -10,6 +10,7 @@ pictures that no method sees. Its accuracy is the mean: one training says little
 mean's 95 % interval (Student's t). Pairs of one search share it, and may share a network, so that interval is too
 narrow: `by_seed` has the means of each, `ci_low_by_seed` the lower end by those, which for three is very wide.
 `search_seconds` is the CPU time of a method, trials included, by metric: epochs are equal, seconds are not.
+`used` is what their networks take of the budget.
 `training_points` is the standard deviation of one training, by metric. `machines` are those that runs are of, `codes`
 how many are of which code.
 
@@ -77,6 +78,20 @@ def search_seconds(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     return {metric: {m: round(statistics.fmean(s), 1) for m, s in row.items()} for metric, row in found.items()}
 
 
+def used(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and least share of the budget that each method's networks take, by metric: what is compared at equal size or
+    latency is so as far as the baselines can spend it, which a single factor for all layers cannot always.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for one in runs:
+        shares = [result["used"] for result in one["results"]]
+        found.setdefault(one["metric"], {}).setdefault(one["method"], []).extend(shares)
+    return {
+        metric: {m: {"mean": round(statistics.fmean(s), 3), "least": min(s)} for m, s in row.items()}
+        for metric, row in found.items()
+    }
+
+
 def training_points(runs: Sequence[Run]) -> dict[str, float]:
     """Standard deviation of one training in points, by metric: over the trainings of each network, pooled. What several
     methods derived with one seed counts once.
@@ -101,7 +116,8 @@ def figures(runs: Sequence[Run]) -> dict[str, Any]:
     """All that is told of runs."""
     machines = sorted({str(one["environment"]["processor"]) for one in runs})
     return {
-        "gain_points": gains(runs), "training_points": training_points(runs), "search_seconds": search_seconds(runs),
+        "gain_points": gains(runs), "used": used(runs), "training_points": training_points(runs),
+        "search_seconds": search_seconds(runs),
         "machines": machines, "runs": [*runs],
     }  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 Five budgets, three seeds, one search each. Every architecture was trained alone (benchmarks/truth.py); the best is
 chosen and scored on different seeds. Peers cost at least as much as our search, in CPU time of this run:
-  random     trains architectures drawn within the budget, as many of the mean one there as the cost allows, and takes
-             the best of them; the mean over DRAWS such draws, as one is luck
-  reference  FBNet's own supernet: a weight a choice, soft samples; its most likely architecture within the budget
-  two_path   the same with two paths a step (ProxylessNAS)
+  random       trains architectures drawn within the budget, as many of the mean one there as the cost allows, and takes
+               the best of them; the mean over DRAWS such draws, as one is luck
+  random_near  the same, drawn among those that spend 95 % of the budget, as the baseline `random` of a job is
+  reference    FBNet's own supernet: a weight a choice, soft samples; its most likely architecture within the budget
+  two_path     the same with two paths a step (ProxylessNAS)
+Supernet peers derive by theta, as their papers do, and score no finalists: what they are given goes into training.
 `ci_high` is the upper end of the paired 95 % interval of (our regret - the peer's), in points of accuracy; pairs are
 taken for independent, though networks that come again bring the same error of their row. `ci_high_by_seed` takes the
 mean of each seed for one: of three it is very wide.
@@ -29,6 +31,7 @@ from benchmarks._truth_table import Indices, TruthTable
 from benchmarks.truth import RECIPE, pictures
 from search.architecture import Architecture
 from search.assessing import Assessor
+from search.budget import NEAR
 from search.budgets import sum_budget
 from search.derive import Budget, solve_best
 from search.finish import Trainer
@@ -44,6 +47,7 @@ PEERS = {
     "reference": {"supernet": "reference", "sampler": "gumbel", "weight_sampler": "gumbel"},
     "two_path": {"supernet": "reference", "sampler": "two-path", "weight_sampler": "two-path"},
 }
+RANDOM_SHARES = {"random": 0.0, "random_near": NEAR}
 FIRST_SEED = 3  # how finalists are chosen was settled with 0 to 2 in sight
 COMPARED = 50  # architectures whose rank by the supernet is compared with their rank by training alone
 POINTS = 100.0
@@ -101,23 +105,28 @@ def peer(truth: TruthTable, max_us: float, seed: int, name: str, seconds: float)
         epochs = max(epochs + 1, round(epochs * seconds / spent + 0.5))
 
 
-def random_peer(truth: TruthTable, max_us: float, seed: int, trainings: float, draw: int = 0) -> Indices:
-    """The best, by one seed's training, of as many feasible architectures as the cost allows."""
+def random_peer(
+    truth: TruthTable, max_us: float, seed: int, trainings: float, draw: int = 0, share: float = 0.0
+) -> Indices:
+    """The best, by one seed's training, of as many architectures that spend `share` of the budget as cost allows."""
     rng = random.Random(f"{seed} {max_us} {draw}")
-    rows = [indices for indices, row in truth.rows.items() if row.predicted_latency_us <= max_us]
+    least_us = share * max_us
+    rows = [indices for indices, row in truth.rows.items() if least_us <= row.predicted_latency_us <= max_us]
     drawn = rng.sample(rows, min(len(rows), math.ceil(trainings)))
     return max(drawn, key=lambda indices: truth.rows[indices].accuracies[seed % truth.seeds])
 
 
-def random_regret(truth: TruthTable, max_us: float, seed: int, trainings: float) -> float:
+def random_regret(truth: TruthTable, max_us: float, seed: int, trainings: float, share: float = 0.0) -> float:
     """What it leaves lying, in the mean of many draws."""
-    drawn = (random_peer(truth, max_us, seed, trainings, draw) for draw in range(DRAWS))
+    drawn = (random_peer(truth, max_us, seed, trainings, draw, share) for draw in range(DRAWS))
     return statistics.fmean(truth.regret(indices, max_us) for indices in drawn)
 
 
-def mean_over(truth: TruthTable, max_us: float, indices: Indices) -> float:
-    """The training time of the mean architecture within the budget over that of one, as the table has them."""
-    rows = truth.feasible(max_us)
+def mean_over(truth: TruthTable, max_us: float, indices: Indices, share: float = 0.0) -> float:
+    """The training time of the mean architecture that spends `share` of the budget over that of one, as the table has
+    them.
+    """
+    rows = [row for row in truth.feasible(max_us) if row.predicted_latency_us >= share * max_us]
     return statistics.fmean(row.training_seconds for row in rows) / truth.rows[indices].training_seconds
 
 
@@ -168,7 +177,7 @@ def main() -> None:
     use_threads(1)
     truth = TruthTable.load()
     compile_kernels(truth)
-    regrets: dict[str, list[float]] = {name: [] for name in ("ours", "random", *given.peers)}
+    regrets: dict[str, list[float]] = {name: [] for name in ("ours", *RANDOM_SHARES, *given.peers)}
     runs: list[dict[str, Any]] = []
     correlations, ratios, trainings = [], [], []
     for max_us in truth.budgets_us():
@@ -179,11 +188,10 @@ def main() -> None:
             alone = training_seconds(truth, found, seed)
             ratios.append(seconds / alone)
             trainings.append(alone)
-            at_random = seconds * OURS.epochs / (alone * mean_over(truth, max_us, found) * RECIPE.epochs)
-            run = {
-                "ours": round(POINTS * truth.regret(found, max_us), 2),
-                "random": round(POINTS * random_regret(truth, max_us, seed, at_random), 2),
-            }
+            run = {"ours": round(POINTS * truth.regret(found, max_us), 2)}
+            for name, share in RANDOM_SHARES.items():
+                one_seconds = alone * mean_over(truth, max_us, found, share) * RECIPE.epochs / OURS.epochs
+                run[name] = round(POINTS * random_regret(truth, max_us, seed, seconds / one_seconds, share), 2)
             spent = {"ours": seconds}
             for name in given.peers:
                 derived, spent[name] = peer(truth, max_us, seed, name, seconds)
@@ -194,7 +202,7 @@ def main() -> None:
             runs.append({"max_us": max_us, "seed": seed, "regret": run, "seconds": took})
             left = (len(truth.budgets_us()) * given.seeds - len(runs)) * (time.monotonic() - begin)
             say(f"{len(runs)}: {max_us} us, seed {seed}: regret {run}; {left / 60:.0f} minutes left")
-    peers = {name: compared(regrets["ours"], regrets[name], given.seeds) for name in ("random", *given.peers)}
+    peers = {name: compared(regrets["ours"], regrets[name], given.seeds) for name in (*RANDOM_SHARES, *given.peers)}
     figures = {
         "mean_regret": round(statistics.fmean(regrets["ours"]), 3),
         "peers": peers,

@@ -16,7 +16,7 @@ from search.budget import Boundaries, Budget, Indices, Matrix
 from search.choices import Precision
 from search.costs import macs
 from search.derive import Unreachable, solve, worth_of
-from search.evidence import Evidence
+from search.evidence import MOST_NOTED, Evidence
 from search.space import Layer, Space
 
 ERROR = 0.02  # by which a good table errs about networks (README): what a budget larger by so much holds counts too
@@ -86,7 +86,12 @@ class Part:
             ]
             for layer, part, row, own, behind in rows
         ]
-        return Evidence.model_validate({**evidence.model_dump(), "space": self.whole, "worth": worth_LK})
+        note = evidence.note
+        if self.left_out:  # who asks for another device has to know
+            kept = ", ".join(name for name in self.space.choices.precision if not Precision.parse(name).has_few_bits)
+            note = f"{note}; nothing was scored in {', '.join(self.left_out)}, which is taken for as accurate as {kept}"
+        changes = {"space": self.whole, "worth": worth_LK, "note": note[:MOST_NOTED]}
+        return Evidence.model_validate({**evidence.model_dump(), **changes})
 
     def distribution(self, found: Mapping[str, list[list[float]]]) -> dict[str, list[list[float]]]:
         """Probabilities by categorical over the part, over the whole space: what is left out has none."""

@@ -15,6 +15,7 @@ from search.document import Document
 from search.space import Space
 
 DIGITS = 6
+MOST_NOTED = 2000
 PICTURES = 512  # at most, in one forward pass in batch statistics, which scores a sub-network
 MOST_PICTURES = 2048  # finalists are close to each other: they are scored on several equal parts, others on the first
 Worth = Annotated[float, Field(allow_inf_nan=False)]
@@ -46,7 +47,7 @@ class Evidence(Document):
     worth: tuple[tuple[Worth, ...], ...]
     samples: Annotated[int, Field(ge=0)]
     rank_correlation: Annotated[float, Field(ge=-1, le=1)] | None = None
-    note: Annotated[str, Field(max_length=2000)] = ""
+    note: Annotated[str, Field(max_length=MOST_NOTED)] = ""
 
     @field_validator("worth", mode="after")
     @classmethod

@@ -21,6 +21,15 @@ def test_the_random_peer_takes_the_best_training_of_as_many_feasible_networks_as
     assert random_regret(truth, max_us, 1, trainings=1000.0) == pytest.approx(truth.regret(everything, max_us))
 
 
+def test_the_random_peer_may_be_asked_to_spend_the_budget() -> None:
+    truth = TruthTable.load()
+    max_us = truth.budgets_us()[1]
+    drawn = {random_peer(truth, max_us, 1, trainings=1.0, draw=draw, share=0.95) for draw in range(50)}
+    totals = [budget_of(truth, max_us).total(indices) for indices in drawn]
+    assert len(drawn) > 3
+    assert all(0.95 * max_us <= total <= max_us for total in totals)
+
+
 def test_a_budgets_mean_architecture_trains_as_long_as_its_rows_say() -> None:
     truth = TruthTable.load()
     max_us = truth.budgets_us()[0]
