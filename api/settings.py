@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     fashion_mnist: str | None = Field(None, description="Folder or URL to take Fashion-MNIST from.")
     token: SecretStr | None = Field(
         None,
-        description="The access token that may do everything, given by the operator. Else one is made. One that is given "
-        "no more is good for nothing; one that was made before stays good: revoke it.",
+        description="The access token that may do everything, given by the operator. Else one is made. One that is "
+        "given no more is good for nothing; one that was made before stays good: revoke it.",
     )
     token_file: Folder | None = Field(None, description="File that holds the access token, such as a mounted secret.")
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         10.0, description="Time that a webhook has to answer."
     )
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(
-        6000, description="Requests that an owner's tokens may send to one process of the API in a minute, all together."
+        6000, description="Requests that an owner's tokens together may send to one process of the API in a minute."
     )
     known_token_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
         2.0, description="A token that was revoked by another process of the API is refused after this time."

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from benchmarks._answers import posted_seconds
 from benchmarks._searches import latency_budgets, search_and_derive
 from benchmarks._tables import simulated
 from benchmarks._truth_table import Indices, Row, TruthTable
@@ -11,6 +12,7 @@ from benchmarks.retarget import Query, ask_all, moved_bytes, on_device, other_de
 from latency.operator import Operator
 from search.costs import macs
 from search.datasets import ImageData
+from search.evidence import Evidence
 from search.machine import use_threads
 from search.space import Head, Input, Space, Stage, Stem
 from search.spec import Search
@@ -91,3 +93,12 @@ def test_a_block_moves_each_tensor_in_and_out_and_its_weights_once() -> None:
     weights = (6 * 2 + 6 * 9 + 2 * 6) * 4 + (6 + 6 + 2) * 4
     assert moved_bytes(Operator("mbconv", 2, 2, 2, 6, 2, 1, 3, 1)) == 4 * (8 + 2 * 24 + 2 * 24 + 8 + 8) + weights
     assert moved_bytes(Operator("skip", 2, 2, 2, 0, 2, 1)) == 0.0
+
+
+def test_answers_of_a_service_are_timed_by_its_client(truth: TruthTable) -> None:
+    worth = tuple(tuple(float(n) for n, _ in enumerate(layer.choices)) for layer in truth.space.layers)
+    evidence = Evidence(space=truth.space, worth=worth, samples=0)
+    budgets = latency_budgets(truth.latencies, truth.space, [0.3, 0.6])
+    seconds = posted_seconds(evidence, truth.latencies, [budget.maximum for budget in budgets])
+    assert len(seconds) == 3  # two, and a front
+    assert all(0 < one < 60 for one in seconds)
