@@ -44,8 +44,9 @@ def test_a_job_is_cancelled_or_paused_while_it_exports(
     with attempt_of(database, settings, job, Clock()) as attempt:
 
         def hears() -> bool:
-            if is_exporting(database, job):
-                attempt.heart.order = order
+            if attempt.heart.order is Order.CONTINUE and is_exporting(database, job):
+                client.post(f"/v1/search-jobs/{job}/{order.value}").raise_for_status()
+                attempt.heart.order = order  # as its next beat would tell
             return False
 
         attempt.drain = hears
