@@ -56,7 +56,10 @@ class _Static:
         return torch.tensor(total * self.sizes, dtype=torch.float32)
 
     def step_gradient(self, dots: list[float], elements: int) -> Tensor:
-        """Of the step of the only grid: LSQ's is divided by sqrt(elements * top) (Esser 2020, sec. 2.2)."""
+        """Of the step of the only grid: LSQ's is divided by sqrt(elements * top) (Esser 2020, sec. 2.2). There elements
+        are the features of one picture, here those of the batch: to Adam the difference is one of its eps, and a
+        smaller eps gave less (search.quantizers.learning).
+        """
         scale = (elements * float(self.top[0])) ** -0.5 if self.within else 1.0
         return torch.tensor(sum(dots) * scale, dtype=torch.float32)
 
