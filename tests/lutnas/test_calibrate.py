@@ -56,7 +56,7 @@ def test_a_table_that_lacks_what_is_drawn_is_refused_before_anything_is_timed(
         done = service.lutnas(*asked)
     assert done.exit_code == 1
     assert "lacks" in done.stderr
-    assert "hint: time what is missing with `lutnas profile" in done.stderr
+    assert "hint: time what is missing, with the job's choices (`lutnas profile" in done.stderr
 
 
 def test_what_was_timed_and_could_not_be_sent_is_kept_and_sent_later(
