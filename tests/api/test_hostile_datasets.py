@@ -5,6 +5,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.api.making import X, Y, a_zip, an_npz
-from tests.api.uploading import GOOD, a_picture, a_tar, pickled, refused, renamed
+from tests.api.uploading import GOOD, a_picture, a_tar, converted, pickled, refused, renamed
 
 
 def lying_npz(shape: tuple[int, ...], data: bytes) -> bytes:
@@ -169,6 +170,31 @@ def test_folders_of_a_tar_are_counted(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_hostile_upload_is_named_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     body, field = HOSTILE[name]
     assert refused(body, tmp_path).errors[0].field == field
+
+
+@pytest.mark.parametrize("packed", [a_zip, a_tar])
+def test_a_jpeg_of_very_many_scans_is_refused_and_a_progressive_one_taken(
+    tmp_path: Path, packed: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    plain = a_picture((64, 64), mode="RGB", kind="JPEG", progressive=True)
+    last = plain.rindex(b"\xff\xda")
+    many = plain[:last] + plain[last:-2] * 200 + plain[-2:]
+    files = {f"{label}/{number}.jpg": plain for label in "ab" for number in range(3)}
+    wrong = refused(packed({**files, "b/3.jpg": many}), tmp_path).errors[0]
+    assert converted(packed(files), tmp_path)[0].shape == (3, 64, 64)
+    assert wrong.field == "b/3.jpg"
+    assert "scans, each a pass over all pixels" in wrong.detail
+
+
+def test_a_name_in_a_tar_that_is_no_utf_8_is_told_with_its_file(tmp_path: Path) -> None:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        for name in ("a/0.png", "café/0.png"):
+            info, content = tarfile.TarInfo(name), a_picture()
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    wrong = refused(body.getvalue(), tmp_path).errors[0]
+    assert (wrong.field, "is no UTF-8" in wrong.detail) == (r"'caf\udce9/0.png'", True)
 
 
 def test_an_archive_may_not_unpack_to_more_than_allowed(tmp_path: Path) -> None:

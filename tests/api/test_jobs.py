@@ -82,6 +82,11 @@ REFUSED = {
         "unreachable-budget",
         "constraints[0].max_bytes",
     ),
+    "a maximum that nothing can be a share of": (
+        a_job(constraints=[{"metric": "size", "max_bytes": 5e-324}]),
+        "invalid-request",
+        "constraints[0].max_bytes",
+    ),
     "a memory that nothing has": (
         a_job(constraints=[{"metric": "memory", "max_bytes": 9}]),
         "unreachable-budget",

@@ -73,6 +73,18 @@ def test_events_are_streamed_in_order_as_they_happen_and_taken_up_behind_the_las
         assert seen[-1]["data"]["state"] == "failed"
         with streamed(client, job, **{"Last-Event-ID": "590"}) as stream:
             assert [event["id"] for event in stream] == list(range(591, 603))
+
+
+def test_a_stream_from_beyond_the_last_event_ends_with_the_job(serve: Served) -> None:
+    """As after a restore from a back-up, to which a reader comes with a number of later on."""
+    with serve() as (client, _):
+        with_table(client)
+        job = submit(client)
+        with streamed(client, job) as first, streamed(client, job, **{"Last-Event-ID": "50"}) as beyond:
+            assert next(first)["data"]["state"] == "queued"
+            client.post(f"/v1/search-jobs/{job}/cancel").raise_for_status()
+            assert list(beyond) == []
+            assert [event["data"]["state"] for event in first] == ["cancelled"]
         with streamed(client, job, **{"Last-Event-ID": "602"}) as stream:
             assert list(stream) == []
 

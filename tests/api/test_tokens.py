@@ -200,10 +200,37 @@ def test_the_token_of_a_device_reaches_nothing_else(client: TestClient, device: 
     content = a_table_csv(device="other", scale=3.0)
     answer = client.post("/v1/devices/other/tables", content=content, headers={**headers, **by})
     assert answer.status_code == 404
+    client.post("/v1/devices/other/tables", content=content, headers=headers).raise_for_status()
+    copied = content.replace("# device: other", "# device: cpu")
+    own = client.post(f"/v1/devices/{device}/tables", content=copied, headers={**headers, **by})
+    assert own.status_code == 201, own.text
+    assert "other" not in own.text  # that rows are copied is said to who may see both
+    again = client.post(f"/v1/devices/{device}/tables", content=copied, headers=headers)
+    assert "equal those of other" in again.text
     for path in ("/v1/search-jobs", f"/v1/search-jobs/{job}", "/v1/architectures", "/v1/datasets", "/v1/tokens"):
         assert client.get(path, headers=by).status_code == 403, path
     for path, body in (("/v1/devices", {"name": "third"}), ("/v1/tokens", {"name": "x", "scopes": ["profile"]})):
         assert client.post(path, json=body, headers=by).status_code == 403, path
+
+
+def test_who_profiles_and_may_not_read_fetches_models_alone(
+    client: TestClient, database: Database, settings: Settings, device: str, job: str
+) -> None:
+    with database.write() as session:
+        lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
+        assert lease is not None
+        store = ArtifactStore(settings.artifacts)
+        files = [stored(store, lease, name) for name in ("model.onnx", "weights.safetensors")]
+        jobs_lease.succeed(session, lease, architecture=an_architecture(), artifacts=files)
+    artifacts = client.get(f"/v1/search-jobs/{job}/architecture").json()["artifacts"]
+    paths = {one["name"]: f"/v1/artifacts/{one['id']}/content" for one in artifacts}
+    _, by = made(client, "profile")
+    assert client.get(paths["model.onnx"], headers=by).status_code == 200
+    assert client.get(paths["weights.safetensors"], headers=by).status_code == 404
+    assert client.get(paths["weights.safetensors"]).status_code == 200
+    store.delete(files[1].path_in_store)
+    gone = client.get(paths["weights.safetensors"])
+    assert (gone.status_code, gone.json()["type"]) == (404, "urn:lutnas:problem:artifact-missing")
 
 
 def test_an_agent_sees_an_architecture_and_its_model_once_asked_to_verify_it(

@@ -125,8 +125,9 @@ def test_kept_runs_are_judged_without_training(
 ) -> None:
     kept, other = (kept_at(tmp_path / f"{name}.jsonl") for name in ("runs", "other"))
     for seed, method, accuracy in ((5, "joint", 0.7), (5, "uniform_int8", 0.68), (6, "joint", 0.8)):
-        result = {"budget_share": 1.5, "derived": [method], "accuracy": accuracy, "accuracies": [accuracy] * 2}
-        both = [result, {**result, "budget_share": 2.0}]
+        accuracies = {"accuracy": accuracy, "accuracies": [accuracy] * 2}
+        result = {"budget_share": 1.5, "used": 0.9, "derived": [method], **accuracies}
+        both = [result, {**result, "budget_share": 2.0, "used": 1.0}]
         machine = {"environment": {"processor": f"of {method}"}, "search_seconds": 10.0 * seed}
         file = kept if method == "joint" else other
         file.add({**Cell("size", seed, method)._asdict(), "results": both, **machine})
@@ -136,6 +137,7 @@ def test_kept_runs_are_judged_without_training(
     assert (told["gain_points"]["size"]["uniform_int8"]["mean"], told["of_this_code"]) == (2.0, False)
     assert told["codes"] == {"another": 3}
     assert told["search_seconds"] == {"size": {"joint": 55.0, "uniform_int8": 50.0}}
+    assert told["used"]["size"]["joint"] == {"mean": 0.95, "least": 0.9}
     assert told["machines"] == ["of joint", "of uniform_int8"]
     assert told["runs"] == [*kept.runs, *other.runs]
 
