@@ -86,11 +86,11 @@ class Part:
             ]
             for layer, part, row, own, behind in rows
         ]
-        note = evidence.note
+        notes = [evidence.note]
         if self.left_out:  # who asks for another device has to know
             kept = ", ".join(name for name in self.space.choices.precision if not Precision.parse(name).has_few_bits)
-            note = f"{note}; nothing was scored in {', '.join(self.left_out)}, which is taken for as accurate as {kept}"
-        changes = {"space": self.whole, "worth": worth_LK, "note": note[:MOST_NOTED]}
+            notes.append(f"nothing was scored in {', '.join(self.left_out)}, taken for as accurate as {kept}")
+        changes = {"space": self.whole, "worth": worth_LK, "note": "; ".join(filter(None, notes))[:MOST_NOTED]}
         return Evidence.model_validate({**evidence.model_dump(), **changes})
 
     def distribution(self, found: Mapping[str, list[list[float]]]) -> dict[str, list[list[float]]]:

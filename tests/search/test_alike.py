@@ -174,6 +174,7 @@ def test_evidence_and_reports_of_such_a_search_are_over_the_whole_space(digits: 
     evidence, layers = run.strategy.evidence, offering(*BOTH).layers
     assert evidence is not None
     assert evidence.space == offering(*BOTH)
+    assert evidence.note.endswith("; nothing was scored in fp32, taken for as accurate as w8a8")
     for layer, row in zip(layers, evidence.worth, strict=True):
         worth = dict(zip(layer.choices, row, strict=True))
         floats = [choice for choice in layer.choices if choice.precision == FP32 and choice.candidate.kernel]
