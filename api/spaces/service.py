@@ -29,6 +29,8 @@ from search.choices import Choices, Sparsity
 from search.space import Space, preset, preset_names
 
 MOST_DRAWN_LAYERS = 100_000  # of all architectures of one answer together: some 25 MB
+_MOST_SUMMARIES = 10_000
+_SUMMARIES: dict[str, SpaceSummary] = {}  # by id, of this process
 _logger = logging.getLogger(__name__)
 cached_preset = lru_cache(maxsize=None)(preset)
 
@@ -185,10 +187,21 @@ def list_page(
     found = list[SpaceSummary]()
     for name in names[:limit]:
         row = named[name]
-        space = cached_preset(name) if row is None else _readable(row)
-        if space is not None:
-            found.append(SpaceSummary.of(space, None if row is None else row.created_at))
+        summary = SpaceSummary.of(cached_preset(name), None) if row is None else _summary(row)
+        if summary is not None:
+            found.append(summary)
     return found, encode_cursor(names[limit - 1]) if len(names) > limit else None
+
+
+def _summary(row: SearchSpace) -> SpaceSummary | None:
+    """What the list says of a space; None of one that is outdated. Great ones take half a second to lay out, and do not
+    change: each is laid out once.
+    """
+    if row.id not in _SUMMARIES and (space := _readable(row)) is not None:
+        if len(_SUMMARIES) >= _MOST_SUMMARIES:
+            _SUMMARIES.clear()
+        _SUMMARIES[row.id] = SpaceSummary.of(space, row.created_at)
+    return _SUMMARIES.get(row.id)
 
 
 def _readable(row: SearchSpace) -> Space | None:
