@@ -197,11 +197,12 @@ def _summary(row: SearchSpace) -> SpaceSummary | None:
     """What the list says of a space; None of one that is outdated. Great ones take half a second to lay out, and do not
     change: each is laid out once.
     """
-    if row.id not in _SUMMARIES and (space := _readable(row)) is not None:
+    summary = _SUMMARIES.get(row.id)
+    if summary is None and (space := _readable(row)) is not None:
         if len(_SUMMARIES) >= _MOST_SUMMARIES:
             _SUMMARIES.clear()
-        _SUMMARIES[row.id] = SpaceSummary.of(space, row.created_at)
-    return _SUMMARIES.get(row.id)
+        summary = _SUMMARIES[row.id] = SpaceSummary.of(space, row.created_at)
+    return summary
 
 
 def _readable(row: SearchSpace) -> Space | None:
