@@ -90,7 +90,8 @@ def add(session: Session, table: Table, checked: Checked) -> None:
 
 def _not_there(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     same = [getattr(MeasuredNetwork, name) for name in _SAME]
-    there = session.execute(select(*same, MeasuredNetwork.layers).where(MeasuredNetwork.table_id == table.id))
+    like = MeasuredNetwork.table_id == table.id, MeasuredNetwork.latency_us.in_({row["latency_us"] for row in rows})
+    there = session.execute(select(*same, MeasuredNetwork.layers).where(*like))
     known = {(*row[:-1], json.dumps(row[-1])) for row in there}
     return [row for row in rows if (*(row[name] for name in _SAME), json.dumps(row["layers"])) not in known]
 

@@ -20,6 +20,8 @@ from latency.formats import write_csv
 from latency.table import Entry, TableInfo
 from search.space import preset
 
+Json = dict[str, Any]
+
 CSV = {"Content-Type": "text/csv"}
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (20, 6, 5), np.uint8)
@@ -142,3 +144,15 @@ def row_counts(database: Database) -> dict[str, int]:
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
             for table in Base.metadata.sorted_tables
         }
+
+
+def a_token(
+    client: httpx.Client, *scopes: str, by: httpx.Headers | None = None, **more: Any
+) -> tuple[Json, httpx.Headers]:
+    """A token as the API shows it, and the headers that show it to the API."""
+    body = {"name": "test", "scopes": list(scopes), **more}
+    answer = client.post("/v1/tokens", json=body, headers=by)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    document = answer.json()
+    return document, httpx.Headers({"Authorization": f"Bearer {document['secret']}"})

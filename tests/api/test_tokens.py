@@ -1,4 +1,4 @@
-"""Tokens: nobody makes one that may do more, an agent's reaches one device, a team's reach its members."""
+"""Tokens: nobody makes one that may do more, a team's reach its members. Those of devices: test_device_tokens.py."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from api.app import create_app
-from api.artifacts.store import ArtifactStore
 from api.auth.callers import Caller, Owner
 from api.auth.errors import TooManyRequests
 from api.auth.known import KnownCallers
@@ -21,23 +20,10 @@ from api.auth.rates import Rates
 from api.auth.service import ensure_token, make_token
 from api.auth.uses import EVERY
 from api.db.session import Database
-from api.jobs import lease as jobs_lease
 from api.settings import Settings
 from search.space import preset
-from tests.api.making import CSV, a_job, a_table_csv, an_architecture, stored, submit
+from tests.api.making import CSV, Json, a_job, a_table_csv, a_token, submit
 from tests.e2e.conftest import until
-
-Json = dict[str, Any]
-
-
-def made(client: TestClient, *scopes: str, by: httpx.Headers | None = None, **more: Any) -> tuple[Json, httpx.Headers]:
-    """A token as the API shows it, and the headers that show it to the API."""
-    body = {"name": "test", "scopes": list(scopes), **more}
-    answer = client.post("/v1/tokens", json=body, headers=by)
-    assert answer.status_code == 201, answer.text
-    assert answer.headers["cache-control"] == "no-store"
-    document = answer.json()
-    return document, httpx.Headers({"Authorization": f"Bearer {document['secret']}"})
 
 
 def refused(client: TestClient, by: httpx.Headers, **body: Any) -> Json:
@@ -48,7 +34,7 @@ def refused(client: TestClient, by: httpx.Headers, **body: Any) -> Json:
 
 
 def test_the_secret_is_shown_once_and_kept_as_its_hash_alone(client: TestClient, database: Database) -> None:
-    document, shown = made(client, "read", "submit")
+    document, shown = a_token(client, "read", "submit")
     assert document["id"].startswith("tok_")
     assert document["id"] not in document["secret"]
     told = client.get("/v1/tokens/self", headers=shown).json()
@@ -63,18 +49,18 @@ def test_the_secret_is_shown_once_and_kept_as_its_hash_alone(client: TestClient,
 
 def test_nobody_makes_a_token_that_may_do_more_than_their_own(client: TestClient) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
-    _, by = made(client, "read", "profile", teams=["cam"], expires_at=soon.isoformat())
+    _, by = a_token(client, "read", "profile", teams=["cam"], expires_at=soon.isoformat())
     assert refused(client, by, scopes=["read", "submit"])["missing_scopes"] == ["submit"]
     assert refused(client, by, owner="stranger")["missing_scopes"] == ["admin"]
     assert "lab" in refused(client, by, teams=["cam", "lab"])["detail"]
     assert "outlives" in refused(client, by, expires_at=(soon + timedelta(minutes=1)).isoformat())["detail"]
-    document, _ = made(client, "read", by=by, teams=["cam"])
+    document, _ = a_token(client, "read", by=by, teams=["cam"])
     assert (document["teams"], document["made_by"]) == (["cam"], client.get("/v1/tokens/self", headers=by).json()["id"])
     assert datetime.fromisoformat(document["expires_at"]) == soon
 
 
 def test_an_admin_makes_tokens_of_other_owners(client: TestClient, device: str) -> None:
-    document, shown = made(client, "read", owner="alice")
+    document, shown = a_token(client, "read", owner="alice")
     assert document["owner"] == "alice"
     assert client.get(f"/v1/devices/{device}", headers=shown).status_code == 404
     assert [one["id"] for one in client.get("/v1/tokens", headers=shown).json()["items"]] == [document["id"]]
@@ -91,9 +77,9 @@ def test_a_token_that_makes_no_sense_is_refused(client: TestClient, device: str,
 
 
 def test_a_revoked_token_opens_nothing_and_revoking_is_not_above_ones_own(client: TestClient) -> None:
-    strong, _ = made(client, "read", "submit")
-    weak, by = made(client, "read")
-    other, _ = made(client, "read")
+    strong, _ = a_token(client, "read", "submit")
+    weak, by = a_token(client, "read")
+    other, _ = a_token(client, "read")
     assert client.delete(f"/v1/tokens/{strong['id']}", headers=by).status_code == 403
     assert client.delete(f"/v1/tokens/{other['id']}", headers=by).status_code == 204
     assert [client.delete(f"/v1/tokens/{weak['id']}").status_code for _ in range(2)] == [204, 204]
@@ -102,10 +88,10 @@ def test_a_revoked_token_opens_nothing_and_revoking_is_not_above_ones_own(client
 
 
 def test_a_token_is_revoked_with_those_it_made_where_that_is_asked(client: TestClient) -> None:
-    parent, by = made(client, "read", "submit")
-    child, by_child = made(client, "read", by=by)
-    grandchild, by_grandchild = made(client, "read", by=by_child)
-    _, by_other = made(client, "read")
+    parent, by = a_token(client, "read", "submit")
+    child, by_child = a_token(client, "read", by=by)
+    grandchild, by_grandchild = a_token(client, "read", by=by_child)
+    _, by_other = a_token(client, "read")
     assert client.delete(f"/v1/tokens/{parent['id']}").status_code == 204
     assert _opens(client, by, by_child, by_grandchild, by_other) == [False, True, True, True]
     assert client.delete(f"/v1/tokens/{parent['id']}?with_made=true", headers=by_other).status_code == 403
@@ -153,7 +139,7 @@ def test_the_token_of_the_home_once_revoked_is_not_taken_up_again(
 
 
 def test_the_last_use_is_noted_rarely(client: TestClient, database: Database) -> None:
-    document, by = made(client, "read")
+    document, by = a_token(client, "read")
     assert document["last_used_at"] is None
     client.get("/v1/devices", headers=by)
     first = client.get("/v1/tokens/self", headers=by).json()["last_used_at"]
@@ -166,106 +152,12 @@ def test_the_last_use_is_noted_rarely(client: TestClient, database: Database) ->
     assert client.get("/v1/tokens/self", headers=by).json()["last_used_at"] > first
 
 
-# --- agents
-
-
-def test_the_token_of_a_device_answers_for_that_device(client: TestClient, device: str) -> None:
-    document, by = made(client, "profile", device=device)
-    assert document["device"] == device
-    content, headers = a_table_csv(scale=2.0), {**CSV, **by}
-    assert [one["name"] for one in client.get("/v1/devices", headers=by).json()["items"]] == [device]
-    assert client.post(f"/v1/devices/{device}/tables", content=content, headers=headers).status_code == 201
-    assert client.get("/v1/spaces/fbnet-mini/operators", headers=by).status_code == 200
-    client.post(f"/v1/devices/{device}/requests", json={"kind": "profile", "space": "fbnet-mini"}).raise_for_status()
-    got = client.post(f"/v1/devices/{device}/requests/claim", json={"agent": "a"}, headers=by).json()
-    request, holder = got["request"]["id"], {"agent": "a", "attempt": got["lease"]["attempt"]}
-    table = client.get(f"/v1/devices/{device}/tables", headers=by).json()["items"][0]["id"]
-    for what, body in (("heartbeat", holder), ("finish", {**holder, "result": {"table": table}})):
-        answer = client.post(f"/v1/device-requests/{request}/{what}", json=body, headers=by)
-        assert answer.status_code == 200, answer.text
-
-
-def test_the_token_of_a_device_reaches_nothing_else(client: TestClient, device: str, job: str) -> None:
-    client.post("/v1/devices", json={"name": "other"}).raise_for_status()
-    headers = {"Content-Type": "text/csv"}
-    table = client.post("/v1/devices/other/tables", content=a_table_csv(device="other"), headers=headers).json()["id"]
-    asked = client.post("/v1/devices/other/requests", json={"kind": "profile", "space": "fbnet-mini"}).json()["id"]
-    _, by = made(client, "profile", device=device)
-    for path in ("/v1/devices/other", "/v1/devices/other/tables", f"/v1/tables/{table}", f"/v1/tables/{table}/file",
-                 f"/v1/tables/{table}/measurements", f"/v1/device-requests/{asked}"):  # fmt: skip
-        assert client.get(path, headers=by).status_code == 404, path
-    holder = {"agent": "a", "attempt": 1}
-    assert client.post("/v1/devices/other/requests/claim", json={"agent": "a"}, headers=by).status_code == 404
-    assert client.post(f"/v1/device-requests/{asked}/heartbeat", json=holder, headers=by).status_code == 404
-    content = a_table_csv(device="other", scale=3.0)
-    answer = client.post("/v1/devices/other/tables", content=content, headers={**headers, **by})
-    assert answer.status_code == 404
-    client.post("/v1/devices/other/tables", content=content, headers=headers).raise_for_status()
-    copied = content.replace("# device: other", "# device: cpu")
-    own = client.post(f"/v1/devices/{device}/tables", content=copied, headers={**headers, **by})
-    assert own.status_code == 201, own.text
-    assert "other" not in own.text  # that rows are copied is said to who may see both
-    again = client.post(f"/v1/devices/{device}/tables", content=copied, headers=headers)
-    assert "equal those of other" in again.text
-    for path in ("/v1/search-jobs", f"/v1/search-jobs/{job}", "/v1/architectures", "/v1/datasets", "/v1/tokens"):
-        assert client.get(path, headers=by).status_code == 403, path
-    for path, body in (("/v1/devices", {"name": "third"}), ("/v1/tokens", {"name": "x", "scopes": ["profile"]})):
-        assert client.post(path, json=body, headers=by).status_code == 403, path
-
-
-def test_who_profiles_and_may_not_read_fetches_models_alone(
-    client: TestClient, database: Database, settings: Settings, device: str, job: str
-) -> None:
-    with database.write() as session:
-        lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
-        assert lease is not None
-        store = ArtifactStore(settings.artifacts)
-        files = [stored(store, lease, name) for name in ("model.onnx", "weights.safetensors")]
-        jobs_lease.succeed(session, lease, architecture=an_architecture(), artifacts=files)
-    artifacts = client.get(f"/v1/search-jobs/{job}/architecture").json()["artifacts"]
-    paths = {one["name"]: f"/v1/artifacts/{one['id']}/content" for one in artifacts}
-    _, by = made(client, "profile")
-    assert client.get(paths["model.onnx"], headers=by).status_code == 200
-    assert client.get(paths["weights.safetensors"], headers=by).status_code == 404
-    assert client.get(paths["weights.safetensors"]).status_code == 200
-    store.delete(files[1].path_in_store)
-    gone = client.get(paths["weights.safetensors"])
-    assert (gone.status_code, gone.json()["type"]) == (404, "urn:lutnas:problem:artifact-missing")
-
-
-def test_an_agent_sees_an_architecture_and_its_model_once_asked_to_verify_it(
-    client: TestClient, database: Database, settings: Settings, device: str, job: str
-) -> None:
-    with database.write() as session:
-        lease = jobs_lease.claim(session, job, worker="w", lease_seconds=60)
-        assert lease is not None
-        files = [stored(ArtifactStore(settings.artifacts), lease, name) for name in ("model.onnx", "report.json")]
-        jobs_lease.succeed(session, lease, architecture=an_architecture(), artifacts=files)
-    architecture = client.get(f"/v1/search-jobs/{job}/architecture").json()
-    names = {one["name"]: f"/v1/artifacts/{one['id']}/content" for one in architecture["artifacts"]}
-    path, measured = f"/v1/architectures/{architecture['id']}", {"device": device, "latency_us": 10.0}
-    measured |= {"runtime": "onnxruntime", "runtime_version": "1", "threads": 1, "batch": 1}
-    _, by = made(client, "profile", device=device)
-    _, others = made(client, "profile", device=client.post("/v1/devices", json={"name": "other"}).json()["id"])
-
-    def answers(headers: httpx.Headers) -> list[int]:
-        gets = [client.get(one, headers=headers).status_code for one in (path, names["model.onnx"])]
-        return [*gets, client.post(f"{path}/measurements", json=measured, headers=headers).status_code]
-
-    assert answers(by) == [404, 404, 404]
-    asked = {"kind": "verify", "architecture": architecture["id"]}
-    client.post(f"/v1/devices/{device}/requests", json=asked).raise_for_status()
-    assert answers(by) == [200, 200, 201]
-    assert client.get(names["report.json"], headers=by).status_code == 404
-    assert answers(others) == [404, 404, 404]
-
-
 # --- teams
 
 
 def test_what_a_team_has_is_seen_by_its_members_and_by_nobody_else(client: TestClient, stranger: httpx.Headers) -> None:
-    _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
-    _, bob = made(client, "read", "submit", owner="bob", teams=["cam"])
+    _, alice = a_token(client, "read", "submit", "profile", owner="alice", teams=["cam"])
+    _, bob = a_token(client, "read", "submit", owner="bob", teams=["cam"])
     team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
     assert client.post("/v1/devices", json={"name": "cpu"}, headers=team).json()["owner"] == "cam"
     headers = {**alice, **CSV}
@@ -286,7 +178,7 @@ def test_what_a_team_has_is_seen_by_its_members_and_by_nobody_else(client: TestC
 
 
 def test_what_is_asked_about_a_teams_table_is_about_the_teams_spaces(client: TestClient) -> None:
-    _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
+    _, alice = a_token(client, "read", "submit", "profile", owner="alice", teams=["cam"])
     team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
     client.post("/v1/devices", json={"name": "cpu"}, headers=team)
     table = client.post("/v1/devices/cpu/tables", content=a_table_csv(), headers={**alice, **CSV}).json()["id"]
@@ -304,7 +196,7 @@ def test_what_is_asked_about_a_teams_table_is_about_the_teams_spaces(client: Tes
 
 
 def test_a_name_that_several_owners_use_is_the_nearest_ones_and_listed_once(client: TestClient) -> None:
-    _, alice = made(client, "read", "submit", "profile", owner="alice", teams=["cam"])
+    _, alice = a_token(client, "read", "submit", "profile", owner="alice", teams=["cam"])
     team = httpx.Headers({**alice, "X-Lutnas-Team": "cam"})
     document = {**preset("fbnet-mini").model_dump(mode="json"), "name": "aaa"}
     for headers, classes in ((team, 3), (alice, 4)):

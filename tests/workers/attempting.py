@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,11 @@ from api.settings import Settings
 from workers.heart import AttemptHeart
 from workers.log import AttemptLog
 from workers.runner import Attempt
+
+SMALL: dict[str, Any] = {
+    "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
+    "finish": {"epochs": 1, "batch_size": 256},
+}  # fmt: skip
 
 
 def never() -> bool:

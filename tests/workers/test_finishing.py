@@ -10,8 +10,7 @@ from api.jobs.lease import Order
 from api.jobs.models import JobEvent
 from api.settings import Settings
 from tests.e2e.conftest import spec
-from tests.workers.attempting import Clock, attempt_of, attempted
-from tests.workers.test_store_away import SMALL
+from tests.workers.attempting import SMALL, Clock, attempt_of, attempted
 
 
 def is_exporting(database: Database, job: str) -> bool:

@@ -20,15 +20,10 @@ from tests.api.making import an_npz
 from tests.e2e.conftest import spec
 from tests.workers import attempting
 from tests.workers.asking import Killed
-from tests.workers.attempting import Clock, never, small_disk
+from tests.workers.attempting import SMALL, Clock, never, small_disk
 from tests.workers.test_storing import AwayFor
 from workers.ending import Unloaded, from_the_store
 from workers.runner import run_job
-
-SMALL: dict[str, Any] = {
-    "search": {"epochs": 1, "warmup_epochs": 0, "batch_size": 256, "evidence_samples": 8}, "finalists": 1,
-    "finish": {"epochs": 1, "batch_size": 256},
-}  # fmt: skip
 
 
 @pytest.fixture
